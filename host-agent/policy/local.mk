@@ -1,0 +1,2 @@
+libaerostat_policy_a_CPPFLAGS = $(AM_CPPFLAGS)
+libaerostat_policy_a_SOURCES =
