@@ -32,7 +32,7 @@ struct channel_agent {                 /* from the agent's hello-ack */
 struct channel_ops {
         /* The state changed. In READY `agent` is set, else NULL. A new boot id in READY means that the guest rebooted. */
         void (*state)(void *userdata, enum channel_state state, const struct channel_agent *agent);
-         * newest frame seen (0 for the newest). */
+        /* A report arrived; received_usec: CLOCK_MONOTONIC of the host when it was read. */
         void (*report)(void *userdata, const struct message_report *report, uint64_t received_usec);
         /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence. May be NULL. */
         void (*violation)(void *userdata, const char *text);
