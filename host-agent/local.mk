@@ -6,3 +6,16 @@ include %D%/policy/local.mk
 include %D%/system/local.mk
 include %D%/virt/local.mk
 include %D%/control/local.mk
+
+sbin_PROGRAMS += aerostatd
+aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+aerostatd_SOURCES = \
+	%D%/main.c \
+	%D%/log.c %D%/log.h \
+	%D%/manager.c %D%/manager.h %D%/manager-internal.h \
+	%D%/operator.c %D%/view.h \
+	%D%/vm.c %D%/vm.h \
+	%D%/settings.h
+aerostatd_LDADD = \
+	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a \
+	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

@@ -16,3 +16,6 @@ endif
 %C%_test_domain_xml_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
 %C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
 %C%_test_domain_xml_LDADD = libaerostat-virt.a libaerostat-protocol.a $(XML_LIBS) $(CMOCKA_LIBS)
+
+dist_check_SCRIPTS += %D%/check-includes
+TESTS += %D%/check-includes
