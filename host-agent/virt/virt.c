@@ -20,7 +20,8 @@
 #include "host-agent/virt/internal.h"
 #include "host-agent/virt/machines.h"
 
-#define WATCH_USEC (250 * USEC_PER_MSEC)       /* how often calls under way are looked at; those that are older do not count as responsive */
+#define WATCH_USEC (100 * USEC_PER_MSEC)       /* how often calls under way are looked at */
+#define STUCK_USEC (50 * USEC_PER_MSEC)        /* a worker that is in one call for so long is not counted on (a call takes about 2 ms) */
 #define SLOW_USEC (3 * USEC_PER_SEC)
 #define RESYNC_USEC (60 * USEC_PER_SEC)
 #define RELIST_USEC (1 * USEC_PER_SEC)         /* after a listing that failed */
@@ -398,7 +399,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                         continue;
                 n_busy++;
                 age_usec = hub_call_age(virt->hub, machine->call);
-                n_stuck += age_usec >= WATCH_USEC;
+                n_stuck += age_usec >= STUCK_USEC;
                 if (age_usec < SLOW_USEC || machine->slow)
                         continue;
                 machine->slow = true;

@@ -24,8 +24,8 @@
  *
  * Why so many workers
  *   A QEMU that does not answer holds a call without limit (measured: SIGSTOP; for ever for the call that waits on the monitor, 30 s for those
- *   behind it). The main thread allows one call per VM, so n stuck VMs hold n workers; those do not count (hub_allow, a quarter of a second
- *   after they began), and others take their place, up to WORKERS_MAX. libvirtd's own default is 20 workers (max_workers in libvirtd.conf):
+ *   behind it). The main thread allows one call per VM, so n stuck VMs hold n workers; those do not count (hub_allow, at most a
+ *   tenth of a second later), and others take their place, up to WORKERS_MAX. libvirtd's own default is 20 workers (max_workers in libvirtd.conf):
  *   beyond 20 hung QEMUs it is libvirtd that answers nobody, and only raising that helps.
  *
  * When memory is short
