@@ -19,3 +19,10 @@ endif
 
 dist_check_SCRIPTS += %D%/check-includes
 TESTS += %D%/check-includes
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-virt
+TESTS += %D%/test-virt
+endif
+%C%_test_virt_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS)
+%C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
+%C%_test_virt_LDADD = libaerostat-virt.a libaerostat-protocol.a $(LIBVIRT_LIBS) $(XML_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
