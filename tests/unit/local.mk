@@ -8,3 +8,11 @@ endif
 %C%_test_parse_CPPFLAGS = $(unit_cppflags)
 %C%_test_parse_SOURCES = %D%/test-parse.c %D%/unit.h
 %C%_test_parse_LDADD = libaerostat-protocol.a $(CMOCKA_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-domain-xml
+TESTS += %D%/test-domain-xml
+endif
+%C%_test_domain_xml_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+%C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
+%C%_test_domain_xml_LDADD = libaerostat-virt.a libaerostat-protocol.a $(XML_LIBS) $(CMOCKA_LIBS)
