@@ -123,7 +123,7 @@ struct policy_vm_state {
         bool breaching;
         /* pace */
         uint64_t shrunk_usec;                  /* when a lazy step was last made */
-        uint64_t target_bytes;                 /* what the policy last decided; 0: nothing yet */
+        uint64_t set_usec;                     /* when a target was last decided; 0: never */
 };
 
 enum policy_class {
@@ -211,7 +211,8 @@ struct policy_state {
         uint64_t correction_hold_until_usec;   /* MemAvailable lags: do not squeeze twice for one shortfall */
         uint64_t correction_shortfall_bytes;
         enum policy_host_state host_state;
-        uint64_t swapped_out_usec;             /* when swap-out was last seen */
+        uint64_t swapped_out_usec;             /* when swap-out was last seen; 0: never */
+        bool unsafe, fits;                     /* as of the last decision */
 };
 
 struct policy_plan {
@@ -241,11 +242,16 @@ struct policy_vm {
         struct policy_vm_input input;
         struct policy_vm_state state;
         struct policy_vm_plan plan;
-        struct policy_vm_work {                /* the policy's own, from one call */
-                uint64_t fill, cap, weight, liable, overhead, demand_share, up, down;
-        } work;
 };
 
-/* Decides. now_usec: never before that of the call before. O(n). */
-void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec,
-                   struct policy_state *state, struct policy_vm *vms, size_t n_vms, struct policy_plan *ret_plan);
+/* Scratch space, one for each VM, supplied by the caller; means nothing between calls. Compact, for it is what the inner loops walk over. */
+struct policy_work {
+        uint64_t cap, weight, fill;            /* of policy_fill(): at most, by, gets */
+        uint64_t floor, overhead, liable, base, share, ideal;
+        uint32_t open;                         /* index of a VM that still takes */
+        bool moves, urgent;
+};
+
+/* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */
+void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
+                   struct policy_vm *vms, struct policy_work *work, size_t n_vms, struct policy_plan *ret_plan);
