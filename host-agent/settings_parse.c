@@ -77,57 +77,62 @@ static int begin_vm(struct parser *p, const char *pattern) {
         return 0;
 }
 
-/* What follows [vm: blanks, a pattern in quotes. Returns the rest of the line in *ret_rest. */
-static int parse_vm_header(struct parser *p, char *s, char **ret_rest) {
+/* What follows [vm: blanks, a pattern in quotes. Returns what is left of the line, or NULL after a complaint. */
+static char *parse_vm_header(struct parser *p, char *s) {
         char *pattern, *end;
 
         s += strspn(s, " \t");
-        if (*s != '"')
-                return complain(p, p->lines.line, "a [vm] section names VMs in quotes: [vm \"db-*\"]");
+        if (*s != '"') {
+                complain(p, p->lines.line, "a [vm] section names VMs in quotes: [vm \"db-*\"]");
+                return NULL;
+        }
         pattern = s + 1;
         end = strchr(pattern, '"');
-        if (!end)
-                return complain(p, p->lines.line, "the closing quote of the VM pattern is missing");
+        if (!end) {
+                complain(p, p->lines.line, "the closing quote of the VM pattern is missing");
+                return NULL;
+        }
         *end = 0;
-        if (!*pattern)
-                return complain(p, p->lines.line, "the VM pattern is empty; \"*\" means every VM");
-        *ret_rest = end + 1;
+        if (!*pattern) {
+                complain(p, p->lines.line, "the VM pattern is empty; \"*\" means every VM");
+                return NULL;
+        }
         p->section = "vm";
-        return begin_vm(p, pattern);
+        return begin_vm(p, pattern) < 0 ? NULL : end + 1;
 }
 
-static int parse_plain_header(struct parser *p, char *s, char **ret_rest) {
+/* The name of any other section. The same. */
+static char *parse_plain_header(struct parser *p, char *s) {
         size_t n = strcspn(s, "]");
         const char *nearest;
         int i;
 
-        *ret_rest = s + n;
         if (s[n] != ']')
-                return 0; /* parse_header() says so */
+                return s + n; /* parse_header() complains */
         s[n] = 0;
         i = parse_choice(s, settings_sections);
         if (i < 0) {
                 nearest = parse_nearest(s, settings_sections);
-                return complain(p, p->lines.line, "unknown section [%s]%s%s%s", s, nearest ? "; did you mean [" : "", nearest ? nearest : "",
-                                nearest ? "]?" : "");
+                complain(p, p->lines.line, "unknown section [%s]%s%s%s", s, nearest ? "; did you mean [" : "", nearest ? nearest : "",
+                         nearest ? "]?" : "");
+                return NULL;
         }
         s[n] = ']';
         p->section = settings_sections[i];
         p->vm = NULL;
-        return 0;
+        return s + n;
 }
 
 static int parse_header(struct parser *p, const char *line) {
         char copy[INI_LINE_MAX + 2], *s = copy + 1, *rest;
-        int r;
 
         snprintf(copy, sizeof(copy), "%.*s", (int) strcspn(line, "\r\n"), line);
         if (strncmp(s, "vm", 2) == 0 && strchr("] \t\"", s[2]))
-                r = parse_vm_header(p, s + 2, &rest);
+                rest = parse_vm_header(p, s + 2);
         else
-                r = parse_plain_header(p, s, &rest);
-        if (r < 0)
-                return r;
+                rest = parse_plain_header(p, s);
+        if (!rest)
+                return p->result;
         rest += strspn(rest, " \t");
         if (*rest != ']')
                 return complain(p, p->lines.line, "the section's closing ']' is missing");
