@@ -1,6 +1,11 @@
-# aerostatd. Libraries from the bottom up: policy (pure), system (/proc, /sys), virt (libvirt, channels); then the manager, which owns all
+# aerostatd. Libraries from the bottom up: policy (pure), settings (the only user of libinih), system (/proc, /sys), virt (libvirt, channels); then the manager, which owns all
 # state, and control (the operator's side), which looks at the manager.
-noinst_LIBRARIES += libaerostat-policy.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+noinst_LIBRARIES += libaerostat-policy.a libaerostat-settings.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+
+libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
+libaerostat_settings_a_SOURCES = \
+	%D%/settings.c %D%/settings.h \
+	%D%/settings_keys.h %D%/settings_parse.c %D%/settings_table.c %D%/settings_value.c
 
 include %D%/policy/local.mk
 include %D%/system/local.mk
