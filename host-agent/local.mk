@@ -1,5 +1,5 @@
-# aerostatd. Libraries from the bottom up: policy (pure), settings (the only user of libinih), system (/proc, /sys), virt (libvirt, channels); then the manager, which owns all
-# state, and control (the operator's side), which looks at the manager.
+# aerostatd. Libraries from the bottom up: policy (pure), settings (the only user of libinih), system (/proc, /sys), virt (libvirt,
+# channels); then the manager, which owns all state, and control (the operator's side), which looks at the manager.
 noinst_LIBRARIES += libaerostat-policy.a libaerostat-settings.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
 
 libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
@@ -17,10 +17,10 @@ aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 aerostatd_SOURCES = \
 	%D%/main.c \
 	%D%/log.c %D%/log.h \
-	%D%/manager.c %D%/manager.h %D%/manager-internal.h \
+	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
 	%D%/operator.c %D%/view.h \
-	%D%/vm.c %D%/vm.h \
-	%D%/settings.h
+	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \
-	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a \
+	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
+	libaerostat-policy.a libaerostat-protocol.a \
 	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)
