@@ -210,10 +210,13 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct daemon *d = userdata;
         _cleanup_free_ struct settings *settings = malloc(sizeof(*settings));
+        char error[VIEW_ERROR_MAX];
 
         sd_notify(0, "RELOADING=1");
         if (settings && load_settings(&d->options, settings) >= 0) {
                 manager_reload(d->manager, settings);
+                if (d->control && control_reload(d->control, error) != 0)
+                        log_warning("%s", error);
                 log_info("configuration read again");
         } else
                 log_error("the new configuration is refused as a whole; the old one stays in force");
@@ -264,6 +267,8 @@ static int run(struct daemon *d, const struct settings *settings) {
                         log_error("%s", error);
                         return r;
                 }
+                if (r > 0)
+                        log_warning("%s", error);
         }
         r = sd_event_add_time_relative(d->event, &d->status_timer, CLOCK_MONOTONIC, USEC_PER_SEC, USEC_PER_SEC, on_status, d);
         if (r < 0)
