@@ -8,3 +8,4 @@ endif
 %C%_test_parse_CPPFLAGS = $(unit_cppflags)
 %C%_test_parse_SOURCES = %D%/test-parse.c %D%/unit.h
 %C%_test_parse_LDADD = libaerostat-protocol.a $(CMOCKA_LIBS)
+include %D%/guest.mk
