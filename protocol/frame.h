@@ -42,7 +42,8 @@ int frame_encode(const struct frame *frame, uint8_t *buf, size_t size, size_t *r
 struct frame_decoder {
         uint8_t buf[FRAME_SIZE_MAX];
         size_t fill;           /* bytes in buf */
-        size_t taken;          /* bytes at the start of buf that the last frame returned still points into */
+        size_t taken;          /* bytes at the start of buf that are done with; the last frame returned may still point into them */
+        size_t debt;           /* bytes summed in vain and not yet paid for by bytes received: bounds the work that junk can cause */
         uint64_t frames;       /* good frames since the start */
         uint64_t skipped_bytes; /* bytes thrown away while looking for a frame */
         uint64_t bad_checksums; /* a marker and a plausible length, but a wrong checksum */

@@ -3,10 +3,13 @@
 
 /*
  * Messages: what a frame's payload means. A payload is a list of fields (u16 tag, u16 length, value), so that either side
- * may be newer: unknown tags are skipped, unknown types are answered with an error message. A tag twice, a length that
+ * may be newer: unknown tags are skipped, unknown types are answered with an error message. Tags ascend; a tag twice, a length that
  * does not fit its tag, a field cut short and a value out of range are refused as a whole (-EBADMSG).
  * No allocation, no I/O; any thread. All sizes are bytes, all times microseconds; AEROSTAT_UNKNOWN: the sender does not know,
  * and the field is not on the wire at all.
+ *
+ * One table (message_fields) says what each type carries; encoder, decoder, printers and tests all work from it. PROTOCOL.md
+ * has it for people.
  *
  * Who says what:
  *   host  -> guest  HELLO, SET_INTERVAL, PING, GOODBYE, ERROR
@@ -136,7 +139,7 @@ struct message {
 /* A report with every field unknown. */
 void message_report_init(struct message_report *report);
 
-/* Writes header and payload: `frame` gives the header fields (its type, payload and payload_size are ignored). Returns 0 and the size;
+/* Writes header and payload: `frame` gives the header fields (its version, type and payload are ignored). Returns 0 and the size;
  * -EINVAL when a field is out of its range (our own bug or a bad caller), -ENOBUFS when buf is smaller than needed. FRAME_SIZE_MAX
  * always suffices. */
 int message_encode(const struct frame *frame, const struct message *message, uint8_t *buf, size_t size, size_t *ret_size);
@@ -145,7 +148,26 @@ int message_encode(const struct frame *frame, const struct message *message, uin
  * MESSAGE_ERROR_UNKNOWN_TYPE, unless it is itself an error). */
 int message_decode(const struct frame *frame, struct message *ret);
 
-/* Describes the fields of a report, in wire order, for printers and tests: `offset` of the u64 in struct message_report. */
+/* A field of a message, for printers and tests. */
+enum message_field_kind {
+        MESSAGE_FIELD_U32,                     /* uint32_t; always required */
+        MESSAGE_FIELD_U64,                     /* uint64_t; AEROSTAT_UNKNOWN where it is absent */
+        MESSAGE_FIELD_TEXT,                    /* char[MESSAGE_TEXT_MAX]; "" where it is absent */
+};
+
+struct message_field {
+        uint16_t tag;                          /* unique within its type, ascending on the wire */
+        enum message_field_kind kind;
+        bool required;                         /* a message without it is refused */
+        const char *name;                      /* as in JSON: "available_bytes" */
+        size_t offset;                         /* in struct message */
+        uint64_t min, max;                     /* of numbers */
+};
+
+/* The fields of a type in wire order; none (and *ret_n 0) for GOODBYE and for types that are not known. */
+const struct message_field *message_fields(uint8_t type, size_t *ret_n);
+
+/* The same for reports only, with the `offset` of the u64 in struct message_report. */
 struct report_field {
         uint16_t tag;
         const char *name;                      /* as in JSON: "available_bytes" */

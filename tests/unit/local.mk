@@ -24,3 +24,4 @@ endif
 %C%_test_virt_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS)
 %C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
 %C%_test_virt_LDADD = libaerostat-virt.a libaerostat-protocol.a $(LIBVIRT_LIBS) $(XML_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+include %D%/guest.mk
