@@ -32,3 +32,4 @@ endif
 %C%_test_settings_CPPFLAGS = $(unit_cppflags) -DSRCDIR='"$(abs_srcdir)"'
 %C%_test_settings_SOURCES = %D%/test-settings.c %D%/unit.h
 %C%_test_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS) $(CMOCKA_LIBS)
+include %D%/guest.mk
