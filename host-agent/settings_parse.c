@@ -201,7 +201,7 @@ static int take_key(void *data, const char *section, const char *name, const cha
 
 int settings_parse(const char *name, const char *text, struct settings *settings, char error[static SETTINGS_ERROR_MAX]) {
         struct parser p = {
-                .lines = { .next = text },
+                .lines = { .next = text, .own_headers = true },
                 .file = name,
                 .settings = settings,
                 .error = error,

@@ -255,12 +255,16 @@ static const char *in_folder(const char *name) {
         return path;
 }
 
-static void put(const char *name, const char *data, size_t size) {
+static void put_bytes(const char *name, const char *data, size_t size) {
         FILE *f = fopen(in_folder(name), "w");
 
         assert_non_null(f);
         assert_int_equal(fwrite(data, 1, size, f), size);
         fclose(f);
+}
+
+static void put(const char *name, const char *text) {
+        put_bytes(name, text, strlen(text));
 }
 
 static int load(const char *name, bool required) {
@@ -284,12 +288,12 @@ static void test_files(void **state) {
         assert_int_equal(s.policy.swap_ceiling_ppm, 300000);
         assert_refused("missing.conf", -ENOENT, "missing.conf: No such file or directory");
 
-        put("a.conf", "[swap]\nceiling = 10%\nwarn = 60%\n[vm \"a*\"]\nweight = 1\nfloor = 1G\n[vm \"?b\"]\n", 75);
+        put("a.conf", "[swap]\nceiling = 10%\nwarn = 60%\n[vm \"a*\"]\nweight = 1\nfloor = 1G\n[vm \"?b\"]\n");
         mkdir(in_folder("a.conf.d"), 0755);
-        put("a.conf.d/20-later.conf", "[swap]\nceiling = 12%\n", 21);
-        put("a.conf.d/10-first.conf", "[swap]\nceiling = 11%\n[vm \"a*\"]\nweight = 2\n", 43);
-        put("a.conf.d/30-not.conf.bak", "junk", 4);
-        put("a.conf.d/.hidden.conf", "junk", 4);
+        put("a.conf.d/20-later.conf", "[swap]\nceiling = 12%\n");
+        put("a.conf.d/10-first.conf", "[swap]\nceiling = 11%\n[vm \"a*\"]\nweight = 2\n");
+        put("a.conf.d/30-not.conf.bak", "junk");
+        put("a.conf.d/.hidden.conf", "junk");
         assert_int_equal(load("a.conf", true), 0);
         assert_int_equal(s.policy.swap_ceiling_ppm, 120000);
         assert_int_equal(s.policy.swap_warn_ppm, 600000);
@@ -298,7 +302,7 @@ static void test_files(void **state) {
         assert_int_equal(s.vms[1].weight, 2);
         assert_int_equal(s.vms[1].floor_bytes, GIB);
 
-        put("a.conf.d/40-bad.conf", "[swap]\n\nceiling = 30\n", 21);
+        put("a.conf.d/40-bad.conf", "[swap]\n\nceiling = 30\n");
         assert_refused("a.conf", -EINVAL, "a.conf.d/40-bad.conf:3: [swap] ceiling = '30'");
 }
 
@@ -309,30 +313,30 @@ static void test_bad_files(void **state) {
         assert_refused("dir.conf", -EISDIR, "dir.conf: not a regular file");
         assert_int_equal(mkfifo(in_folder("fifo.conf"), 0600), 0);
         assert_refused("fifo.conf", -EINVAL, "fifo.conf: not a regular file");
-        put("nul.conf", "[host]\0\n", 8);
+        put_bytes("nul.conf", "[host]\0\n", 8);
         assert_refused("nul.conf", -EINVAL, "nul.conf: holds NUL bytes");
         memset(big, '\n', 2 * MIB);
-        put("big.conf", big, 2 * MIB);
+        put_bytes("big.conf", big, 2 * MIB);
         assert_refused("big.conf", -EFBIG, "big.conf: larger than 1 MiB");
-        put("full.conf", big, MIB);
+        put_bytes("full.conf", big, MIB);
         assert_int_equal(load("full.conf", true), 0);
         free(big);
-        put("file.conf", "", 0);
-        put("file.conf.d", "", 0);
+        put("file.conf", "");
+        put("file.conf.d", "");
         assert_refused("file.conf", -ENOTDIR, "file.conf.d: Not a directory");
-        put("junk.conf", "\x7f" "ELF\x01\x02\n", 7);
+        put("junk.conf", "\x7f" "ELF\x01\x02\n");
         assert_refused("junk.conf", -EINVAL, "junk.conf:1: a control character");
         if (geteuid() != 0) { /* root reads everything */
-                put("secret.conf", "", 0);
+                put("secret.conf", "");
                 chmod(in_folder("secret.conf"), 0);
                 assert_refused("secret.conf", -EACCES, "secret.conf: Permission denied");
         }
 }
 
 static void test_keys_together(void **state) {
-        put("ksm.conf", "[ksm]\ncpu-normal = 70%\n", 23);
+        put("ksm.conf", "[ksm]\ncpu-normal = 70%\n");
         assert_refused("ksm.conf", -EINVAL, "ksm.conf: [ksm] cpu-normal is above cpu-critical");
-        put("last.conf", "[last-resort]\naction = command\n", 31);
+        put("last.conf", "[last-resort]\naction = command\n");
         assert_refused("last.conf", -EINVAL, "last.conf: [last-resort] action = command, but there is no command");
 }
 
