@@ -1,0 +1,2 @@
+libaerostat_system_a_CPPFLAGS = $(AM_CPPFLAGS)
+libaerostat_system_a_SOURCES =
