@@ -23,11 +23,8 @@ def build_folder() -> str:
 
 def program(name: str) -> Optional[str]:
     """The path of a program under test, or None when it has not been built."""
-    for folder in ("", "host-agent", "guest-agent", "tools", "tools/aerostatctl"):
-        path = os.path.join(build_folder(), folder, name)
-        if os.access(path, os.X_OK) and os.path.isfile(path):
-            return path
-    return None
+    path = os.path.join(build_folder(), name)
+    return path if os.access(path, os.X_OK) else None
 
 
 def build_image() -> str:

@@ -1,7 +1,7 @@
 """Drives the load generator of a guest (guest/load/load.h has the protocol)."""
 
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Set
 
 from .jsonport import JsonPort, Message
 
@@ -16,6 +16,7 @@ class Load:
     def __init__(self, path: str, boot_timeout: float) -> None:
         self.port = JsonPort(path, boot_timeout)
         self.clock_offset: Optional[float] = None
+        self.names: Set[str] = set()  # workloads started and not freed
         self.port.wait_event(lambda event: event.get("event") == "ready", boot_timeout)
 
     def request(self, verb: str, timeout: float = TIMEOUT, **args: Any) -> Message:
@@ -26,13 +27,20 @@ class Load:
         return message
 
     def hold(self, name: str, size: int, ramp: int = 0, **args: Any) -> None:
+        self.names.add(name)
         self.request("hold", name=name, bytes=size, ramp=ramp, **args)
 
     def cache(self, name: str, size: int, ramp: int = 0, **args: Any) -> None:
+        self.names.add(name)
         self.request("cache", name=name, bytes=size, ramp=ramp, **args)
 
     def free(self, name: str) -> None:
+        self.names.discard(name)
         self.request("free", name=name)
+
+    def free_all(self) -> None:
+        for name in list(self.names):
+            self.free(name)
 
     def work(self, name: str, reset: bool = False) -> Message:
         return self.request("work", name=name, reset=1 if reset else None)
@@ -46,6 +54,7 @@ class Load:
     def reboot(self) -> None:
         since = len(self.port.events)
         self.request("reboot")
+        self.names.clear()
         self.port.wait_event(lambda event: event.get("event") == "ready", TIMEOUT, since)
 
     def align_clocks(self, tries: int = 20) -> float:
