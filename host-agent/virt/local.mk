@@ -2,7 +2,8 @@
 libaerostat_virt_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(SYSTEMD_CFLAGS)
 libaerostat_virt_a_SOURCES = \
 	%D%/calls.c \
-	%D%/channel.h \
+	%D%/channel.c %D%/channel.h \
+	%D%/channel_session.c %D%/channel_session.h \
 	%D%/domain_policy.c %D%/domain_policy.h \
 	%D%/domain_xml.c %D%/domain_xml.h \
 	%D%/events.c \
