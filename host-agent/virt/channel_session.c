@@ -184,6 +184,7 @@ enum channel_session_event channel_session_tick(struct channel_session *session,
 static int encode(struct channel_session *session, const struct message *message, uint64_t expires_usec, uint8_t *buf, size_t *ret_size) {
         struct frame frame = { .version = FRAME_VERSION, .session_id = session->id, .sequence = session->sequence + 1,
                                .time_usec = expires_usec };
+
         memcpy(frame.boot_id, session->agent.boot_id, sizeof(frame.boot_id));
         if (message_encode(&frame, message, buf, CHANNEL_SAY_MAX, ret_size) < 0)
                 return 0;
