@@ -86,8 +86,8 @@ static bool is_qemu(int root_fd, int pid, const uint8_t uuid[static 16], bool an
         while (lines_next(&lines, &argument) > 0) {
                 if (first && !any_program && !strstr(basename(argument), "qemu"))
                         return false;
-                if (next_is_uuid)
-                        return parse_uuid(argument, found) == 0 && memcmp(found, uuid, sizeof(found)) == 0;
+                if (next_is_uuid && parse_uuid(argument, found) == 0 && memcmp(found, uuid, sizeof(found)) == 0)
+                        return true;
                 next_is_uuid = strcmp(argument, "-uuid") == 0;
                 first = false;
         }
