@@ -17,7 +17,7 @@ struct manager {
         size_t n_vms;
         struct policy_vm *vms;
         struct vm_view *views;
-        char (*names)[16];
+        char (*names)[32];
 };
 
 static void invent_host(struct manager *m) {
