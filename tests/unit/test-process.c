@@ -74,57 +74,90 @@ static void test_sample_self(void **state) {
         close(root);
 }
 
-/* Mappings as QEMU 7.2 has them (measured), the fields that matter. */
-#define MAPPING(head, size, rss, swap, flags) \
-        head "\nSize:           " size " kB\nKernelPageSize:        4 kB\nRss:            " rss " kB\nPss:                   0 kB\n" \
-             "Swap:           " swap " kB\nSwapPss:               0 kB\nVmFlags: " flags " \n"
-#define BINARY MAPPING("5573496b0000-557349d00000 r-xp 00307000 fe:00 1234                      /usr/bin/qemu-system-x86_64", "6464", "4096", \
-                       "0", "rd ex mr mw me")
-#define HEAP MAPPING("55734cb70000-55734dbe5000 rw-p 00000000 00:00 0                          [heap]", "300000", "4496", "100", "rd wr mr mw me ac")
-#define GUARD MAPPING("7f0c203ba000-7f0c24000000 ---p 00000000 00:00 0 ", "61720", "0", "0", "mr mw me nr")
-#define TCG MAPPING("7f0c48000000-7f0c87fff000 rwxp 00000000 00:00 0 ", "1048572", "2048", "0", "rd wr ex mr mw me ac hg")
-#define VRAM MAPPING("7f0c90000000-7f0c91000000 rw-p 00000000 00:00 0 ", "16384", "16384", "0", "rd wr mr mw me dc ac dd hg mg")
-#define OWN_KIB (4096 + 4496 + 100 + 2048 + 16384)
+static void test_mapping(void **state) {
+        static const struct {
+                const char *line;
+                bool ok;
+                uint64_t bytes;
+        } cases[] = {
+                { "7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0 ", true, 512 * MIB },
+                { "55734cb70000-55734dbe5000 rw-p 00000000 00:00 0                          [heap]", true, 16852 * KIB },
+                { "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", true, 4 * KIB },
+                { "1-2 r--p", true, 1 },
+                { "", false, 0 }, { "1", false, 0 }, { "-2 rw-p", false, 0 }, { "1- rw-p", false, 0 }, { "2-1 rw-p", false, 0 }, { "1-1 rw-p", false, 0 },
+                { "1-2", false, 0 }, { "1-2 ", false, 0 }, { "1-2 rw", false, 0 }, { "1-10000000000000000 rw-p", false, 0 }, { "A-B rw-p", false, 0 },
+        };
 
-static uint64_t overhead_of(const char *smaps, uint64_t ram_bytes) {
-        const struct tree_file files[] = { { "proc/7/smaps", smaps }, { NULL } };
-        struct tree tree = tree_make(files);
-        uint64_t bytes = 0;
-
-        assert_int_equal(process_overhead_read(tree.fd, 7, ram_bytes, &bytes), 0);
-        tree_remove(&tree);
-        return bytes;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct mapping m = {};
+                assert_int_equal(mapping_parse(cases[i].line, &m), cases[i].ok);
+                assert_int_equal(m.end - m.start, cases[i].bytes);
+        }
 }
 
+/* Mappings as QEMU 7.2 has them (measured). */
+static void test_guest_ram(void **state) {
+        static const struct {
+                const char *line;
+                uint64_t ram_bytes;
+                bool overhead;
+        } cases[] = {
+                { "7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0 ", 512 * MIB, false },
+                { "7fdbc7fff000-7fdbe7fff000 rw-s 00000000 00:01 1030      /memfd:memory-backend-memfd (deleted)", 512 * MIB, false },
+                { "7f0000000000-7f0010000000 rw-s 00000000 00:10 1         /dev/hugepages/libvirt/qemu/1-web1/node0", 512 * MIB, false },
+                { "7f0000000000-7f0008000000 rw-p 00000000 00:00 0 ", 64 * GIB, false },        /* a DIMM of 128 MiB */
+                { "7f0000000000-7f0002000000 rw-p 00000000 00:00 0 ", 64 * MIB, false },        /* half of a tiny VM */
+                { "7f0c48000000-7f0c87fff000 rwxp 00000000 00:00 0 ", 512 * MIB, true },        /* TCG's translation cache */
+                { "55734cb70000-55735db70000 rw-p 00000000 00:00 0                          [heap]", 512 * MIB, true },
+                { "7f0c88000000-7f0c8c000000 rw-p 00000000 00:00 0 ", 4 * GIB, true },          /* a full arena of glibc */
+                { "7f0c203ba000-7f0c24000000 ---p 00000000 00:00 0 ", 4 * GIB, false },         /* a reserved one */
+                { "7f0c90000000-7f0c91000000 rw-p 00000000 00:00 0 ", 32 * MIB, true },         /* video memory */
+                { "5573496b0000-557349d00000 r-xp 00307000 fe:00 1234      /usr/bin/qemu-system-x86_64", 512 * MIB, true },
+                { "7f0000000000-7f0010000000 r--p 00000000 fe:00 1235      /usr/lib/locale/locale-archive", 512 * MIB, true },
+                { "7f0000000000-7f0010000000 rw-p 00000000 00:00 0 ", AEROSTAT_UNKNOWN, false },
+                { "7f0000000000-7f0010000000 rw-p 00000000 00:00 0 ", 0, false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct mapping m;
+                assert_true(mapping_parse(cases[i].line, &m));
+                if (mapping_is_overhead(&m, cases[i].ram_bytes) != cases[i].overhead)
+                        fail_msg("%s", cases[i].line);
+        }
+}
+
+/* A process at low addresses, so that its pagemap is a small file: RAM of 64 MiB, 16 MiB of its own, a reservation. */
 static void test_overhead(void **state) {
-        /* Private anonymous memory, partly swapped. */
-        assert_int_equal(overhead_of(BINARY HEAP GUARD MAPPING("7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0 ", "524288", "400000", "100000",
-                                                               "rd wr mr mw me dc ac dd hg mg") TCG VRAM, 512 * MIB), OWN_KIB * KIB);
-        /* memfd, with a kernel that has no VmFlags for huge pages. */
-        assert_int_equal(overhead_of(BINARY HEAP GUARD TCG MAPPING("7fdbc7fff000-7fdbe7fff000 rw-s 00000000 00:01 1030      "
-                                                                   "/memfd:memory-backend-memfd (deleted)", "524288", "524288", "0", "rd wr sh") VRAM,
-                                     512 * MIB), OWN_KIB * KIB);
-        /* hugetlbfs: resident elsewhere. Two NUMA nodes. */
-        assert_int_equal(overhead_of(BINARY HEAP TCG VRAM
-                                     MAPPING("7f0000000000-7f0010000000 rw-s 00000000 00:10 1 /dev/hugepages/libvirt/qemu/1-web1/n0", "262144", "0", "0",
-                                             "rd wr sh mr mw me ms de ht sd")
-                                     MAPPING("7f0010000000-7f0020000000 rw-s 00000000 00:10 2 /dev/hugepages/libvirt/qemu/1-web1/n1", "262144", "0", "0",
-                                             "rd wr sh mr mw me ms de ht sd"), 512 * MIB), OWN_KIB * KIB);
-        /* 4 GiB of which a quarter is one mapping, and DIMMs of 256 MiB. */
-        assert_int_equal(overhead_of(BINARY HEAP TCG VRAM
-                                     MAPPING("7f0000000000-7f0040000000 rw-p 00000000 00:00 0 ", "1048576", "1048576", "0", "rd wr dd hg mg")
-                                     MAPPING("7f0040000000-7f0050000000 rw-p 00000000 00:00 0 ", "262144", "262144", "0", "rd wr dd hg mg"), 4 * GIB),
-                         OWN_KIB * KIB);
-        /* An arena of glibc that has grown to the full is QEMU's own. */
-        assert_int_equal(overhead_of(HEAP MAPPING("7f0c88000000-7f0c8c000000 rw-p 00000000 00:00 0 ", "65536", "65536", "0", "rd wr mr mw me ac"),
-                                     GIB), (4496 + 100 + 65536) * KIB);
-        /* The size of the VM is not known: only what is advised. */
-        assert_int_equal(overhead_of(HEAP MAPPING("7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0 ", "524288", "524288", "0", "rd wr dd hg mg"), 0),
-                         (4496 + 100) * KIB);
-        /* Nothing, and no sense. */
-        assert_int_equal(overhead_of("", GIB), 0);
-        assert_int_equal(overhead_of("Rss: 5 kB\n-\nabc-\nabc-def\nRss:", GIB), 0);
-        assert_int_equal(overhead_of("a-b rw-p\nRss:   99999999999999999999 kB\nRss: 18014398509481983 kB\nRss: 5 kB\nSwap: 2 MB\n", GIB), AEROSTAT_UNKNOWN);
+        static const struct tree_file files[] = {
+                { "proc/7/maps", "10000-20000 r-xp 00000000 fe:00 1 /usr/bin/qemu\n"
+                                 "1000000-5000000 rw-p 00000000 00:00 0 \n"
+                                 "junk\n"
+                                 "5000000-6000000 rw-p 00000000 00:00 0 \n"
+                                 "6000000-7000000 ---p 00000000 00:00 0 \n" },
+                { "proc/8/maps", "10000-20000 r-xp 00000000 fe:00 1 /usr/bin/qemu\n" },
+                { "proc/8/pagemap", "" },
+                { "proc/9/maps", "" },
+                { NULL },
+        };
+        struct tree tree = tree_make(files);
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), *entries, bytes = 42;
+        size_t n = 0x7000000 / page;
+
+        entries = calloc(n, sizeof(*entries));
+        for (size_t i = 0; i < n; i++)
+                entries[i] = UINT64_C(1) << 63 | 0x1234;               /* all in memory, */
+        entries[0x10000 / page] = UINT64_C(1) << 62 | 0x55;            /* one in swap, */
+        entries[0x5000000 / page] = UINT64_C(1) << 55 | 0x1234;        /* one nowhere */
+        assert_true(tree_put(&tree, "proc/7/pagemap", (char *) entries, n * sizeof(*entries)));
+        free(entries);
+        assert_int_equal(process_overhead_read(tree.fd, 7, 64 * MIB, &bytes), 0);
+        assert_int_equal(bytes, 0x10000 + 0x1000000 - page);
+        bytes = 42;
+        assert_int_equal(process_overhead_read(tree.fd, 8, 64 * MIB, &bytes), -ESRCH); /* it ended: no pages any more */
+        assert_int_equal(process_overhead_read(tree.fd, 9, 64 * MIB, &bytes), -ESRCH);
+        assert_int_equal(process_overhead_read(tree.fd, 10, 64 * MIB, &bytes), -ESRCH);
+        assert_int_equal(bytes, 42);
+        tree_remove(&tree);
 }
 
 static void test_overhead_real(void **state) {
@@ -220,8 +253,8 @@ static void test_lines(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_stat), cmocka_unit_test(test_status), cmocka_unit_test(test_sample_self),
-                cmocka_unit_test(test_overhead), cmocka_unit_test(test_overhead_real), cmocka_unit_test(test_find_qemu),
-                cmocka_unit_test(test_lines),
+                cmocka_unit_test(test_mapping), cmocka_unit_test(test_guest_ram), cmocka_unit_test(test_overhead),
+                cmocka_unit_test(test_overhead_real), cmocka_unit_test(test_find_qemu), cmocka_unit_test(test_lines),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
