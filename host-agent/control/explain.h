@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The policy's decisions in plain words, with the numbers that decided. Pure.
+ */
+
+#include "host-agent/view.h"
+
+#define EXPLAIN_MAX 640
+
+/* Why a VM has its target, in a few words for a table: "waits for memory". Never NULL. */
+const char *explain_briefly(enum policy_reason reason);
+
+/* The same as a sentence. Returns buf. */
+char *explain_vm(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]);
+
+/* What one weakness means for the guarantee, and what mends it. Returns buf. */
+char *explain_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the manager shows, as the JSON of the public interface (org.aerostat.Host.varlink): *_bytes whole numbers, *_ratio fractions, *_seconds, times as
+ * RFC 3339; what is not known is null, never 0. New objects, or NULL when there was no memory for them.
+ */
+
+#include <jansson.h>
+
+#include "host-agent/view.h"
+
+/* "running", "paused" or "dry_run". */
+const char *json_automation(struct manager *manager);
+
+json_t *json_status(struct manager *manager);
+json_t *json_list(struct manager *manager);
+
+/* One VM as in the list, and all that is known about it besides. */
+json_t *json_show(struct manager *manager, size_t index);

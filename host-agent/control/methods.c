@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/control/methods.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "host-agent/control/json.h"
+#include "host-agent/control/put.h"
+#include "protocol/units.h"
+
+static const struct varlink_parameter no_parameters[] = { {} };
+
+/* The error of the interface that an errno of the manager (view.h) stands for. */
+static void refuse(struct varlink_call *call, int r, const char *sentence) {
+        const char *name = r == -ENOENT ? "NoSuchVm" : r == -ERANGE ? "OutOfRange" : r == -ENOSPC ? "BeyondEnvelope" : r == -EPERM ? "NotMovable" : "Failed";
+
+        varlink_error_message(call, name, "%s", sentence);
+}
+
+static int find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {
+        char error[VIEW_ERROR_MAX] = "";
+        int r;
+
+        r = manager_find_vm(manager, name, ret, error);
+        if (r < 0)
+                refuse(call, r, error);
+        return r;
+}
+
+static void answer_status(struct varlink_call *call, json_t *parameters, void *userdata) {
+        if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
+                varlink_reply(call, json_status(control_manager(userdata)));
+}
+
+static void answer_list(struct varlink_call *call, json_t *parameters, void *userdata) {
+        if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
+                varlink_reply(call, json_list(control_manager(userdata)));
+}
+
+static void answer_show(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        const char *name = NULL;
+        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
+        size_t index;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        varlink_reply(call, json_show(manager, index));
+}
+
+/* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
+static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_bytes, uint64_t for_usec, bool changed) {
+        struct put put = put_new();
+        struct vm_view vm;
+
+        manager_view_vm(manager, index, &vm);
+        put_text(&put, "name", vm.name);
+        put_bool(&put, "changed", changed);
+        put_bytes(&put, "pin_bytes", pin_bytes);
+        put_usec(&put, "pin_seconds_left", for_usec);
+        return put_end(&put);
+}
+
+static void answer_set(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        uint64_t bytes = 0, for_usec = AEROSTAT_UNKNOWN;
+        const char *name = NULL;
+        bool force = false;
+        const struct varlink_parameter list[] = {
+                { "vm", VARLINK_STRING, true, &name },
+                { "target_bytes", VARLINK_BYTES, true, &bytes },
+                { "for_seconds", VARLINK_SECONDS, false, &for_usec },
+                { "force", VARLINK_BOOL, false, &force },
+                {},
+        };
+        char error[VIEW_ERROR_MAX] = "";
+        size_t index;
+        int r;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        r = manager_set_target(manager, index, bytes, for_usec, force, error);
+        if (r < 0 && r != -EALREADY)
+                refuse(call, r, error);
+        else
+                varlink_reply(call, vm_reply(manager, index, bytes, for_usec, r != -EALREADY));
+}
+
+static void answer_auto(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        const char *name = NULL;
+        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
+        char error[VIEW_ERROR_MAX] = "";
+        size_t index;
+        int r;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        r = manager_set_auto(manager, index, error);
+        if (r < 0 && r != -EALREADY)
+                refuse(call, r, error);
+        else
+                varlink_reply(call, vm_reply(manager, index, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, r != -EALREADY));
+}
+
+static void set_paused(struct varlink_call *call, json_t *parameters, struct manager *manager, bool paused) {
+        char error[VIEW_ERROR_MAX] = "";
+        struct put put;
+        int r;
+
+        if (varlink_take_parameters(call, parameters, no_parameters) < 0)
+                return;
+        r = manager_set_paused(manager, paused, error);
+        if (r < 0 && r != -EALREADY) {
+                refuse(call, r, error);
+                return;
+        }
+        put = put_new();
+        put_bool(&put, "changed", r != -EALREADY);
+        put_text(&put, "automation", json_automation(manager));
+        varlink_reply(call, put_end(&put));
+}
+
+static void answer_pause(struct varlink_call *call, json_t *parameters, void *userdata) {
+        set_paused(call, parameters, control_manager(userdata), true);
+}
+
+static void answer_resume(struct varlink_call *call, json_t *parameters, void *userdata) {
+        set_paused(call, parameters, control_manager(userdata), false);
+}
+
+static void answer_version(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct host_view host;
+        struct put put;
+
+        if (varlink_take_parameters(call, parameters, no_parameters) < 0)
+                return;
+        manager_view_host(control_manager(userdata), &host);
+        put = put_new();
+        put_text(&put, "version", PACKAGE_VERSION);
+        put_usec(&put, "uptime_seconds", host.uptime_usec);
+        varlink_reply(call, put_end(&put));
+}
+
+const struct varlink_method control_methods[] = {
+        { "Status", false, answer_status },
+        { "List", false, answer_list },
+        { "Show", false, answer_show },
+        { "Set", true, answer_set },
+        { "Auto", true, answer_auto },
+        { "Pause", true, answer_pause },
+        { "Resume", true, answer_resume },
+        { "Version", false, answer_version },
+};
+const size_t control_n_methods = ARRAY_SIZE(control_methods);

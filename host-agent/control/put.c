@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/control/put.h"
+
+#include <string.h>
+
+#include "protocol/base.h"
+#include "protocol/units.h"
+
+struct put put_new(void) {
+        json_t *object = json_object();
+
+        return (struct put) { .object = object, .failed = !object };
+}
+
+json_t *put_end(struct put *put) {
+        if (put->failed) {
+                json_decref(put->object);
+                put->object = NULL;
+        }
+        return TAKE_PTR(put->object);
+}
+
+void put_value(struct put *put, const char *key, json_t *value) {
+        if (json_object_set_new_nocheck(put->object, key, value) < 0)
+                put->failed = true;
+}
+
+/* Texts come from libvirt and from guests. One that is not UTF-8 must not cost the operator the whole reply. */
+static json_t *repaired(const char *text) {
+        _cleanup_free_ char *copy = strdup(text);
+
+        if (!copy)
+                return NULL;
+        for (char *c = copy; *c; c++)
+                if (*c & 0x80)
+                        *c = '?';
+        return json_string(copy);
+}
+
+void put_text(struct put *put, const char *key, const char *text) {
+        put_value(put, key, !text ? json_null() : json_string(text) ?: repaired(text));
+}
+
+void put_bool(struct put *put, const char *key, bool value) {
+        put_value(put, key, json_boolean(value));
+}
+
+void put_count(struct put *put, const char *key, uint64_t value) {
+        put_value(put, key, value == AEROSTAT_UNKNOWN ? json_null() : json_integer((json_int_t) MIN(value, (uint64_t) INT64_MAX)));
+}
+
+void put_bytes(struct put *put, const char *key, uint64_t bytes) {
+        put_count(put, key, bytes);
+}
+
+void put_ppm(struct put *put, const char *key, uint64_t ppm) {
+        put_fraction(put, key, ppm, PPM_ONE);
+}
+
+void put_fraction(struct put *put, const char *key, uint64_t value, uint64_t of) {
+        bool known = value != AEROSTAT_UNKNOWN && of != AEROSTAT_UNKNOWN && of > 0;
+
+        put_value(put, key, known ? json_real((double) value / (double) of) : json_null());
+}
+
+void put_usec(struct put *put, const char *key, uint64_t usec) {
+        put_fraction(put, key, usec, USEC_PER_SEC);
+}

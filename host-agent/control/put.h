@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Members of a JSON object, put one after the other; whether all could be put is asked once, at the end. Keys are literals.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct put {
+        json_t *object;         /* owned; NULL once memory was short */
+        bool failed;
+};
+
+struct put put_new(void);
+json_t *put_end(struct put *put); /* the object, now the caller's; NULL when anything failed */
+
+void put_value(struct put *put, const char *key, json_t *value); /* takes the reference; NULL: failed */
+void put_text(struct put *put, const char *key, const char *text); /* NULL: null; bytes that are not UTF-8 become '?' */
+void put_bool(struct put *put, const char *key, bool value);
+void put_count(struct put *put, const char *key, uint64_t value); /* unknown: null; larger than 2^63-1: that */
+void put_bytes(struct put *put, const char *key, uint64_t bytes);
+void put_ppm(struct put *put, const char *key, uint64_t ppm); /* as a ratio */
+void put_fraction(struct put *put, const char *key, uint64_t value, uint64_t of); /* null when `of` is 0 or either is unknown */
+void put_usec(struct put *put, const char *key, uint64_t usec); /* as seconds */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The manager owns all state of the daemon and wires the sources of knowledge (libvirt, channels, /proc, PSI) to the policy and its plan to libvirt.
+ * Everything runs in the main thread's event loop; nothing in it waits. What others may see and ask is in view.h.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "host-agent/settings.h"
+#include "protocol/base.h"
+
+struct manager; /* opaque */
+
+struct manager_options {
+        const char *root;              /* "/", or a fixture tree for /proc, /sys and /run/libvirt */
+        bool dry_run;                  /* on top of the settings' own */
+        void (*ready)(void *userdata); /* called once, when the VMs that run were all found and had 3 s to report; may be NULL */
+        void *userdata;
+};
+
+/* Begins to manage: connects to libvirt in the background. settings are copied. -errno when the host cannot be sampled at all. */
+int manager_new(struct manager **ret, sd_event *event, const struct settings *settings, const struct manager_options *options);
+struct manager *manager_free(struct manager *manager);
+DEFINE_CLEANUP(struct manager *, manager_free)
+
+/* Puts new settings in force. The URI and the root stay as they are until a restart; says so in the log when the URI differs. */
+int manager_reload(struct manager *manager, const struct settings *settings);
+
+/* Gives every managed VM its maximum back (on-exit = release). Calls done, once, when all answered or after 5 s. */
+void manager_release(struct manager *manager, void (*done)(void *userdata), void *userdata);
+
+/* A line for `systemctl status`: "normal: 5 VMs, 3.2 GiB of 4 GiB". */
+void manager_format_status(struct manager *manager, char *buf, size_t size);

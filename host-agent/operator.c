@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The operator's side of the manager: view.h. */
+
+#include "host-agent/view.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host-agent/manager_internal.h"
+#include "protocol/parse.h"
+#include "protocol/units.h"
+
+void manager_view_host(struct manager *m, struct host_view *ret) {
+        const struct host_sample *s = &m->sample;
+        uint64_t zram_total = s->swap_zram_total_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_total_bytes;
+        uint64_t zram_used = s->swap_zram_used_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_used_bytes;
+
+        *ret = (struct host_view) {
+                .plan = &m->plan,
+                .host = &m->host,
+                .settings = &m->settings,
+                .automation = m->paused ? AUTOMATION_PAUSED
+                              : m->settings.dry_run || m->options.dry_run ? AUTOMATION_DRY_RUN : AUTOMATION_RUNNING,
+                .connected = m->connected,
+                .swap_total_bytes = u64_add(s->swap_disk_total_bytes, zram_total),
+                .swap_used_bytes = u64_add(s->swap_disk_used_bytes, zram_used),
+                .ksm_run = s->ksm_run,
+                .ksm_saved_bytes = s->ksm_saved_bytes,
+                .ksm_profit_bytes = s->ksm_profit_bytes,
+                .ksm_cpu_ppm = AEROSTAT_UNKNOWN,
+                .psi_some_ppm = s->pressure.some_avg10_ppm,
+                .psi_full_ppm = s->pressure.full_avg10_ppm,
+                .n_vms = m->n_vms,
+                .now_usec = manager_now_usec(),
+                .decisions = m->decisions,
+        };
+        ret->uptime_usec = ret->now_usec - m->started_usec;
+}
+
+void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
+        const struct vm *vm = m->vms[index];
+        uint64_t now_usec = manager_now_usec();
+        bool reported = vm->report_usec != 0;
+
+        *ret = (struct vm_view) {
+                .name = vm->name,
+                .policy = &m->policy_vms[index],
+                .priority = vm->priority,
+                .pin_until_usec_left = vm->pin_until_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(vm->pin_until_usec, now_usec),
+                .paused = vm->state != VIRT_RUNNING,
+                .agent_version = vm->agent_version[0] ? vm->agent_version : NULL,
+                .guest_psi_some_ppm = reported ? vm->report.psi_some_avg10_ppm : AEROSTAT_UNKNOWN,
+                .guest_psi_full_ppm = reported ? vm->report.psi_full_avg10_ppm : AEROSTAT_UNKNOWN,
+                .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,
+                .last_set_usec_ago = vm->set_usec == 0 ? AEROSTAT_UNKNOWN : now_usec - vm->set_usec,
+                .reaction_usec = vm->reaction_usec,
+                .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
+        };
+        memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));
+        ret->source = vm_source(vm, &m->settings, now_usec, &ret->report_age_usec);
+}
+
+/* -ENOENT's sentence, with the nearest name there is. */
+static void explain_missing(struct manager *m, const char *name, char error[static VIEW_ERROR_MAX]) {
+        _cleanup_free_ const char **names = calloc(m->n_vms + 1, sizeof(*names));
+        const char *nearest = NULL;
+
+        if (names) {
+                for (size_t i = 0; i < m->n_vms; i++)
+                        names[i] = m->vms[i]->name;
+                nearest = parse_nearest(name, names);
+        }
+        if (nearest)
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\"; did you mean \"%.128s\"?", name, nearest);
+        else
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\" (`aerostatctl list` shows the %zu that run)", name, m->n_vms);
+}
+
+int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]) {
+        uint8_t uuid[16];
+        bool is_uuid = parse_uuid(name_or_uuid, uuid) >= 0;
+
+        for (size_t i = 0; i < m->n_vms; i++)
+                if (strcmp(m->vms[i]->name, name_or_uuid) == 0) {
+                        *ret_index = i;
+                        return 0;
+                }
+        for (size_t i = 0; is_uuid && i < m->n_vms; i++)
+                if (memcmp(m->vms[i]->uuid, uuid, sizeof(uuid)) == 0) {
+                        *ret_index = i;
+                        return 0;
+                }
+        explain_missing(m, name_or_uuid, error);
+        return -ENOENT;
+}
+
+/* What pinning this VM at `bytes` would add to what the others hold for good: their floors, and all that cannot move. */
+static uint64_t least_with_pin(struct manager *m, size_t index, uint64_t bytes) {
+        uint64_t least = m->plan.host_state == POLICY_CRITICAL ? 0 : m->host.reserved_bytes;
+
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct policy_vm *vm = &m->policy_vms[i];
+                uint64_t overhead = MIN(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
+
+                if (vm->input.overhead_bytes != AEROSTAT_UNKNOWN)
+                        overhead = vm->input.overhead_bytes;
+                if (i == index)
+                        least = u64_add(least, u64_add(bytes, overhead));
+                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN)
+                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
+                else if (vm->plan.class == POLICY_PINNED)
+                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
+                else
+                        least = u64_add(least, vm->plan.committed_bytes);
+        }
+        return least;
+}
+
+int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {
+        const struct policy_vm *policy = &m->policy_vms[index];
+        struct vm *vm = m->vms[index];
+        uint64_t least, floor = MIN(vm->floor_bytes, vm->info.max_bytes);
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
+
+        if (!vm->managed) {
+                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" is excluded (managed = no); `aerostatctl limits` or its metadata changes that", vm->name);
+                return -EPERM;
+        }
+        if (policy->input.fixed || policy->input.hugepages) {
+                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" cannot be moved: %s", vm->name,
+                         !vm->info.has_balloon ? "it has no balloon device" : vm->info.hostdev ? "a passed-through device pins its memory"
+                         : vm->info.locked ? "its memory is locked" : vm->info.hugepages ? "it is backed by huge pages" : "its memory is encrypted and pinned");
+                return -EPERM;
+        }
+        if (bytes < floor || bytes > vm->info.max_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s", format_size(bytes, a), vm->name,
+                         format_size(floor, b), format_size(vm->info.max_bytes, c));
+                return -ERANGE;
+        }
+        least = least_with_pin(m, index, bytes);
+        if (least > m->plan.rule_bytes && !force) {
+                snprintf(error, VIEW_ERROR_MAX,
+                         "with \"%.128s\" at %s the VMs would need %s at least (floors, fixed VMs and overhead counted), but this host can bear %s; "
+                         "--force sets it all the same, at the risk of swapping",
+                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
+                return -ENOSPC;
+        }
+        vm->pin_bytes = bytes;
+        vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(manager_now_usec(), for_usec);
+        log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
+        manager_decide_soon(m);
+        return 0;
+}
+
+int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {
+        struct vm *vm = m->vms[index];
+
+        if (vm->pin_bytes == AEROSTAT_UNKNOWN) {
+                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" is automatic already", vm->name);
+                return -EALREADY;
+        }
+        vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
+        log_vm(LOG_NOTICE, vm->name, "automatic again");
+        manager_decide_soon(m);
+        return 0;
+}
+
+int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ERROR_MAX]) {
+        if (m->paused == paused) {
+                snprintf(error, VIEW_ERROR_MAX, "automation is %s already", paused ? "paused" : "running");
+                return -EALREADY;
+        }
+        m->paused = paused;
+        log_message(LOG_NOTICE, paused ? "automation paused by the operator: targets stay where they are" : "automation resumed");
+        manager_decide_soon(m);
+        return 0;
+}

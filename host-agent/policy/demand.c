@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/internal.h"
+
+/*
+ * need   = actual - MemAvailable, both from one moment. Right with and without autodeflate, and hides nothing: crash kernel, memmap and firmware are in it.
+ * demand = need + hot cache + headroom.
+ *
+ * Hot cache is learnt as TMO's Senpai learns a container's size (Weiner et al., ASPLOS'22): by what hurts. Cache counts as cold until the guest
+ * reads back what was taken (refaults) or stalls (PSI); then the estimate grows at once by what was missed, more the more it hurts. While nothing hurts it is
+ * probed: it shrinks by a tenth, after an interval that doubles from 1 to 30 min each time that a probe hurt, so that it settles.
+ */
+
+#define HEADROOM_MIN (64 * MIB)
+#define REFAULT_TARGET_BYTES_PER_SEC MIB               /* less than this a second is noise */
+#define ERROR_MAX_PPM (4 * PPM_ONE)                    /* one report counts for no more than four times the target */
+#define PROBE_FIRST_USEC USEC_PER_MINUTE
+#define PROBE_LAST_USEC (30 * USEC_PER_MINUTE)
+#define PRESSURE_HOLD_USEC (2 * USEC_PER_SEC)          /* longer than a report interval: pressure does not flicker */
+#define EVIDENCE_SLACK (32 * MIB)                      /* rss is sampled at another moment than the report */
+
+/* The growth of a counter since the last report; 0 where it is unknown, new, or went backwards. */
+static uint64_t counter_delta(uint64_t now, uint64_t seen) {
+        return now == AEROSTAT_UNKNOWN || seen == AEROSTAT_UNKNOWN ? 0 : u64_sub(now, seen);
+}
+
+static void grow_hot_cache(struct policy_vm_state *s, uint64_t bytes, uint64_t max, bool probing) {
+        s->hot_cache_bytes = MIN(u64_add(s->hot_cache_bytes, MIN(bytes, max / 4)), max);
+        if (probing)
+                s->probe_interval_usec = MIN(u64_mul(s->probe_interval_usec, 2), PROBE_LAST_USEC);
+}
+
+static void learn(const struct policy_context *c, struct policy_vm *vm) {
+        const struct policy_vm_input *in = &vm->input;
+        struct policy_vm_state *s = &vm->state;
+        uint64_t max = policy_max(vm), elapsed = u64_sub(in->report_usec, s->seen_report_usec);
+
+        if (s->seen_report_usec != 0 && elapsed > 0) {
+                uint64_t refault = counter_delta(in->guest_refault_bytes, s->seen_refault_bytes);
+                uint64_t swap_in = counter_delta(in->guest_swap_in_bytes, s->seen_swap_in_bytes);
+                uint64_t psi_ppm = u64_mul_div(counter_delta(in->guest_psi_some_total_usec, s->seen_psi_usec), PPM_ONE, elapsed);
+                uint64_t missed = u64_add(refault, u64_mul(swap_in, 2)); /* swap-in is strong pressure */
+                uint64_t hurt_ppm = MIN(u64_mul_div(psi_ppm, PPM_ONE, MAX(c->config->psi_target_ppm, 1)), ERROR_MAX_PPM);
+                bool squeezed = u64_add(policy_actual(vm), policy_dead_band(vm)) < max;
+                bool misses = u64_mul_div(missed, USEC_PER_SEC, elapsed) > REFAULT_TARGET_BYTES_PER_SEC;
+
+                if (squeezed && misses) {
+                        bool probing = s->probe_after_usec != 0 && u64_add(s->probe_after_usec, 10 * USEC_PER_SEC) > c->now_usec;
+
+                        grow_hot_cache(s, u64_add(missed, u64_mul_div(missed, hurt_ppm, PPM_ONE)), max, probing);
+                        s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
+                }
+                if (counter_delta(in->guest_oom_kills, s->seen_oom_kills) > 0) {
+                        grow_hot_cache(s, max / 10, max, true);
+                        s->pressure_until_usec = u64_add(c->now_usec, PRESSURE_HOLD_USEC);
+                }
+        }
+        s->seen_report_usec = in->report_usec;
+        s->seen_refault_bytes = in->guest_refault_bytes;
+        s->seen_swap_in_bytes = in->guest_swap_in_bytes;
+        s->seen_psi_usec = in->guest_psi_some_total_usec;
+        s->seen_oom_kills = in->guest_oom_kills;
+}
+
+static void probe(const struct policy_context *c, struct policy_vm_state *s) {
+        if (s->probe_interval_usec == 0)
+                s->probe_interval_usec = PROBE_FIRST_USEC;
+        if (s->hot_cache_bytes == 0)
+                return;
+        if (s->probe_after_usec == 0)
+                s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
+        else if (c->now_usec >= s->probe_after_usec && !c->state->fits) {
+                s->hot_cache_bytes -= MAX(s->hot_cache_bytes / 10, MIN(s->hot_cache_bytes, 4 * MIB));
+                s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
+        }
+}
+
+/* Where there is no fresh report: what the host sees is all that can be said. */
+static void demand_from_evidence(struct policy_vm *vm) {
+        struct policy_vm_plan *p = &vm->plan;
+
+        p->need_bytes = MIN(u64_sub(policy_evidence(vm), policy_overhead(vm)), policy_max(vm));
+        p->hot_bytes = 0;
+}
+
+void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
+        const struct policy_vm_input *in = &vm->input;
+        struct policy_vm_state *s = &vm->state;
+        struct policy_vm_plan *p = &vm->plan;
+        uint64_t max = policy_max(vm);
+
+        if (policy_is_fresh(c, vm)) {
+                uint64_t actual = policy_size(in->report_actual_bytes, policy_actual(vm));
+
+                if (in->report_usec != s->seen_report_usec)
+                        learn(c, vm);
+                probe(c, s);
+                p->need_bytes = u64_sub(MIN(actual, max), policy_size(in->guest_available_bytes, 0));
+                if (in->rss_bytes != AEROSTAT_UNKNOWN) /* what was never touched cannot be in use */
+                        p->need_bytes = MIN(p->need_bytes, u64_add(policy_evidence(vm), EVIDENCE_SLACK));
+                p->hot_bytes = s->hot_cache_bytes;
+        } else
+                demand_from_evidence(vm);
+
+        p->headroom_bytes = MAX(policy_share(p->need_bytes, c->config->headroom_ppm), HEADROOM_MIN);
+        p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
+        p->pressure_below_bytes = p->headroom_bytes / 2;
+        if (policy_is_fresh(c, vm) && (in->guest_pressure || policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
+                s->pressure_until_usec = MAX(s->pressure_until_usec, u64_add(in->report_usec, PRESSURE_HOLD_USEC));
+}

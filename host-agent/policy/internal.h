@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The steps of one decision, in the order in which policy_decide() takes them. Each reads what the ones before it wrote; all share one
+ * context. Private to the policy.
+ */
+
+#include "host-agent/policy/policy.h"
+#include "protocol/units.h"
+
+struct policy_context {
+        const struct policy_config *config;
+        const struct policy_host *host;
+        uint64_t now_usec;
+        uint64_t elapsed_usec;         /* since the last decision, at most POLICY_ELAPSED_MAX; 0 at the first */
+        struct policy_state *state;
+        struct policy_vm *vms;
+        struct policy_work *work;
+        size_t n_vms;
+        struct policy_plan *plan;
+        /* passed from step to step */
+        uint64_t distributable_bytes;  /* for the guests of VMs that move, overheads taken off */
+        uint64_t movable_floors_bytes;
+};
+
+/* A daemon that was stopped for an hour must not shrink by an hour's worth at once. */
+#define POLICY_ELAPSED_MAX (5 * USEC_PER_SEC)
+
+/* A size from outside, bounded; unknown becomes `unknown`. */
+static inline uint64_t policy_size(uint64_t bytes, uint64_t unknown) {
+        return bytes == AEROSTAT_UNKNOWN ? unknown : MIN(bytes, POLICY_SIZE_MAX);
+}
+
+static inline uint64_t policy_share(uint64_t bytes, uint64_t ppm) {
+        return u64_mul_div(bytes, ppm, PPM_ONE);
+}
+
+static inline uint64_t policy_max(const struct policy_vm *vm) {
+        return policy_size(vm->input.max_bytes, 0);
+}
+
+/* Balloon size to reckon with: a claim, bounded by max; all of max while the balloon has not been heard of in this boot. */
+static inline uint64_t policy_actual(const struct policy_vm *vm) {
+        uint64_t max = policy_max(vm);
+        return vm->input.balloon_confirmed ? MIN(policy_size(vm->input.actual_bytes, max), max) : max;
+}
+
+static inline uint64_t policy_overhead(const struct policy_vm *vm) {
+        return policy_size(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
+}
+
+/* What the host's kernel says that QEMU holds. */
+static inline uint64_t policy_evidence(const struct policy_vm *vm) {
+        return u64_add(policy_size(vm->input.rss_bytes, 0), policy_size(vm->input.swap_bytes, 0));
+}
+
+/* Changes smaller than this are not worth a move. */
+static inline uint64_t policy_dead_band(const struct policy_vm *vm) {
+        return MAX(policy_max(vm) / 100, 16 * MIB);
+}
+
+static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {
+        return vm->input.report_usec != 0 && u64_sub(c->now_usec, vm->input.report_usec) <= c->config->fresh_usec;
+}
+
+/* obedience.c: does the guest do what it was asked? */
+void policy_obedience(const struct policy_context *c, struct policy_vm *vm);
+
+/* demand.c: what does the guest need? Learns, and writes the terms of the demand into the plan. */
+void policy_demand(const struct policy_context *c, struct policy_vm *vm);
+
+/* policy.c: which class is it in, may it be moved, and what does it count for? */
+void policy_classify(const struct policy_context *c, struct policy_vm *vm, struct policy_work *work);
+
+/* envelope.c: what can the host bear, and is it safe? */
+void policy_envelope(struct policy_context *c);
+
+/* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
+ * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. */
+uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
+
+/* targets.c: where should everybody end up? */
+void policy_targets(struct policy_context *c);
+
+/* moves.c: what can be done toward that now? */
+void policy_moves(struct policy_context *c);
+
+/* states.c: labels for people, and what weakens the guarantee. */
+void policy_states(struct policy_context *c);

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/internal.h"
+
+/*
+ * What can be done now toward the ideals. Free first, then grant: what is granted is memory that has verifiably come back; while the rule does
+ * not hold nothing is granted. Shrinking that somebody waits for (a burst, the pool, a reservation, an unsafe host) runs at the balloon's own speed and takes from the
+ * largest surplus first; shrinking that nobody waits for is slow.
+ */
+
+#define GRANT_GRAIN (4 * MIB)                  /* a grant is this much or all that is wanted: no crumbs */
+#define LAZY_STEP_USEC USEC_PER_SEC
+#define BUSY_USEC (100 * USEC_PER_MSEC)
+#define CALM_SHORT_USEC USEC_PER_SEC
+#define CALM_FITS_USEC (2 * USEC_PER_SEC)
+
+struct flow {
+        uint64_t urgent;       /* wanted by VMs whose demand is not met */
+        uint64_t lazy;         /* wanted by VMs that are to share in the surplus */
+        uint64_t coming;       /* being given back by balloons that inflate */
+};
+
+static bool has_target(const struct policy_vm *vm) {
+        return vm->plan.class == POLICY_PINNED;
+}
+
+static uint64_t urgent_want(const struct policy_context *c, const struct policy_vm *vm, const struct policy_work *w) {
+        uint64_t toward = has_target(vm) || c->plan->fits ? w->ideal : MIN(w->share, w->ideal);
+        uint64_t want = u64_sub(toward, w->base);
+        bool pressed = vm->state.pressure_until_usec > c->now_usec;
+
+        return want >= policy_dead_band(vm) || (want >= MIB && (pressed || has_target(vm))) ? want : 0;
+}
+
+static uint64_t lazy_want(const struct policy_vm *vm, const struct policy_work *w, uint64_t urgent) {
+        uint64_t want = u64_sub(w->ideal, u64_add(w->base, urgent));
+
+        return want >= policy_dead_band(vm) ? want : 0;
+}
+
+static struct flow measure(struct policy_context *c) {
+        struct flow f = { 0 };
+
+        for (size_t i = 0; i < c->n_vms; i++) {
+                struct policy_vm *vm = &c->vms[i];
+                struct policy_work *w = &c->work[i];
+                uint64_t urgent;
+
+                if (vm->plan.gap)
+                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
+                if (has_target(vm))
+                        w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
+                if (!w->moves)
+                        continue;
+                /* It may not grow past what it holds until it has obeyed for a while. */
+                if (vm->state.uncooperative)
+                        w->ideal = MIN(w->ideal, MIN(w->base, policy_actual(vm)));
+                urgent = urgent_want(c, vm, w);
+                w->urgent = urgent > 0;
+                f.urgent = u64_add(f.urgent, urgent);
+                f.lazy = u64_add(f.lazy, lazy_want(vm, w, urgent));
+        }
+        return f;
+}
+
+static void set_target(const struct policy_context *c, struct policy_vm *vm, uint64_t bytes, enum policy_reason reason) {
+        vm->plan.target_bytes = bytes;
+        vm->plan.set = true;
+        vm->plan.reason = reason;
+        vm->state.set_usec = c->now_usec;
+}
+
+/* Hands out `amount` among those that want; returns what is left. */
+static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
+        uint64_t left = amount;
+
+        for (size_t i = 0; i < c->n_vms; i++) {
+                struct policy_work *w = &c->work[i];
+                uint64_t pressing = w->moves ? urgent_want(c, &c->vms[i], w) : 0;
+
+                w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(&c->vms[i], w, pressing);
+                w->weight = MAX(MIN(c->vms[i].input.weight, POLICY_WEIGHT_MAX), 1);
+        }
+        policy_fill(c->work, c->n_vms, amount);
+        for (size_t i = 0; i < c->n_vms; i++) {
+                struct policy_vm *vm = &c->vms[i];
+                struct policy_work *w = &c->work[i];
+                uint64_t start;
+
+                if (w->cap == 0)
+                        continue;
+                if (w->fill < MIN(w->cap, GRANT_GRAIN)) {
+                        if (urgent)
+                                vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                        continue;
+                }
+                start = vm->plan.set ? vm->plan.target_bytes : w->base;
+                set_target(c, vm, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
+                left -= w->fill;
+        }
+        return left;
+}
+
+static uint64_t surplus(const struct policy_work *w) {
+        return w->moves ? u64_sub(w->base, w->ideal) : 0;
+}
+
+/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. */
+static void fund(struct policy_context *c, uint64_t amount) {
+        uint64_t all = 0;
+
+        for (size_t i = 0; i < c->n_vms; i++) {
+                c->work[i].cap = surplus(&c->work[i]);
+                c->work[i].weight = 1;
+                all = u64_add(all, c->work[i].cap);
+        }
+        policy_fill(c->work, c->n_vms, u64_sub(all, amount));
+        for (size_t i = 0; i < c->n_vms; i++) {
+                struct policy_work *w = &c->work[i];
+
+                if (w->cap > w->fill)
+                        set_target(c, &c->vms[i], MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
+        }
+}
+
+/* Shrinking that nobody waits for: at most max_shrink of max a second, in steps no smaller than the dead band. */
+static void equalize(struct policy_context *c, uint64_t wanted) {
+        for (size_t i = 0; i < c->n_vms && wanted > 0; i++) {
+                struct policy_vm *vm = &c->vms[i];
+                struct policy_work *w = &c->work[i];
+                uint64_t band = policy_dead_band(vm), spare = surplus(w), since, step;
+
+                if (spare < band || vm->plan.set || vm->plan.gap)
+                        continue;
+                since = MIN(u64_sub(c->now_usec, vm->state.shrunk_usec), 2 * LAZY_STEP_USEC);
+                if (since < LAZY_STEP_USEC)
+                        continue;
+                step = u64_mul_div(policy_share(policy_max(vm), c->config->max_shrink_ppm), since, USEC_PER_SEC);
+                if (step == 0)
+                        continue;
+                step = MIN(MAX(step, band), spare);
+                set_target(c, vm, w->base - step, POLICY_REASON_EQUALIZES);
+                vm->state.shrunk_usec = c->now_usec;
+                wanted = u64_sub(wanted, step);
+        }
+}
+
+void policy_moves(struct policy_context *c) {
+        struct policy_plan *p = c->plan;
+        struct flow f = measure(c);
+        uint64_t left = p->free_bytes, waiting = p->deficit_bytes, granted, spare = 0;
+        bool busy;
+
+        if (p->deficit_bytes == 0) {
+                left = grant(c, left, true);
+                granted = p->free_bytes - left;
+                if (left > p->pool_bytes) {
+                        uint64_t extra = left - p->pool_bytes;
+                        uint64_t rest = grant(c, extra, false);
+
+                        granted += extra - rest;
+                        left -= extra - rest;
+                }
+                waiting = u64_sub(f.urgent, MIN(granted, f.urgent));
+        } else
+                waiting = u64_add(waiting, f.urgent);
+        if (left < p->pool_bytes - p->pool_bytes / 4) /* refill when a quarter is gone, but then whole */
+                waiting = u64_add(waiting, p->pool_bytes - left);
+
+        if (waiting > f.coming)
+                fund(c, MAX(waiting - f.coming, GRANT_GRAIN));
+        else if (f.lazy > f.coming)
+                equalize(c, f.lazy - f.coming);
+
+        busy = waiting > 0;
+        for (size_t i = 0; i < c->n_vms; i++) {
+                struct policy_vm *vm = &c->vms[i];
+                struct policy_work *w = &c->work[i];
+
+                spare = u64_add(spare, surplus(w));
+                busy |= vm->plan.gap || vm->plan.set;
+                if (!vm->plan.set && w->moves && w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
+                        vm->plan.reason = POLICY_REASON_DEAD_BAND;
+        }
+        /* An unsafe host whose guests have nothing left to give is not helped by looking ten times a second. */
+        if (busy && f.coming == 0 && spare == 0 && f.urgent == 0)
+                busy = false;
+        p->next_usec = busy ? BUSY_USEC : p->fits ? CALM_FITS_USEC : CALM_SHORT_USEC;
+}

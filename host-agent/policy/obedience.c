@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/internal.h"
+
+/*
+ * Does a guest do what its balloon was asked to? Judged in windows of 5 s in which it could run. A score of microseconds rises with each window without
+ * progress and falls while it obeys, so that one page now and then is no progress, and obeying 1 s in 20 is no obedience.
+ */
+
+#define WINDOW_USEC (5 * USEC_PER_SEC)
+#define WINDOW_PROGRESS_PPM 50000                      /* of the gap at the window's start ... */
+#define WINDOW_PROGRESS_BYTES (5 * 2 * MIB)            /* ... or 2 MiB/s: a fiftieth of what TCG guests manage (measured 0.15 GiB/s) */
+#define WINDOW_RUN_USEC (50 * USEC_PER_MSEC)           /* less CPU time than this in a window: it could not run */
+#define UNCOOPERATIVE_USEC (20 * USEC_PER_SEC)
+#define SCORE_MAX_USEC (30 * USEC_PER_SEC)             /* so that forgiveness takes 30 s of obedience at most */
+#define PRACTICAL_FLOOR_USEC (10 * USEC_PER_MINUTE)
+#define BREACH_USEC (10 * USEC_PER_SEC)
+
+/* A guest this short of free memory cannot give more: under 1/32 of its memory, or 16 MiB. */
+static bool is_exhausted(const struct policy_context *c, const struct policy_vm *vm) {
+        uint64_t total = policy_size(vm->input.guest_total_bytes, policy_max(vm));
+
+        return policy_is_fresh(c, vm) && policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < MAX(total / 32, 16 * MIB);
+}
+
+static void judge_window(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
+        struct policy_vm_state *s = &vm->state;
+        uint64_t length = c->now_usec - s->window_since_usec;
+        uint64_t progress = u64_sub(s->window_actual_bytes, actual);
+
+        if (vm->input.run_usec != AEROSTAT_UNKNOWN && s->window_run_usec != AEROSTAT_UNKNOWN &&
+            u64_sub(vm->input.run_usec, s->window_run_usec) < WINDOW_RUN_USEC)
+                return;
+        if (progress >= policy_share(s->window_gap_bytes, WINDOW_PROGRESS_PPM) || progress >= WINDOW_PROGRESS_BYTES) {
+                s->stuck_usec = u64_sub(s->stuck_usec, length);
+                return;
+        }
+        if (is_exhausted(c, vm)) { /* willing, but not able */
+                s->practical_floor_bytes = actual;
+                s->practical_floor_until_usec = u64_add(c->now_usec, PRACTICAL_FLOOR_USEC);
+                s->stuck_usec = 0;
+                return;
+        }
+        s->stuck_usec = MIN(u64_add(s->stuck_usec, length), SCORE_MAX_USEC);
+}
+
+static void watch_breach(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
+        struct policy_vm_state *s = &vm->state;
+        uint64_t max = policy_max(vm);
+        uint64_t margin = MAX(64 * MIB, max / 16);
+        uint64_t allowed = u64_add(MAX(actual, MIN(policy_size(vm->input.target_bytes, 0), max)), policy_overhead(vm));
+        uint64_t evidence = policy_evidence(vm);
+
+        if (evidence <= u64_add(allowed, s->breaching ? margin / 2 : margin)) {
+                s->breach_since_usec = 0;
+                s->breaching = false;
+        } else if (s->breach_since_usec == 0)
+                s->breach_since_usec = MAX(c->now_usec, 1);
+        else if (c->now_usec - s->breach_since_usec >= BREACH_USEC)
+                s->breaching = true;
+}
+
+void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
+        const struct policy_vm_input *in = &vm->input;
+        struct policy_vm_state *s = &vm->state;
+        uint64_t actual = policy_actual(vm), target = policy_size(in->target_bytes, POLICY_SIZE_MAX), gap;
+
+        if (s->practical_floor_until_usec <= c->now_usec)
+                s->practical_floor_bytes = 0;
+        if (!in->balloon_confirmed || in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed) {
+                s->window_since_usec = 0;
+                return;
+        }
+        watch_breach(c, vm, actual);
+
+        gap = u64_sub(actual, target);
+        if (gap <= MAX(2 * MIB, policy_max(vm) / 1024)) { /* balloons stop a few pages short */
+                s->window_since_usec = 0;
+                s->stuck_usec = u64_sub(s->stuck_usec, c->elapsed_usec);
+        } else if (s->window_since_usec == 0 || c->now_usec - s->window_since_usec >= WINDOW_USEC) {
+                if (s->window_since_usec != 0)
+                        judge_window(c, vm, actual);
+                s->window_since_usec = MAX(c->now_usec, 1);
+                s->window_actual_bytes = actual;
+                s->window_gap_bytes = gap;
+                s->window_run_usec = in->run_usec;
+        }
+        if (s->stuck_usec >= UNCOOPERATIVE_USEC)
+                s->uncooperative = true;
+        else if (s->stuck_usec == 0)
+                s->uncooperative = false;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/policy.h"
+
+#include <string.h>
+
+#include "host-agent/policy/internal.h"
+
+#define UNKNOWN_HOLD_USEC USEC_PER_MINUTE      /* a VM whose reports have gone stale is left alone for so long, unless memory is short */
+#define STUCK_USEC (5 * USEC_PER_SEC)          /* others cover for it from here on */
+#define GROWTH_WATCH_USEC (10 * USEC_PER_SEC)  /* deflating takes well under a second for each GiB */
+
+void policy_config_init(struct policy_config *ret) {
+        *ret = (struct policy_config) {
+                .mode = POLICY_GUARANTEED,
+                .overcommit_factor_ppm = 1500000,
+                .reserve_bytes = AEROSTAT_UNKNOWN,
+                .memory_bytes = AEROSTAT_UNKNOWN,
+                .headroom_ppm = 200000,
+                .psi_target_ppm = 5000,
+                .growth_pool_ppm = 40000,
+                .max_shrink_ppm = 20000,
+                .fresh_usec = 10 * USEC_PER_SEC,
+                .swap_ceiling_ppm = 300000,
+                .swap_warn_ppm = 800000,
+                .ksm_credit_ppm = 500000,
+        };
+}
+
+uint64_t policy_auto_reserve(uint64_t memory_bytes) {
+        uint64_t memory = policy_size(memory_bytes, 0);
+
+        return MIN(policy_share(memory, 60000), 899 * MIB + u64_sub(memory, 28 * GIB) / 100);
+}
+
+/* A new boot: nothing that was learnt about the guest holds, but what it did before stays on its record. */
+static void follow_boot(struct policy_vm *vm) {
+        struct policy_vm_state *s = &vm->state;
+
+        if (s->boot_usec == vm->input.started_usec)
+                return;
+        *s = (struct policy_vm_state) {
+                .boot_usec = vm->input.started_usec,
+                .stuck_usec = s->stuck_usec,
+                .uncooperative = s->uncooperative,
+                .seen_psi_usec = AEROSTAT_UNKNOWN,
+                .seen_refault_bytes = AEROSTAT_UNKNOWN,
+                .seen_swap_in_bytes = AEROSTAT_UNKNOWN,
+                .seen_oom_kills = AEROSTAT_UNKNOWN,
+        };
+}
+
+/* When the silence of a VM began: with its last report, or with its boot. */
+static bool is_freshly_unknown(const struct policy_context *c, const struct policy_vm *vm) {
+        const struct policy_vm_input *in = &vm->input;
+        uint64_t since = in->report_usec != 0 ? u64_add(in->report_usec, c->config->fresh_usec) : in->started_usec;
+
+        /* Where memory is short, one that has been heard of before is not spared; one that boots is: its driver could not obey anyway. */
+        if (c->state->unsafe && in->balloon_confirmed)
+                return false;
+        return u64_sub(c->now_usec, since) < UNKNOWN_HOLD_USEC;
+}
+
+/* Whether the balloon is moving toward its target. A guest that takes nothing of what it was granted is not waited for. */
+static bool is_under_way(const struct policy_context *c, const struct policy_vm *vm, uint64_t actual, uint64_t target) {
+        const struct policy_vm_input *in = &vm->input;
+        uint64_t tolerance = MAX(2 * MIB, policy_max(vm) / 1024);
+
+        if (in->held || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN || !in->balloon_confirmed)
+                return false;
+        if (actual > target)
+                return actual - target > tolerance && vm->state.stuck_usec < STUCK_USEC;
+        return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;
+}
+
+void policy_classify(const struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+        const struct policy_vm_input *in = &vm->input;
+        struct policy_vm_plan *p = &vm->plan;
+        uint64_t max = policy_max(vm), actual = policy_actual(vm), counted = actual, evidence = policy_evidence(vm);
+
+        work->moves = false;
+        if (!in->managed) {
+                p->class = POLICY_EXCLUDED, p->reason = POLICY_REASON_EXCLUDED;
+                counted = max;
+        } else if (in->fixed || in->hugepages) {
+                p->class = POLICY_FIXED, p->reason = POLICY_REASON_FIXED;
+                counted = max;
+        } else if (in->held)
+                p->class = POLICY_HELD, p->reason = POLICY_REASON_HELD;
+        else if (in->unresponsive)
+                p->class = POLICY_UNKNOWN, p->reason = POLICY_REASON_UNRESPONSIVE;
+        else if (vm->state.breaching) {
+                p->class = POLICY_BREACHING, p->reason = POLICY_REASON_BREACHING;
+                p->contain = true;
+                counted = max;
+        } else if (vm->state.stuck_usec >= STUCK_USEC)
+                p->class = vm->state.uncooperative ? POLICY_UNCOOPERATIVE : POLICY_MANAGED, p->reason = POLICY_REASON_STUCK;
+        else if (in->pin_bytes != AEROSTAT_UNKNOWN && c->state->host_state != POLICY_CRITICAL)
+                p->class = POLICY_PINNED, p->reason = POLICY_REASON_PINNED;
+        else if (policy_is_fresh(c, vm)) {
+                p->class = vm->state.uncooperative ? POLICY_UNCOOPERATIVE : POLICY_MANAGED, p->reason = POLICY_REASON_DEMAND;
+                work->moves = true;
+        } else if (is_freshly_unknown(c, vm)) {
+                p->class = in->balloon_confirmed ? POLICY_UNKNOWN : POLICY_BOOTING;
+                p->reason = in->balloon_confirmed ? POLICY_REASON_UNKNOWN_HELD : POLICY_REASON_BOOTING;
+        } else {
+                p->class = POLICY_UNKNOWN, p->reason = POLICY_REASON_UNKNOWN_EVIDENCE;
+                work->moves = true;
+        }
+
+        work->overhead = policy_overhead(vm);
+        if (in->hugepages && in->managed) /* the pool is gone from MemAvailable already */
+                p->committed_bytes = work->overhead;
+        else
+                p->committed_bytes = MAX(u64_add(counted, work->overhead), evidence);
+
+        /* A grant counts from the moment that it is made: the guest may take it at once. */
+        work->base = MIN(policy_size(in->target_bytes, actual), max);
+        work->liable = in->hugepages && in->managed ? p->committed_bytes
+                                                    : MAX(p->committed_bytes, u64_add(work->base, work->overhead));
+
+        work->floor = MIN(policy_size(in->floor_bytes, 0), max);
+        if (vm->state.practical_floor_until_usec > c->now_usec)
+                work->floor = MAX(work->floor, MIN(vm->state.practical_floor_bytes, max));
+        p->floor_bytes = work->floor;
+        p->target_bytes = p->ideal_bytes = work->ideal = work->share = work->base;
+        p->entitled_bytes = work->base;
+        p->gap = is_under_way(c, vm, actual, work->base);
+        work->weight = MIN(in->weight, POLICY_WEIGHT_MAX);
+}
+
+void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
+                   struct policy_vm *vms, struct policy_work *work, size_t n_vms, struct policy_plan *ret_plan) {
+        struct policy_context c = {
+                .config = config, .host = host, .now_usec = now_usec, .state = state,
+                .vms = vms, .work = work, .n_vms = n_vms, .plan = ret_plan,
+                .elapsed_usec = state->decided_usec == 0 ? 0 : MIN(u64_sub(now_usec, state->decided_usec), POLICY_ELAPSED_MAX),
+        };
+
+        memset(ret_plan, 0, sizeof(*ret_plan));
+        for (size_t i = 0; i < n_vms; i++) {
+                vms[i].plan = (struct policy_vm_plan) { 0 };
+                follow_boot(&vms[i]);
+                policy_obedience(&c, &vms[i]);
+                policy_demand(&c, &vms[i]);
+                policy_classify(&c, &vms[i], &work[i]);
+        }
+        policy_envelope(&c);
+        policy_targets(&c);
+        policy_moves(&c);
+        policy_states(&c);
+        state->decided_usec = MAX(now_usec, 1);
+}

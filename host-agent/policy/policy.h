@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The policy: (configuration, state, snapshot, now) -> plan. Pure and deterministic: reads no clock, does no I/O, allocates nothing, so that the
+ * daemon, the simulator and the property tests run the same code. docs/POLICY.md tells the reasoning; the comments here say what each
+ * number is.
+ *
+ * Bytes, microseconds of one monotonic clock, parts per million. AEROSTAT_UNKNOWN where a value is not known. Any u64 is accepted anywhere: inputs
+ * are clamped (sizes to POLICY_SIZE_MAX), sums saturate.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base.h"
+
+#define POLICY_SIZE_MAX (UINT64_C(1) << 52)    /* 4 PiB; larger sizes count as this */
+#define POLICY_WEIGHT_MAX UINT64_C(1000000)
+
+enum policy_mode {
+        POLICY_GUARANTEED,             /* envelope = capacity + KSM credit: nothing swaps in the expected case */
+        POLICY_SWAP_BACKED,            /* envelope = capacity + swap allowance */
+        POLICY_OPPORTUNISTIC,          /* swap-backed envelope x overcommit factor */
+};
+
+struct policy_config {
+        enum policy_mode mode;
+        uint64_t overcommit_factor_ppm;        /* opportunistic only; 1000000 .. 10000000; default 1.5 */
+        uint64_t reserve_bytes;                /* kept free on the host; unknown: auto, see policy_auto_reserve() */
+        uint64_t memory_bytes;                 /* budget for all VMs; unknown: what the host has */
+        uint64_t headroom_ppm;                 /* of a guest's need, at least 64 MiB; default 20 % */
+        uint64_t psi_target_ppm;               /* guest stall that is still fine; default 0.5 % */
+        uint64_t growth_pool_ppm;              /* of the envelope, kept unassigned for bursts; default 4 % */
+        uint64_t max_shrink_ppm;               /* of max and second, for shrinking that nobody waits for; default 2 % */
+        uint64_t fresh_usec;                   /* a report older than this is not believed: 3 intervals, at least 10 s */
+        uint64_t swap_ceiling_ppm;             /* of the host's disk-backed swap that may ever be used; default 30 % */
+        uint64_t swap_warn_ppm;                /* of the ceiling; default 80 % */
+        uint64_t ksm_credit_ppm;               /* of what KSM saves that may be promised again; default 50 % */
+};
+
+/* The defaults of aerostatd.conf. */
+void policy_config_init(struct policy_config *ret);
+
+/* min(6 % of memory, 899 MiB for the first 28 GiB + 1 % of the rest): the scale of VMware's minFree; percentages alone fail on large hosts. */
+uint64_t policy_auto_reserve(uint64_t memory_bytes);
+
+/* The host as sampled. */
+struct policy_host {
+        uint64_t total_bytes;                  /* MemTotal */
+        uint64_t available_bytes;              /* MemAvailable */
+        uint64_t limit_bytes;                  /* the least memory limit among the cgroups above all VMs; unknown: none */
+        uint64_t swap_total_bytes;             /* disk-backed swap; zram earns nothing, for it is RAM */
+        uint64_t swap_used_bytes;              /* of it, by anyone */
+        uint64_t zswap_bytes;                  /* RAM that zswap may still take out of the allowance; 0: off */
+        uint64_t arc_reclaimable_bytes;        /* the host's own ZFS cache above its minimum: not `other use`; unknown: none */
+        uint64_t ksm_saved_bytes;              /* pages_sharing x page */
+        uint64_t swap_out_bytes_per_sec;       /* of the last sample interval */
+        uint64_t psi_some_ppm, psi_full_ppm;   /* avg10; unknown: no PSI */
+        bool psi_event;                        /* a PSI trigger fired since the last decision, and not by limits that we set ourselves */
+        bool only_zram;                        /* there is swap, but none of it on disk */
+        bool khugepaged_refills;               /* khugepaged/max_ptes_none > 0 while THP is not "never": ballooned holes may fill again */
+        uint64_t reserved_bytes;               /* sum of reservations not yet handed to a VM */
+};
+
+/* One VM as sampled. */
+struct policy_vm_input {
+        uint64_t id;                           /* for the caller; equal input gives equal output whatever it is */
+        uint64_t max_bytes;
+        uint64_t floor_bytes;                  /* guaranteed minimum; clamped to max */
+        uint64_t weight;                       /* 0 .. POLICY_WEIGHT_MAX; 0 takes no surplus */
+        uint64_t pin_bytes;                    /* manual target, or unknown: automatic */
+
+        bool managed;                          /* no: excluded, counted at max and never moved */
+        bool fixed;                            /* the balloon frees nothing (no device, VFIO, locked, SEV/TDX): counted at max, never moved */
+        bool hugepages;                        /* fixed on huge pages: counts its overhead only, the pool is already gone from MemAvailable */
+        bool held;                             /* paused, migrating, saving: not moved */
+        bool unresponsive;                     /* QEMU does not answer: cannot be moved, counts as unknown */
+        bool autodeflate;                      /* the guest can grow on its own OOM without a grant */
+        bool cannot_swap;                      /* locked memory or swap limit 0 */
+
+        uint64_t started_usec;                 /* when this boot began (start, reset, reboot, restore), on the caller's clock */
+        bool balloon_confirmed;                /* in this boot the guest's driver has been heard of, so actual means something; else max counts */
+
+        uint64_t actual_bytes;                 /* balloon size as QEMU has it; a claim; unknown counts as max */
+        uint64_t target_bytes;                 /* what was last asked of the balloon in this boot; unknown: nothing yet */
+        uint64_t rss_bytes, swap_bytes;        /* QEMU's resident and swapped memory; unknown counts as 0 evidence */
+        uint64_t overhead_bytes;               /* QEMU memory that is not guest RAM; unknown: POLICY_OVERHEAD_DEFAULT */
+        uint64_t run_usec;                     /* CPU time of the VM's process so far: whether it could run; unknown: believed to run */
+
+        /* The guest's word; from its agent or from the balloon's statistics. report_usec 0: never in this boot. */
+        uint64_t report_usec;                  /* when received */
+        uint64_t report_actual_bytes;          /* actual when the report came: need is formed from one moment; unknown: actual_bytes */
+        uint64_t guest_total_bytes;            /* MemTotal */
+        uint64_t guest_available_bytes;        /* MemAvailable (plus reclaimable ARC) */
+        uint64_t guest_free_bytes;             /* MemFree */
+        uint64_t guest_cache_bytes;
+        uint64_t guest_swap_total_bytes, guest_swap_used_bytes;
+        uint64_t guest_psi_some_total_usec;    /* counters; unknown where the guest has none */
+        uint64_t guest_refault_bytes;
+        uint64_t guest_swap_in_bytes;
+        uint64_t guest_oom_kills;
+        bool guest_pressure;                   /* this report came because of pressure */
+};
+
+#define POLICY_OVERHEAD_DEFAULT (UINT64_C(128) << 20)  /* until measured: above the 95 MiB seen under TCG and the 30-60 MiB under KVM */
+
+/* What the policy remembers about a VM; zero-initialised by the caller for a new VM, kept from call to call, otherwise private to the policy. */
+struct policy_vm_state {
+        uint64_t boot_usec;                    /* started_usec that the rest belongs to */
+        /* learnt demand */
+        uint64_t hot_cache_bytes;              /* cache that hurt when it was taken */
+        uint64_t probe_after_usec, probe_interval_usec;
+        uint64_t seen_report_usec, seen_psi_usec, seen_refault_bytes, seen_swap_in_bytes, seen_oom_kills;
+        uint64_t pressure_until_usec;          /* the guest counts as under pressure until then */
+        /* obedience */
+        uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec;
+        uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */
+        bool uncooperative;
+        uint64_t practical_floor_bytes, practical_floor_until_usec;
+        uint64_t breach_since_usec;
+        bool breaching;
+        /* pace */
+        uint64_t shrunk_usec;                  /* when a lazy step was last made */
+        uint64_t set_usec;                     /* when a target was last decided; 0: never */
+};
+
+enum policy_class {
+        POLICY_MANAGED,                        /* moves */
+        POLICY_PINNED,                         /* held at a manual target */
+        POLICY_FIXED,
+        POLICY_EXCLUDED,
+        POLICY_HELD,                           /* paused, migrating */
+        POLICY_BOOTING,                        /* not heard of in this boot yet: counted at max */
+        POLICY_UNKNOWN,                        /* was known, but its reports are stale; held at first, then moved on evidence */
+        POLICY_UNCOOPERATIVE,                  /* was asked to shrink and did not */
+        POLICY_BREACHING,                      /* uses more than its balloon leaves it */
+};
+const char *policy_class_to_string(enum policy_class class); /* "managed", ...: `state` of `list`; booting is "unknown" there */
+
+/* Why a VM has the target that it has. */
+enum policy_reason {
+        POLICY_REASON_FITS,                    /* everything fits: max */
+        POLICY_REASON_DEMAND,                  /* demand is met; surplus is shared by weight */
+        POLICY_REASON_SHARE,                   /* demand exceeds its share of a short host */
+        POLICY_REASON_FLOOR,                   /* held up by its floor */
+        POLICY_REASON_FLOORS_DO_NOT_FIT,       /* the floors alone are more than the host can bear */
+        POLICY_REASON_WAITS,                   /* is to grow as soon as memory has come back from others */
+        POLICY_REASON_GRANTED,                 /* grew now */
+        POLICY_REASON_FUNDS,                   /* shrank now, because others or the pool wait for it, or the host is unsafe */
+        POLICY_REASON_EQUALIZES,               /* moves slowly to its share; nobody waits */
+        POLICY_REASON_DEAD_BAND,               /* the difference is too small to move for */
+        POLICY_REASON_PRACTICAL_FLOOR,         /* the guest could not go lower */
+        POLICY_REASON_STUCK,                   /* does not obey; may not grow until it does */
+        POLICY_REASON_PINNED,
+        POLICY_REASON_PINNED_WAITS,            /* pinned above what can be granted now */
+        POLICY_REASON_FIXED,
+        POLICY_REASON_EXCLUDED,
+        POLICY_REASON_HELD,
+        POLICY_REASON_BOOTING,
+        POLICY_REASON_UNKNOWN_HELD,
+        POLICY_REASON_UNKNOWN_EVIDENCE,
+        POLICY_REASON_UNRESPONSIVE,
+        POLICY_REASON_BREACHING,
+        _POLICY_REASON_MAX,
+};
+const char *policy_reason_to_string(enum policy_reason reason); /* "fits", "demand", ... */
+
+struct policy_vm_plan {
+        enum policy_class class;
+        enum policy_reason reason;
+        bool set;                              /* ask the balloon for target_bytes now */
+        bool contain;                          /* breaching: its cgroup should be limited to target + overhead */
+        bool gap;                              /* its balloon is on the way: look at it often */
+        uint64_t target_bytes;                 /* what to ask for (or what stands); floor .. max */
+        uint64_t ideal_bytes;                  /* where it should end up */
+        uint64_t need_bytes, hot_bytes, headroom_bytes; /* terms of the demand; unknown without a report */
+        uint64_t demand_bytes;                 /* their sum, clamped to what the host sees; unknown without a report */
+        uint64_t entitled_bytes;               /* what it gets when everybody wants everything */
+        uint64_t floor_bytes;                  /* in force: with the practical floor */
+        uint64_t committed_bytes;              /* POLICY: max(actual + overhead, rss + swap); max while booting, fixed, breaching */
+        uint64_t pressure_below_bytes;         /* ask the agent to report at once when MemAvailable falls below: half the headroom */
+};
+
+enum policy_host_state { POLICY_NORMAL, POLICY_TIGHT, POLICY_HARD, POLICY_CRITICAL };
+const char *policy_host_state_to_string(enum policy_host_state state);
+
+enum policy_guarantee { POLICY_FULL, POLICY_CONDITIONAL, POLICY_NONE };
+const char *policy_guarantee_to_string(enum policy_guarantee guarantee);
+
+/* What weakens the proof; a bit mask. */
+enum policy_weakness {
+        POLICY_WEAK_MODE = 1 << 0,             /* opportunistic: statistics instead of proof */
+        POLICY_WEAK_AUTODEFLATE = 1 << 1,
+        POLICY_WEAK_KHUGEPAGED = 1 << 2,
+        POLICY_WEAK_BREACHING = 1 << 3,
+        POLICY_WEAK_UNCOOPERATIVE = 1 << 4,
+        POLICY_WEAK_ONLY_ZRAM = 1 << 5,
+        POLICY_WEAK_UNSAFE = 1 << 6,           /* the rule does not hold now */
+        POLICY_WEAK_FLOORS = 1 << 7,           /* what cannot swap and the floors exceed capacity */
+};
+#define POLICY_WEAKNESSES 8
+const char *policy_weakness_to_string(enum policy_weakness one); /* "autodeflate", ... */
+
+/* What the policy remembers about the host; zero-initialised by the caller at start. */
+struct policy_state {
+        uint64_t decided_usec;
+        uint64_t other_bytes;                  /* up at once, down slowly */
+        uint64_t correction_bytes;
+        uint64_t correction_hold_until_usec;   /* MemAvailable lags: do not squeeze twice for one shortfall */
+        uint64_t correction_shortfall_bytes;
+        enum policy_host_state host_state;
+        uint64_t swapped_out_usec;             /* when swap-out was last seen; 0: never */
+        bool unsafe, fits;                     /* as of the last decision */
+};
+
+struct policy_plan {
+        uint64_t memory_bytes;                 /* the budget in force */
+        uint64_t available_bytes;              /* the smaller of the real one and what the budget leaves */
+        uint64_t reserve_bytes, other_bytes, capacity_bytes, allowance_bytes, ksm_credit_bytes, correction_bytes;
+        uint64_t envelope_bytes;
+        uint64_t rule_bytes;                   /* envelope - correction: what committed + reservations may reach */
+        uint64_t committed_bytes;              /* sum over VMs */
+        uint64_t liable_bytes;                 /* committed, with grants that are on their way */
+        uint64_t max_bytes;                    /* sum of max */
+        uint64_t deficit_bytes;                /* liable + reservations above the rule; 0: safe */
+        uint64_t free_bytes;                   /* below it */
+        uint64_t pool_bytes;                   /* growth pool aimed at */
+        uint64_t floors_bytes;                 /* what cannot move or swap, and the floors of the rest, with overhead */
+        bool fits;                             /* everybody has max */
+        bool unsafe;                           /* the rule does not hold */
+        bool floors_fit;
+        enum policy_host_state host_state;
+        enum policy_guarantee guarantee;
+        unsigned weaknesses;                   /* enum policy_weakness */
+        uint64_t next_usec;                    /* decide again after this many microseconds at the latest: 100 ms while anything is under way */
+};
+
+/* A VM in the caller's array. The policy reads input, keeps state, writes plan. */
+struct policy_vm {
+        struct policy_vm_input input;
+        struct policy_vm_state state;
+        struct policy_vm_plan plan;
+};
+
+/* Scratch space, one for each VM, supplied by the caller; means nothing between calls. Compact, for it is what the inner loops walk over. */
+struct policy_work {
+        uint64_t cap, weight, fill;            /* of policy_fill(): at most, by, gets */
+        uint64_t floor, overhead, liable, base, share, ideal;
+        uint32_t open;                         /* index of a VM that still takes */
+        bool moves, urgent;
+};
+
+/* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */
+void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
+                   struct policy_vm *vms, struct policy_work *work, size_t n_vms, struct policy_plan *ret_plan);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The host and its QEMU processes as the kernel sees them. Every function takes a root directory fd ("/" or a fixture tree). Main thread;
+ * nothing here blocks on a VM. Unknown values are AEROSTAT_UNKNOWN.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/base.h"
+#include "protocol/procfs.h"
+
+/* The parts that change all the time; read before each decision. */
+struct host_sample {
+        struct meminfo meminfo;
+        struct vmstat vmstat;
+        struct pressure pressure;              /* unknown throughout where the kernel has no PSI */
+        uint64_t swap_disk_total_bytes, swap_disk_used_bytes; /* /proc/swaps without zram */
+        uint64_t swap_zram_total_bytes, swap_zram_used_bytes;
+        uint64_t ksm_run;                      /* /sys/kernel/mm/ksm/run */
+        uint64_t ksm_saved_bytes;              /* (pages_sharing + ksm_zero_pages) x page */
+        uint64_t ksm_profit_bytes;             /* general_profit where the kernel has it; negative counts as 0 */
+        uint64_t arc_size_bytes, arc_min_bytes; /* spl/kstat/zfs/arcstats: size, c_min */
+};
+int host_sample_read(int root_fd, struct host_sample *ret); /* -errno only when meminfo cannot be read */
+
+/* The parts that hardly change; read every minute. */
+struct host_config_sample {
+        bool thp_never;                        /* transparent_hugepage/enabled is [never] */
+        uint64_t khugepaged_max_ptes_none;
+        bool zswap_enabled;
+        uint64_t zswap_max_pool_ppm;           /* zswap max_pool_percent */
+        uint32_t numa_nodes;                   /* at least 1 */
+};
+int host_config_read(int root_fd, struct host_config_sample *ret);
+
+/* One process, from /proc/PID/{status,stat}. */
+struct process_sample {
+        uint64_t rss_bytes;                    /* VmRSS: anonymous + file + shared */
+        uint64_t swap_bytes;                   /* VmSwap (anonymous only; shared memory's swap is not in it) */
+        uint64_t run_usec;                     /* utime + stime + guest time is inside utime */
+        uint64_t start_ticks;                  /* field 22 of stat: tells a reused pid */
+        bool stopped;                          /* state T or t */
+};
+int process_sample_read(int root_fd, int pid, struct process_sample *ret); /* -ESRCH when it is gone */
+
+/* QEMU memory that is not guest RAM: RSS + swap of all mappings in smaps but those that are guest RAM (at least a quarter of ram_bytes in one anonymous or
+ * memfd mapping, or named by hugetlbfs). Walks page tables under the process's lock: ask rarely. -ESRCH, -EACCES. */
+int process_overhead_read(int root_fd, int pid, uint64_t ram_bytes, uint64_t *ret_bytes);
+
+/* The QEMU process of a VM: run/libvirt/qemu/NAME.pid, checked against -uuid in its command line; otherwise a search of /proc for a qemu
+ * command line with that uuid. Returns the pid or -ESRCH. */
+int process_find_qemu(int root_fd, const char *name, const uint8_t uuid[static 16]);
+
+/* The least memory limit among the cgroups above this process's own, v1 or v2 (the hierarchy is found through proc/PID/cgroup and
+ * proc/PID/mountinfo): bytes, or AEROSTAT_UNKNOWN when there is none. own: include its own group. -errno when it cannot be told. */
+int cgroup_memory_limit_read(int root_fd, int pid, bool own, uint64_t *ret_bytes);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * One virtual machine as the manager knows it: what libvirt, the host's kernel and the guest say of it, and what was asked of it. Joins these into
+ * the policy's input. Decides nothing. Main thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host-agent/log.h"
+#include "host-agent/policy/policy.h"
+#include "host-agent/settings.h"
+#include "host-agent/system/host.h"
+#include "host-agent/view.h"
+#include "host-agent/virt/channel.h"
+#include "host-agent/virt/virt.h"
+
+struct vm {
+        struct manager *manager;
+        uint8_t uuid[16];
+        char name[VIRT_NAME_MAX];
+        int id;                                /* libvirt's id of this run */
+        enum virt_state state;
+        struct virt_domain_info info;
+        bool unresponsive;
+
+        /* policy in force: domain metadata over [vm] patterns over defaults */
+        uint64_t floor_bytes, weight, priority;
+        bool managed;
+        uint64_t pin_bytes;                    /* unknown: automatic */
+        uint64_t pin_until_usec;               /* unknown: no end */
+
+        /* this boot */
+        uint64_t started_usec;
+        uint64_t started_realtime_sec;
+        bool balloon_confirmed;
+        uint8_t boot_id[16];                   /* zero: not known */
+
+        /* balloon */
+        uint64_t actual_bytes, actual_usec;    /* unknown, 0: not read yet */
+        uint64_t target_bytes;                 /* last asked for in this boot; unknown: nothing */
+        uint64_t set_usec;                     /* when last asked; 0: never */
+        uint64_t stats_asked_usec, stats_read_usec; /* 0: never */
+        struct virt_stats stats;
+
+        /* agent */
+        struct channel *channel;               /* NULL: the VM has none */
+        char agent_version[MESSAGE_TEXT_MAX];
+        struct message_report report;
+        uint64_t report_usec;                  /* when the agent's last report of this boot came; 0: never */
+        uint64_t refault_bytes_per_sec;        /* between its last two reports; unknown: fewer than two */
+        bool report_pressure;
+        uint64_t pressure_below_bytes;         /* what the agent was told */
+        uint64_t pressure_usec;                /* the pressure report that still waits for an answer; 0: none */
+        uint64_t reaction_usec;                /* unknown: none yet */
+
+        /* process */
+        int pid;                               /* -ESRCH: not found */
+        uint64_t pid_sought_usec;
+        struct process_sample process;
+        uint64_t process_usec;                 /* when sampled; 0: never */
+        uint64_t overhead_bytes;               /* decaying peak, with room for growth; unknown: never measured */
+        uint64_t overhead_due_usec;            /* when to measure next */
+        uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
+
+        char note[160];                        /* a sentence about what is wrong; "" nothing */
+        struct log_limit move_log, error_log;
+};
+
+int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 16]);
+struct vm *vm_free(struct vm *vm);
+
+/* A boot begins: all memory is the guest's until the balloon is heard of, and nothing said or asked before counts. */
+void vm_boot(struct vm *vm, uint64_t now_usec);
+
+/* Joins settings and metadata into floor, weight, priority and managed. */
+void vm_apply_settings(struct vm *vm, const struct settings *settings);
+
+/* Takes a reading of the balloon's size. */
+void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec);
+
+void vm_take_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec);
+void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t now_usec);
+
+/* Reads the process where the last reading is older than max_age_usec; looks for it where it is not known; measures overhead now and then. */
+void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec);
+
+/* Fills the policy's input. */
+void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now_usec, struct policy_vm_input *ret);
+
+/* Whose word the input's report is, and how old it is (unknown: never). */
+enum report_source vm_source(const struct vm *vm, const struct settings *settings, uint64_t now_usec, uint64_t *ret_age_usec);

@@ -1,0 +1,10 @@
+# Tests of the control socket and of aerostatctl, against an invented manager.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/stub-aerostatd
+endif
+control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
+control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+
+%C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
+%C%_stub_aerostatd_SOURCES = %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
+%C%_stub_aerostatd_LDADD = $(control_test_ldadd)

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/stub-manager.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/parse.h"
+#include "protocol/units.h"
+
+struct manager {
+        struct settings settings;
+        struct policy_host host;
+        struct policy_plan plan;
+        enum automation automation;
+        bool forgotten;
+        size_t n_vms;
+        struct policy_vm *vms;
+        struct vm_view *views;
+        char (*names)[32];
+};
+
+static void invent_host(struct manager *m) {
+        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED, .swap_ceiling_ppm = 300000, .swap_warn_ppm = 800000 };
+        strcpy(m->settings.control_group, "root");
+        m->host = (struct policy_host) {
+                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
+                .psi_some_ppm = 12500, .psi_full_ppm = 0,
+        };
+        m->plan = (struct policy_plan) {
+                .memory_bytes = 16 * GIB, .available_bytes = 3 * GIB, .reserve_bytes = 899 * MIB, .other_bytes = GIB,
+                .capacity_bytes = 14 * GIB, .allowance_bytes = 8 * GIB * 3 / 10, .ksm_credit_bytes = 256 * MIB,
+                .envelope_bytes = 14 * GIB + 256 * MIB, .rule_bytes = 14 * GIB + 256 * MIB, .committed_bytes = 12 * GIB,
+                .liable_bytes = 12 * GIB, .max_bytes = 21 * GIB, .free_bytes = 2 * GIB + 256 * MIB, .pool_bytes = 584 * MIB,
+                .floors_bytes = 5 * GIB, .floors_fit = true, .host_state = POLICY_TIGHT, .guarantee = POLICY_CONDITIONAL,
+                .weaknesses = POLICY_WEAK_AUTODEFLATE | POLICY_WEAK_KHUGEPAGED,
+        };
+}
+
+static void invent_vm(struct manager *m, size_t i, const char *name) {
+        struct policy_vm *vm = &m->vms[i];
+
+        vm->input = (struct policy_vm_input) {
+                .id = i, .max_bytes = 4 * GIB, .floor_bytes = GIB, .weight = 1000, .pin_bytes = AEROSTAT_UNKNOWN, .managed = true,
+                .autodeflate = true, .balloon_confirmed = true, .actual_bytes = 2 * GIB, .target_bytes = 2 * GIB,
+                .rss_bytes = 2 * GIB + 60 * MIB, .swap_bytes = 0, .overhead_bytes = 60 * MIB, .report_usec = USEC_PER_SEC,
+                .report_actual_bytes = 2 * GIB, .guest_total_bytes = 2 * GIB - 64 * MIB, .guest_available_bytes = 512 * MIB,
+                .guest_free_bytes = 100 * MIB, .guest_cache_bytes = 400 * MIB, .guest_swap_total_bytes = 0, .guest_swap_used_bytes = 0,
+                .guest_refault_bytes = 4096, .guest_swap_in_bytes = 0, .guest_oom_kills = 0,
+        };
+        vm->plan = (struct policy_vm_plan) {
+                .class = POLICY_MANAGED, .reason = POLICY_REASON_SHARE, .target_bytes = 2 * GIB, .ideal_bytes = 2 * GIB,
+                .need_bytes = GIB + 512 * MIB, .hot_bytes = 128 * MIB, .headroom_bytes = 307 * MIB,
+                .demand_bytes = GIB + 512 * MIB + 128 * MIB + 307 * MIB, .entitled_bytes = 2 * GIB + 200 * MIB, .floor_bytes = GIB,
+                .committed_bytes = 2 * GIB + 60 * MIB,
+        };
+        m->views[i] = (struct vm_view) {
+                .name = name, .policy = vm, .priority = 100, .source = SOURCE_AGENT, .report_age_usec = 1200 * USEC_PER_MSEC,
+                .pin_until_usec_left = AEROSTAT_UNKNOWN, .agent_version = "0.1.0", .guest_psi_some_ppm = 3100, .guest_psi_full_ppm = 0,
+                .guest_refault_bytes_per_sec = 4096, .last_set_usec_ago = 8 * USEC_PER_SEC, .reaction_usec = 41 * USEC_PER_MSEC,
+        };
+        parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
+        m->views[i].uuid[15] = (uint8_t) i;
+}
+
+static void invent_silent(struct policy_vm *vm, struct vm_view *view) {
+        const uint64_t no = AEROSTAT_UNKNOWN;
+
+        vm->input = (struct policy_vm_input) {
+                .max_bytes = 2 * GIB, .floor_bytes = 512 * MIB, .weight = 0, .pin_bytes = no, .managed = true, .actual_bytes = no,
+                .target_bytes = no, .rss_bytes = no, .swap_bytes = no, .overhead_bytes = no, .run_usec = no,
+        };
+        vm->plan = (struct policy_vm_plan) {
+                .class = POLICY_BOOTING, .reason = POLICY_REASON_BOOTING, .target_bytes = 2 * GIB, .ideal_bytes = 2 * GIB, .need_bytes = no,
+                .hot_bytes = no, .headroom_bytes = no, .demand_bytes = no, .entitled_bytes = 2 * GIB, .floor_bytes = 512 * MIB,
+                .committed_bytes = 2 * GIB + 128 * MIB,
+        };
+        view->source = SOURCE_NONE;
+        view->report_age_usec = view->last_set_usec_ago = view->reaction_usec = no;
+        view->guest_psi_some_ppm = view->guest_psi_full_ppm = view->guest_refault_bytes_per_sec = no;
+        view->agent_version = NULL;
+        view->note = "its QEMU process was not found";
+}
+
+struct manager *stub_manager_new(size_t n_vms) {
+        static const char *const names[] = { STUB_WEB_NAME, STUB_DB_NAME, STUB_SILENT_NAME, STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
+        struct manager *m = calloc(1, sizeof(*m));
+
+        m->n_vms = MAX(n_vms, (size_t) STUB_VMS);
+        m->vms = calloc(m->n_vms, sizeof(*m->vms));
+        m->views = calloc(m->n_vms, sizeof(*m->views));
+        m->names = calloc(m->n_vms, sizeof(*m->names));
+        invent_host(m);
+        for (size_t i = 0; i < m->n_vms; i++) {
+                snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
+                invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+        }
+        m->views[STUB_DB].source = SOURCE_BALLOON_STATS;
+        m->views[STUB_DB].guest_psi_some_ppm = m->views[STUB_DB].guest_psi_full_ppm = AEROSTAT_UNKNOWN;
+        invent_silent(&m->vms[STUB_SILENT], &m->views[STUB_SILENT]);
+        m->vms[STUB_FIXED].input.fixed = true;
+        m->vms[STUB_FIXED].plan.class = POLICY_FIXED;
+        m->vms[STUB_FIXED].plan.reason = POLICY_REASON_FIXED;
+        m->vms[STUB_ODD].plan.class = POLICY_BREACHING;
+        m->vms[STUB_ODD].plan.reason = POLICY_REASON_BREACHING;
+        m->vms[STUB_NEW].plan = (struct policy_vm_plan) {};
+        return m;
+}
+
+void stub_manager_free(struct manager *m) {
+        free(m->vms);
+        free(m->views);
+        free(m->names);
+        free(m);
+}
+
+struct settings *stub_manager_settings(struct manager *m) {
+        return &m->settings;
+}
+
+struct policy_plan *stub_manager_plan(struct manager *m) {
+        return &m->plan;
+}
+
+struct policy_vm *stub_manager_vm(struct manager *m, size_t index) {
+        return &m->vms[index];
+}
+
+void stub_manager_forget(struct manager *m) {
+        m->forgotten = true;
+        m->plan = (struct policy_plan) {};
+        m->host.swap_total_bytes = m->host.swap_used_bytes = AEROSTAT_UNKNOWN;
+}
+
+void manager_view_host(struct manager *m, struct host_view *ret) {
+#define KNOWN(x) (m->forgotten ? AEROSTAT_UNKNOWN : (x))
+        *ret = (struct host_view) {
+                .plan = &m->plan, .host = &m->host, .settings = &m->settings, .automation = m->automation, .connected = true,
+                .swap_total_bytes = KNOWN(8 * GIB), .swap_used_bytes = KNOWN(512 * MIB), .ksm_run = KNOWN(1),
+                .ksm_saved_bytes = KNOWN(512 * MIB), .ksm_profit_bytes = KNOWN(500 * MIB), .ksm_cpu_ppm = KNOWN(21000),
+                .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
+                .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
+        };
+#undef KNOWN
+}
+
+void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
+        *ret = m->views[index];
+}
+
+int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]) {
+        uint8_t uuid[16];
+        bool is_uuid = parse_uuid(name_or_uuid, uuid) >= 0;
+
+        for (size_t i = 0; i < m->n_vms; i++)
+                if (strcmp(m->views[i].name, name_or_uuid) == 0 || (is_uuid && memcmp(m->views[i].uuid, uuid, sizeof(uuid)) == 0)) {
+                        *ret_index = i;
+                        return 0;
+                }
+        snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.100s\"", name_or_uuid);
+        return -ENOENT;
+}
+
+int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {
+        struct policy_vm *vm = &m->vms[index];
+
+        if (vm->input.fixed) {
+                snprintf(error, VIEW_ERROR_MAX, "%s has no balloon, so its size cannot be changed", m->views[index].name);
+                return -EPERM;
+        }
+        if (bytes < vm->input.floor_bytes || bytes > vm->input.max_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "outside floor .. maximum of %s: 1 GiB .. 4 GiB", m->views[index].name);
+                return -ERANGE;
+        }
+        if (bytes > 3 * GIB && !force) {
+                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; --force does it all the same");
+                return -ENOSPC;
+        }
+        vm->input.pin_bytes = vm->plan.target_bytes = bytes;
+        vm->plan.class = POLICY_PINNED;
+        vm->plan.reason = POLICY_REASON_PINNED;
+        m->views[index].pin_until_usec_left = for_usec;
+        return 0;
+}
+
+int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {
+        if (m->vms[index].input.pin_bytes == AEROSTAT_UNKNOWN) {
+                snprintf(error, VIEW_ERROR_MAX, "%s is automatic already", m->views[index].name);
+                return -EALREADY;
+        }
+        m->vms[index].input.pin_bytes = AEROSTAT_UNKNOWN;
+        m->vms[index].plan.class = POLICY_MANAGED;
+        return 0;
+}
+
+int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ERROR_MAX]) {
+        if (paused == (m->automation == AUTOMATION_PAUSED)) {
+                snprintf(error, VIEW_ERROR_MAX, "automation is %s already", paused ? "paused" : "running");
+                return -EALREADY;
+        }
+        m->automation = paused ? AUTOMATION_PAUSED : AUTOMATION_RUNNING;
+        return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Members of the daemon's replies. A member that is missing or null (a daemon of another version, or a value that is not known) is AEROSTAT_UNKNOWN or
+ * NULL, and shown as "-".
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "protocol/parse.h"
+
+uint64_t field_count(const json_t *object, const char *key);           /* also bytes */
+uint64_t field_usec(const json_t *object, const char *key);            /* of *_seconds */
+const char *field_text(const json_t *object, const char *key);         /* or NULL */
+bool field_is_true(const json_t *object, const char *key);
+bool field_ratio(const json_t *object, const char *key, double *ret);  /* false: not known */
+
+/* As people read them; return buf. */
+char *field_size(const json_t *object, const char *key, char buf[static FORMAT_SIZE_MAX]);
+char *field_duration(const json_t *object, const char *key, char buf[static FORMAT_DURATION_MAX]);
+#define FIELD_PERCENT_MAX 16
+char *field_percent(const json_t *object, const char *key, char buf[static FIELD_PERCENT_MAX]);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Text for people: right in UTF-8 and in the C locale, coloured on a terminal only, and never a way for a name to speak to the terminal (names of
+ * VMs are chosen by others).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum style { STYLE_PLAIN, STYLE_HEADER, STYLE_GOOD, STYLE_WARN, STYLE_BAD, STYLE_FAINT };
+
+/* Reads locale and environment; to be called once, first. */
+void text_init(void);
+
+/* Columns of the terminal on stdout, or 0 when it is none (nothing is cut then). COLUMNS overrides. */
+size_t text_terminal_width(void);
+
+/* A copy that is safe to print and fits the locale: control and format characters, and in the C locale all that is not ASCII, become '?'. text: valid
+ * UTF-8 (anything else becomes '?' too). The caller frees it; NULL: out of memory. */
+char *text_safe(const char *text);
+
+/* Columns that a text from text_safe() takes on the screen. */
+size_t text_columns(const char *text);
+
+/* Bytes of the longest beginning of it that takes at most this many columns. */
+size_t text_fitting(const char *text, size_t columns);
+
+/* What starts and ends a style: escape sequences, or "" where colour is not wanted (no terminal, NO_COLOR, TERM=dumb). */
+const char *text_style(enum style style);
+const char *text_end(enum style style);
+
+/* "…", or "..." where the locale has no such thing. */
+const char *text_ellipsis(void);
+
+/* A bar of `width` columns into buf, filled for `part` of `whole`. Returns buf. */
+#define TEXT_BAR_MAX 256
+char *text_bar(char buf[static TEXT_BAR_MAX], size_t width, double part, double whole);
