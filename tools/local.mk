@@ -1,1 +1,2 @@
+include %D%/decode.mk
 include %D%/aerostatctl/local.mk
