@@ -1,10 +1,11 @@
 # The lab: run by tests/run, not by `make check`, since it needs root and real guests.
 EXTRA_DIST += \
-	tests/run tests/setup.sh \
+	tests/run tests/setup.sh tools/demo \
 	%D%/README.md \
 	%D%/aerolab/__init__.py \
 	%D%/aerolab/case.py \
 	%D%/aerolab/cgroups.py \
+	%D%/aerolab/chart.py \
 	%D%/aerolab/daemon.py \
 	%D%/aerolab/guest.py \
 	%D%/aerolab/jsonport.py \
@@ -15,6 +16,7 @@ EXTRA_DIST += \
 	%D%/aerolab/qmp.py \
 	%D%/aerolab/sampler.py \
 	%D%/aerolab/sandbox.py \
+	%D%/demo.py \
 	%D%/guest/build-image \
 	%D%/guest/init \
 	%D%/guest/load/agent.c \
