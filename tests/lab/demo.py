@@ -21,7 +21,7 @@ NAMES = ("alpha", "beta", "gamma")
 FLOOR = GIB // 4        # aerostatd's default, 25 %
 
 # Seconds each phase lasts at least, so that one can watch.
-CALM, BUSY, AFTER = 6, 12, 15
+CALM, BUSY, AFTER = 6, 12, 25
 
 BAR = 40
 

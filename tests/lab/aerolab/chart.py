@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import List, Tuple
 from xml.sax.saxutils import escape
 
-WIDTH, PANEL, GAP, LEFT, RIGHT, TOP, BOTTOM = 920, 150, 34, 70, 20, 64, 46
+WIDTH, PANEL, GAP, LEFT, RIGHT, TOP, BOTTOM = 920, 150, 36, 70, 20, 76, 46
 
 STYLE = """
 svg { background: #ffffff; font: 13px system-ui, sans-serif; --ink: #1f2328; --faint: #d0d7de; --muted: #57606a;
@@ -86,6 +86,6 @@ class Chart:
         for second in range(0, int(self.end) + 1, step):
             parts.append(f'<text class="muted" x="{self.x(second):.1f}" y="{bottom + 18}" text-anchor="middle">{second} s</text>')
         for second, text in self.events:
-            parts.append(f'<line class="event" x1="{self.x(second):.1f}" x2="{self.x(second):.1f}" y1="{TOP + 2}" y2="{bottom}"/>'
-                         f'<text x="{self.x(second) + 4:.1f}" y="{TOP + 10}">{escape(text)}</text>')
+            parts.append(f'<line class="event" x1="{self.x(second):.1f}" x2="{self.x(second):.1f}" y1="{TOP - 8}" y2="{bottom}"/>'
+                         f'<text x="{self.x(second) + 4:.1f}" y="{TOP + 2}">{escape(text)}</text>')
         return parts
