@@ -1,1 +1,2 @@
 # filled in by this folder's part
+include %D%/sim/local.mk
