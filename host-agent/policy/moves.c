@@ -147,12 +147,12 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
 void policy_moves(struct policy_context *c) {
         struct policy_plan *p = c->plan;
         struct flow f = measure(c);
-        uint64_t left = p->free_bytes, waiting = p->deficit_bytes, granted, spare = 0;
+        uint64_t grantable = u64_sub(p->free_bytes, policy_margin(p->envelope_bytes)), left = grantable, waiting = p->deficit_bytes, granted, spare = 0;
         bool busy;
 
         if (p->deficit_bytes == 0) {
                 left = grant(c, left, true);
-                granted = p->free_bytes - left;
+                granted = grantable - left;
                 if (left > p->pool_bytes) {
                         uint64_t extra = left - p->pool_bytes;
                         uint64_t rest = grant(c, extra, false);

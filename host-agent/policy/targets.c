@@ -93,7 +93,7 @@ void policy_targets(struct policy_context *c) {
         uint64_t floors = 0, maxes = 0, room, pool, left, demand_room, ideals = 0;
 
         aim_pinned(c);
-        room = distributable(c, p->rule_bytes);
+        room = distributable(c, u64_sub(p->rule_bytes, policy_margin(p->envelope_bytes)));
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves) {
                         floors = u64_add(floors, c->work[i].floor);
