@@ -84,7 +84,7 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
         if (w->share < vm->plan.demand_bytes)
                 return POLICY_REASON_SHARE;
         if (w->floor > vm->plan.demand_bytes && w->ideal == w->floor)
-                return vm->state.practical_floor_bytes == w->floor ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
+                return w->floor > policy_size(vm->input.floor_bytes, 0) ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
         return POLICY_REASON_DEMAND;
 }
 
