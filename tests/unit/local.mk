@@ -11,6 +11,7 @@ endif
 
 dist_check_SCRIPTS += %D%/check-includes
 TESTS += %D%/check-includes
+
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/test-settings
 TESTS += %D%/test-settings
