@@ -15,8 +15,6 @@ struct listener {
         int fd;                 /* listening, non-blocking, close-on-exec; the caller may take it (then sets -1) */
         int lock_fd;
         char path[108];         /* as in sockaddr_un */
-        dev_t device;           /* of the socket that we made: so that we never remove somebody else's */
-        ino_t inode;
 };
 
 /* Makes the socket with this mode and owner (gid (gid_t) -1: unchanged); a missing last folder is created with mode 0755. 0; on failure -errno, a
@@ -26,5 +24,5 @@ int listener_open(const char *path, mode_t mode, gid_t gid, struct listener *ret
 /* Changes mode and group. 0 or -errno. */
 int listener_set_access(const struct listener *listener, mode_t mode, gid_t gid);
 
-/* Removes the socket if it is still ours, and gives up the lock. */
+/* Removes the socket, which is still ours as long as we hold the lock, and then gives that up. */
 void listener_close(struct listener *listener);
