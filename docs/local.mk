@@ -1,1 +1,1 @@
-# filled in by this folder's part
+dist_doc_DATA += %D%/ARCHITECTURE.md

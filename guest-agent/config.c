@@ -89,17 +89,19 @@ static int set_log_level(struct config *config, const char *value) {
         return config_parse_log_level(value, &config->log_level);
 }
 
+enum { KEY_PORT, KEY_PSI_STALL, KEY_PSI_WINDOW, KEY_OOM_SCORE_ADJ, KEY_LOCK_MEMORY, KEY_LOG_LEVEL };
+
 static const struct {
         const char *name;
         int (*set)(struct config *config, const char *value); /* negative: not what `expected` says */
         const char *expected;
 } keys[] = {
-        { "port", set_port, "the name of a virtio port, or a path, of less than 128 characters" },
-        { "psi-stall", set_psi_stall, "a time such as 20ms, at most 10s (0s: no trigger)" },
-        { "psi-window", set_psi_window, "a time from 500ms to 10s" },
-        { "oom-score-adj", set_oom_score_adj, "a number from -1000 to 1000" },
-        { "lock-memory", set_lock_memory, "yes or no" },
-        { "log-level", set_log_level, "error, warning, info or debug" },
+        [KEY_PORT] = { "port", set_port, "the name of a virtio port, or a path, of less than 128 characters" },
+        [KEY_PSI_STALL] = { "psi-stall", set_psi_stall, "a time such as 20ms, at most 10s (0s: no trigger)" },
+        [KEY_PSI_WINDOW] = { "psi-window", set_psi_window, "a time from 500ms to 10s" },
+        [KEY_OOM_SCORE_ADJ] = { "oom-score-adj", set_oom_score_adj, "a number from -1000 to 1000" },
+        [KEY_LOCK_MEMORY] = { "lock-memory", set_lock_memory, "yes or no" },
+        [KEY_LOG_LEVEL] = { "log-level", set_log_level, "error, warning, info or debug" },
 };
 
 struct parser {
@@ -107,7 +109,7 @@ struct parser {
         struct ini_lines lines;
         unsigned key_lines[ARRAY_SIZE(keys)]; /* where each was set; 0: not yet */
         const char *name;
-        bool failed;
+        unsigned failed_line;                 /* 0: all is well so far */
         char *error;
 };
 
@@ -115,9 +117,9 @@ __attribute__((format(printf, 3, 4))) static int parser_fail(struct parser *pars
         va_list args;
         int n;
 
-        if (parser->failed)
+        if (parser->failed_line > 0 && parser->failed_line <= line)
                 return 0; /* the first error is the one to mend first */
-        parser->failed = true;
+        parser->failed_line = line;
         n = snprintf(parser->error, CONFIG_ERROR_MAX, "%s:%u: ", parser->name, line);
         if (n < 0 || n >= CONFIG_ERROR_MAX)
                 return 0;
@@ -163,16 +165,16 @@ int config_parse(const char *text, const char *name, struct config *ret, char er
 
         config_init(&parser.config);
         r = ini_parse_stream(ini_lines_read, &parser.lines, handle, &parser);
-        /* Lines after a bad one are read, too, so what was seen first is reported. */
-        if (!parser.failed && r > 0)
-                parser_fail(&parser, (unsigned) r, "this is no [section], no 'key = value' and no comment");
-        if (!parser.failed && r < 0)
-                parser_fail(&parser, parser.lines.line, "out of memory");
-        if (!parser.failed && parser.lines.error)
+        if (r < 0)
+                parser_fail(&parser, parser.lines.line + 1, "out of memory");
+        if (parser.lines.error)
                 parser_fail(&parser, parser.lines.error_line, "%s", parser.lines.error);
-        if (!parser.failed && parser.config.psi_stall_usec > parser.config.psi_window_usec)
-                parser_fail(&parser, parser.lines.line, "psi-stall is longer than psi-window");
-        if (parser.failed)
+        /* libinih reads on after a line that it does not understand, and says only where the first one was: in the handler, or here. */
+        if (r > 0)
+                parser_fail(&parser, (unsigned) r, "this is no [section], no 'key = value' and no comment");
+        if (parser.config.psi_stall_usec > parser.config.psi_window_usec)
+                parser_fail(&parser, MAX(parser.key_lines[KEY_PSI_STALL], parser.key_lines[KEY_PSI_WINDOW]), "psi-stall is longer than psi-window");
+        if (parser.failed_line > 0)
                 return -EINVAL;
         *ret = parser.config;
         return 0;

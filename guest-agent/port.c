@@ -16,6 +16,7 @@ struct port {
         struct udev *udev;              /* NULL with a path */
         struct udev_monitor *monitor;   /* NULL: none to be had */
         int fd;
+        int given_fd;                   /* what port_open() will give out first, for tests; else -1 */
         char path[64];
 };
 
@@ -46,7 +47,7 @@ int port_new(const char *name_or_path, struct port **ret) {
 
         if (!port)
                 return -ENOMEM;
-        port->fd = -1;
+        port->fd = port->given_fd = -1;
         port->name = strdup(name_or_path);
         if (!port->name) {
                 port_free(port);
@@ -67,10 +68,10 @@ int port_new(const char *name_or_path, struct port **ret) {
 int port_new_from_fd(int fd, struct port **ret) {
         int r;
 
-        r = port_new("/", ret);
+        r = port_new("/", ret); /* which nobody can open once this one is closed */
         if (r < 0)
                 return r;
-        (*ret)->fd = fd;
+        (*ret)->given_fd = fd;
         return 0;
 }
 
@@ -78,6 +79,7 @@ struct port *port_free(struct port *port) {
         if (!port)
                 return NULL;
         port_close(port);
+        closep(&port->given_fd);
         udev_monitor_unref(port->monitor);
         udev_unref(port->udev);
         free(port->name);
@@ -141,8 +143,10 @@ int port_open(struct port *port) {
         char node[sizeof(port->path)];
         int fd, r;
 
-        if (port->fd >= 0)
+        if (port->given_fd >= 0) {
+                port->fd = TAKE_FD(port->given_fd);
                 return 0;
+        }
         if (port->udev) {
                 r = find_node(port, node, sizeof(node));
                 if (r < 0)

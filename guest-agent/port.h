@@ -22,7 +22,7 @@ struct port;
  * cannot be had (no netlink) port_monitor_fd() is -1 and the caller has to look again now and then. */
 int port_new(const char *name_or_path, struct port **ret);
 
-/* Takes an open descriptor, non-blocking, instead: for tests. */
+/* With an open, non-blocking descriptor instead, which port_open() then gives out once: for tests. Takes it over unless it fails. */
 int port_new_from_fd(int fd, struct port **ret);
 
 struct port *port_free(struct port *port);
@@ -33,7 +33,7 @@ int port_monitor_fd(const struct port *port);
 /* Empties the monitor. True when something happened to any virtio port: try port_open() again. */
 bool port_monitor_drain(struct port *port);
 
-/* Finds and opens the port. 0, -ENOENT when there is none of that name, -EBUSY when somebody else has it open, or another -errno. */
+/* Finds and opens the port, which is closed. 0, -ENOENT when there is none of that name, -EBUSY when somebody else has it open, or another -errno. */
 int port_open(struct port *port);
 void port_close(struct port *port);
 

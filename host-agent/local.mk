@@ -1,8 +1,26 @@
-# aerostatd. Libraries from the bottom up: policy (pure), system (/proc, /sys), virt (libvirt, channels); then the manager, which owns all
-# state, and control (the operator's side), which looks at the manager.
-noinst_LIBRARIES += libaerostat-policy.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+# aerostatd. Libraries from the bottom up: policy (pure), settings (the only user of libinih), system (/proc, /sys), virt (libvirt,
+# channels); then the manager, which owns all state, and control (the operator's side), which looks at the manager.
+noinst_LIBRARIES += libaerostat-policy.a libaerostat-settings.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+
+libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
+libaerostat_settings_a_SOURCES = \
+	%D%/settings.c %D%/settings.h \
+	%D%/settings_keys.h %D%/settings_parse.c %D%/settings_table.c %D%/settings_value.c
 
 include %D%/policy/local.mk
 include %D%/system/local.mk
 include %D%/virt/local.mk
 include %D%/control/local.mk
+
+sbin_PROGRAMS += aerostatd
+aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+aerostatd_SOURCES = \
+	%D%/main.c \
+	%D%/log.c %D%/log.h \
+	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
+	%D%/operator.c %D%/view.h \
+	%D%/vm.c %D%/vm.h
+aerostatd_LDADD = \
+	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
+	libaerostat-policy.a libaerostat-protocol.a \
+	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

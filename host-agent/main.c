@@ -63,14 +63,14 @@ static void usage(FILE *f) {
 
 /* 0 to go on, positive: done, negative: usage error. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { CONNECT = 256, SOCKET, STATE_DIR, ROOT, DRY_RUN, ONCE, CHECK_CONFIG, FOREGROUND, VERSION };
+        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_FOREGROUND, OPT_VERSION };
         static const struct option longs[] = {
-                { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, CONNECT },
-                { "socket", required_argument, NULL, SOCKET }, { "state-dir", required_argument, NULL, STATE_DIR },
-                { "root", required_argument, NULL, ROOT }, { "dry-run", no_argument, NULL, DRY_RUN },
-                { "once", no_argument, NULL, ONCE }, { "check-config", no_argument, NULL, CHECK_CONFIG },
-                { "foreground", no_argument, NULL, FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
-                { "version", no_argument, NULL, VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
+                { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
+                { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },
+                { "root", required_argument, NULL, OPT_ROOT }, { "dry-run", no_argument, NULL, OPT_DRY_RUN },
+                { "once", no_argument, NULL, OPT_ONCE }, { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+                { "foreground", no_argument, NULL, OPT_FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
+                { "version", no_argument, NULL, OPT_VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
         };
         int opt;
 
@@ -81,33 +81,33 @@ static int parse_options(int argc, char *argv[], struct options *o) {
                         o->config = optarg;
                         o->config_given = true;
                         break;
-                case CONNECT:
+                case OPT_CONNECT:
                         o->uri = optarg;
                         break;
-                case SOCKET:
+                case OPT_SOCKET:
                         o->socket = optarg;
                         break;
-                case STATE_DIR:
+                case OPT_STATE_DIR:
                         o->state_dir = optarg;
                         break;
-                case ROOT:
+                case OPT_ROOT:
                         o->root = optarg;
                         break;
-                case DRY_RUN:
+                case OPT_DRY_RUN:
                         o->dry_run = true;
                         break;
-                case ONCE:
+                case OPT_ONCE:
                         o->once = true;
                         break;
-                case CHECK_CONFIG:
+                case OPT_CHECK_CONFIG:
                         o->check_config = true;
                         break;
-                case FOREGROUND:
+                case OPT_FOREGROUND:
                         break;
                 case 'v':
                         o->verbose = true;
                         break;
-                case VERSION:
+                case OPT_VERSION:
                         printf("aerostatd " PACKAGE_VERSION "\n");
                         return 1;
                 case 'h':
@@ -210,10 +210,13 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct daemon *d = userdata;
         _cleanup_free_ struct settings *settings = malloc(sizeof(*settings));
+        char error[VIEW_ERROR_MAX];
 
         sd_notify(0, "RELOADING=1");
         if (settings && load_settings(&d->options, settings) >= 0) {
                 manager_reload(d->manager, settings);
+                if (d->control && control_reload(d->control, error) != 0)
+                        log_warning("%s", error);
                 log_info("configuration read again");
         } else
                 log_error("the new configuration is refused as a whole; the old one stays in force");
@@ -264,6 +267,8 @@ static int run(struct daemon *d, const struct settings *settings) {
                         log_error("%s", error);
                         return r;
                 }
+                if (r > 0)
+                        log_warning("%s", error);
         }
         r = sd_event_add_time_relative(d->event, &d->status_timer, CLOCK_MONOTONIC, USEC_PER_SEC, USEC_PER_SEC, on_status, d);
         if (r < 0)

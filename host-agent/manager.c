@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#include "host-agent/manager-internal.h"
+#include "host-agent/manager_internal.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-agent/manager-internal.h"
+#include "host-agent/manager_internal.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 

@@ -79,7 +79,7 @@ void settings_init(struct settings *ret); /* the defaults */
  * unknown names, the nearest known one. */
 int settings_load(const char *file, bool required, struct settings *ret, char error[static SETTINGS_ERROR_MAX]);
 
-/* The part that settings_load does for one text; for tests and fuzzing. name appears in errors. */
+/* The part that settings_load does for one text; for tests and fuzzing. name appears in errors. On failure `settings` may have changed in part. */
 int settings_parse(const char *name, const char *text, struct settings *settings, char error[static SETTINGS_ERROR_MAX]);
 
 /* What applies to a VM of this name: exact name first, then the longest literal prefix, then the defaults; every has_ is true in the result. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Why a line of this length is refused, or NULL. */
-static const char *line_error(const char *line, size_t length, size_t buf_size) {
+static const char *line_error(const char *line, size_t length, size_t buf_size, bool own_headers) {
         const char *bracket;
         size_t blanks = strspn(line, " \t");
 
@@ -15,7 +15,7 @@ static const char *line_error(const char *line, size_t length, size_t buf_size) 
                         return line[i] == '\r' ? "a carriage return: save the file with Unix line ends" : "a control character";
         if (blanks > 0 && blanks < length)
                 return "the line is indented: settings start in the first column";
-        if (line[0] == '[') {
+        if (line[0] == '[' && !own_headers) {
                 bracket = memchr(line, ']', length);
                 if (bracket && bracket - line - 1 > INI_SECTION_MAX)
                         return "the section name is too long (49 characters at most)";
@@ -31,7 +31,7 @@ char *ini_lines_read(char *buf, int size, void *stream) {
                 return NULL;
         length = strcspn(lines->next, "\n");
         lines->line++;
-        lines->error = line_error(lines->next, length, size > 0 ? (size_t) size : 0);
+        lines->error = line_error(lines->next, length, size > 0 ? (size_t) size : 0, lines->own_headers);
         if (lines->error) {
                 lines->error_line = lines->line;
                 return NULL;

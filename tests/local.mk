@@ -1,3 +1,6 @@
+AM_TESTS_ENVIRONMENT = TSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/tsan.supp $$TSAN_OPTIONS"; export TSAN_OPTIONS;
+EXTRA_DIST += tests/tsan.supp
+
 include %D%/unit/local.mk
 include %D%/unit/control.mk
 include %D%/property/local.mk

@@ -1,2 +1,7 @@
 libaerostat_system_a_CPPFLAGS = $(AM_CPPFLAGS)
-libaerostat_system_a_SOURCES =
+libaerostat_system_a_SOURCES = \
+	%D%/host.c %D%/host.h \
+	%D%/process.c %D%/process_parsers.c \
+	%D%/cgroup.c %D%/cgroup.h %D%/cgroup_parsers.c \
+	%D%/lines.c %D%/lines.h \
+	%D%/parsers.c %D%/parsers.h

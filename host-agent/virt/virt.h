@@ -92,7 +92,7 @@ struct virt_event {
         char name[VIRT_NAME_MAX];      /* DOMAIN */
         int id;                        /* DOMAIN: libvirt's id of this run of the VM (a restart gives a new one); -1 unknown */
         enum virt_state state;         /* DOMAIN, STATE */
-        int result;                    /* answers: 0 or negative errno: -ETIMEDOUT, -ENOENT (gone), -EIO (others; text says what) */
+        int result;                    /* answers: 0 or negative errno: -ETIMEDOUT, -ENOENT (gone), -ENOTCONN (libvirtd is), -EIO (others; text says what) */
         uint64_t actual_bytes;         /* BALLOON */
         uint64_t target_bytes;         /* TARGET: what was asked */
         uint64_t duration_usec;        /* TARGET, STATS: how long the call took */
@@ -114,7 +114,8 @@ struct virt *virt_free(struct virt *virt);
 DEFINE_CLEANUP(struct virt *, virt_free)
 
 /* Requests. At most one call for each VM is under way; of requests that wait, the newest target replaces an older one, and a statistics request
- * that already waits is not doubled. 0 or -ENOMEM, -ENOTCONN. */
+ * that already waits is not doubled. 0, -ENOTCONN, or -ENOENT for a VM that no DOMAIN event has announced or that is GONE.
+ * Period and pause have no answer of their own: the next DOMAIN and STATE show them. */
 int virt_request_stats(struct virt *virt, const uint8_t uuid[static 16]);
 int virt_request_target(struct virt *virt, const uint8_t uuid[static 16], uint64_t bytes);        /* setMemory, LIVE; ahead of statistics */
 int virt_request_stats_period(struct virt *virt, const uint8_t uuid[static 16], uint32_t seconds); /* LIVE only */

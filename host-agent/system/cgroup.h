@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Cgroup paths and limits as text; apart from reading, for tests and the fuzzer. Private to this folder. No allocation, no I/O; any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CGROUP_PATH_MAX 4096
+
+/* Where a process is, and where that hierarchy can be read. */
+struct cgroup_place {
+        bool found;
+        bool v2;
+        char path[CGROUP_PATH_MAX];    /* of the process's group, as proc/PID/cgroup has it: "/machine/qemu-1-web1.libvirt-qemu" */
+        bool mounted;
+        char mount[CGROUP_PATH_MAX];   /* the mount point */
+        size_t root_length;            /* so much of path the mount point stands for; 0: all of the hierarchy is mounted */
+};
+
+/* Lines of proc/PID/cgroup, until found. A v1 memory controller wins over v2, which then has none (hybrid). */
+void cgroup_parse_membership(struct cgroup_place *place, const char *line);
+
+/* Lines of proc/PID/mountinfo (changed by parsing), after all of those. The mount that shows the most ancestors wins. */
+void cgroup_parse_mount(struct cgroup_place *place, char *line);
+
+/* How much of path names the group above the VM's own: libvirt puts a VM's threads and its limits into groups below one of its own. */
+size_t cgroup_parent_length(const char *path);
+
+/* memory.limit_in_bytes, memory.max, memory.high: AEROSTAT_UNKNOWN where there is no limit. */
+uint64_t cgroup_parse_limit(const char *text);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the files of /proc and /sys say, apart from reading them: text in, numbers out. Private to this folder, its tests and its fuzzer. The
+ * text is NUL-terminated. No allocation, no I/O; any thread. What is not there, malformed or too large is AEROSTAT_UNKNOWN.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "host-agent/system/host.h"
+
+/* Takes a decimal number from the front of *s; false when there is none. Too large: unknown. */
+bool take_u64(const char **s, uint64_t *ret);
+
+/* A file that holds one number: "123\n". */
+uint64_t number_parse(const char *text);
+
+/* The same, but a negative number is 0: ksm/general_profit. */
+uint64_t signed_number_parse(const char *text);
+
+/* "0-1,3\n" -> 3: how many; 0 when malformed. */
+uint32_t list_count(const char *text);
+
+/* "always [madvise] never\n": whether this choice is the one in brackets. */
+bool choice_is(const char *text, const char *choice);
+
+/* /proc/swaps into the swap_ fields of a sample. */
+void swaps_parse(const char *text, struct host_sample *sample);
+
+/* /proc/spl/kstat/zfs/arcstats into the arc_ fields. */
+void arcstats_parse(const char *text, struct host_sample *sample);
+
+/* /proc/PID/status: VmRSS and VmSwap; without them (a kernel thread, a zombie) unknown. */
+void process_status_parse(const char *text, struct process_sample *sample);
+
+/* /proc/PID/stat: the rest. 0; -ESRCH for a zombie; -EBADMSG. */
+int process_stat_parse(const char *text, uint64_t ticks_per_sec, struct process_sample *sample);
+
+/* /proc/PID/smaps, line by line. Zero-initialise, feed all lines, then finish. */
+struct overhead_parser {
+        uint64_t ram_bytes;            /* set by the caller */
+        uint64_t overhead_bytes;       /* the result, after the last call */
+        uint64_t ram_found_bytes;      /* size of what counted as guest RAM */
+        bool inside;                   /* within a mapping: */
+        bool data;                     /* writable, not executable, no heap or stack */
+        bool advised;                  /* for huge pages, or made of them */
+        uint64_t size_bytes, used_bytes;
+};
+void overhead_parse_line(struct overhead_parser *parser, const char *line);
+void overhead_parse_end(struct overhead_parser *parser);
+
+/* Undoes the kernel's escapes of blanks (\040 and so on), in place. */
+void unescape_octal(char *s);

@@ -1,0 +1,168 @@
+"""What a lab run takes from the machine, and how it is given back.
+
+Each run has a work folder, /var/tmp/aerostat-lab.*, locked while it lives. Whatever host-wide state it changes is written to the folder's undo
+file first. cleanup() undoes it; what a run that was killed left behind, the next one undoes: its folder is no longer locked.
+
+Runs share the machine, unless one changes host-wide state: that one asks for the machine to itself (Machine.exclusive).
+"""
+
+import fcntl
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Dict, IO, Optional
+
+from . import cgroups
+
+PREFIX = "/var/tmp/aerostat-lab."
+SHARED_LOCK = "/run/lock/aerostat-lab"
+
+MEMORY_MARGIN = 1 << 30  # stays free for everybody else
+
+
+def read_text(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def write_text(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def meminfo() -> Dict[str, int]:
+    """/proc/meminfo in bytes (page counts as they are)."""
+    fields = (line.split() for line in read_text("/proc/meminfo").splitlines())
+    return {words[0].rstrip(":"): int(words[1]) * (1024 if len(words) > 2 else 1) for words in fields}
+
+
+def boot_id() -> str:
+    return read_text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def knob(text: str) -> str:
+    """The value of a file in /sys; of a choice ("a [b] c") the one chosen."""
+    return text.split("[")[1].split("]")[0] if "[" in text else text.strip()
+
+
+def undo(folder: str) -> None:
+    """Gives back what the run of this folder took from the machine. Nothing of it is running any more."""
+    path = os.path.join(folder, "undo.json")
+    if os.path.exists(path):
+        state = json.loads(read_text(path))
+        if state["boot_id"] == boot_id():  # a reboot has undone it
+            for swap in state["swaps"]:
+                subprocess.run(["swapoff", swap], check=False, stderr=subprocess.DEVNULL)
+            for file, value in reversed(state["files"].items()):
+                try:
+                    write_text(file, value)
+                except OSError as error:
+                    print(f"aerolab: cannot restore {file}: {error}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Machine:
+    """The machine as one run sees it. Create it before the sandbox, clean up after it."""
+
+    def __init__(self) -> None:
+        self.shared_lock: IO[str] = open(SHARED_LOCK, "w", encoding="ascii")
+        self.take_shared_lock(fcntl.LOCK_SH)
+        self.undo_what_was_left()
+        self.folder = tempfile.mkdtemp(prefix=PREFIX)
+        self.lock = self.try_lock(self.folder)
+        self.state = {"boot_id": boot_id(), "files": {}, "swaps": []}
+        self.controllers = cgroups.root_controllers()
+
+    def take_shared_lock(self, kind: int) -> None:
+        try:
+            fcntl.flock(self.shared_lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("aerolab: waiting for another lab run on this machine to end", file=sys.stderr, flush=True)
+            fcntl.flock(self.shared_lock, kind)
+
+    @staticmethod
+    def try_lock(folder: str) -> Optional[IO[str]]:
+        file = open(os.path.join(folder, "lock"), "w", encoding="ascii")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            file.close()
+            return None
+
+    def undo_what_was_left(self) -> None:
+        for folder in glob.glob(PREFIX + "*"):
+            # A folder without a lock file is being made right now, unless it is old.
+            if not os.path.exists(os.path.join(folder, "lock")) and time.time() - os.stat(folder).st_mtime < 60:
+                continue
+            lock = self.try_lock(folder)
+            if lock:
+                print(f"aerolab: undoing what an earlier run left in {folder}", file=sys.stderr)
+                undo(folder)
+                lock.close()
+
+    def cleanup(self) -> None:
+        undo(self.folder)
+        self.lock.close()
+        try:
+            fcntl.flock(self.shared_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            cgroups.restore(self.controllers)
+        except BlockingIOError:
+            pass  # the last run to end does it: another may just be moving a guest in
+        self.shared_lock.close()
+
+    # Host-wide state ---------------------------------------------------------------------------------------------------
+
+    def exclusive(self) -> None:
+        """Waits until no other lab runs on this machine, and keeps others out until this one ends."""
+        self.take_shared_lock(fcntl.LOCK_EX)
+
+    def save(self) -> None:
+        path = os.path.join(self.folder, "undo.json")
+        write_text(path + ".new", json.dumps(self.state))
+        os.rename(path + ".new", path)
+
+    def keep(self, path: str) -> None:
+        """Remembers a knob, for whoever will change it."""
+        if path not in self.state["files"]:
+            self.state["files"][path] = knob(read_text(path))
+            self.save()
+
+    def set(self, path: str, value: object) -> None:
+        """Changes a knob in /proc/sys or /sys until the run ends."""
+        self.keep(path)
+        write_text(path, str(value))
+
+    def keep_ksm(self) -> None:
+        """Remembers all of KSM; `run` comes last, so that it is restored first."""
+        for path in sorted(glob.glob("/sys/kernel/mm/ksm/*"), key=lambda p: p.endswith("/run")):
+            if os.stat(path).st_mode & 0o200:
+                self.keep(path)
+
+    def add_swap(self, size: int) -> str:
+        """Swaps on a new file of `size` bytes until the run ends."""
+        path = os.path.join(self.folder, f"swap{len(self.state['swaps'])}")
+        with open(path, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            os.posix_fallocate(file.fileno(), 0, size)
+        subprocess.run(["mkswap", "-q", path], check=True)
+        self.state["swaps"].append(path)
+        self.save()
+        subprocess.run(["swapon", path], check=True)
+        return path
+
+    def take_memory(self, size: int) -> int:
+        """Makes the machine smaller by `size` bytes (huge pages nobody uses) until the run ends; returns by how much it did."""
+        pages = size // meminfo()["Hugepagesize"]
+        before = int(read_text("/proc/sys/vm/nr_hugepages"))
+        self.set("/proc/sys/vm/nr_hugepages", before + pages)
+        return (int(read_text("/proc/sys/vm/nr_hugepages")) - before) * meminfo()["Hugepagesize"]
+
+    @staticmethod
+    def has_room_for(size: int) -> bool:
+        return meminfo()["MemAvailable"] >= size + MEMORY_MARGIN

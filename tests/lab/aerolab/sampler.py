@@ -1,0 +1,151 @@
+"""Looks at guests and host from outside, ten times a second, and holds what it sees against the rule of the envelope."""
+
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from .daemon import Aerostatd, CtlError
+from .guest import Guest
+from .machine import meminfo, read_text
+
+PERIOD = 0.1
+OVERHEAD_PERIOD = 5.0  # reading smaps holds the process's lock for milliseconds
+
+
+def overhead(guest: Guest) -> int:
+    """What a QEMU holds beside the guest's memory: resident and swapped pages of all mappings but the guest's RAM."""
+    total, ram, in_ram = 0, 0, False
+    for line in read_text(f"/proc/{guest.pid}/smaps").splitlines():
+        mapping = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if mapping:
+            in_ram = int(mapping.group(2), 16) - int(mapping.group(1), 16) == guest.options.memory
+        elif line.startswith(("Rss:", "Swap:")):
+            size = int(line.split()[1]) * 1024
+            total += size
+            ram += size if in_ram else 0
+    return total - ram
+
+
+@dataclass
+class GuestSample:
+    actual: int
+    overhead: int
+    rss: int
+    swap: int
+
+    @property
+    def committed(self) -> int:
+        return max(self.actual + self.overhead, self.rss + self.swap)
+
+
+@dataclass
+class Sample:
+    time: float
+    guests: Dict[str, GuestSample]
+    host: Dict[str, int]                # /proc/meminfo
+    status: Optional[Dict[str, Any]]    # None where the daemon did not answer
+    status_seconds: float = 0.0         # how long it took to answer
+
+    @property
+    def committed(self) -> int:
+        return sum(guest.committed for guest in self.guests.values())
+
+    @property
+    def swap_used(self) -> int:
+        return self.host["SwapTotal"] - self.host["SwapFree"]
+
+    def bearable(self, budget: Optional[int], reserve: int) -> int:
+        """What the machine itself can bear, worked out from /proc/meminfo and not from the daemon: memory - reserve - other use. With
+        a budget, other use counts only beyond MemTotal - budget."""
+        total = self.host["MemTotal"]
+        other = max(0, total - self.host["MemAvailable"] - sum(guest.rss for guest in self.guests.values()))
+        memory = min(budget, total) if budget else total
+        return memory - reserve - max(0, other - (total - memory))
+
+
+@dataclass
+class Sampler:
+    """Use as a context manager; afterwards `samples` has everything. Guests that vanish meanwhile are left out from then on."""
+    guests: List[Guest]
+    daemon: Optional[Aerostatd] = None
+    budget: Optional[int] = None        # as in [host] memory
+    samples: List[Sample] = field(default_factory=list)
+
+    def __enter__(self) -> "Sampler":
+        self.stopping = threading.Event()
+        self.overheads: Dict[str, int] = {}
+        self.overheads_time = 0.0
+        self.thread = threading.Thread(target=self.loop, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stopping.set()
+        self.thread.join()
+
+    def loop(self) -> None:
+        due = time.monotonic()
+        while not self.stopping.is_set():
+            self.samples.append(self.look())
+            due = max(due + PERIOD, time.monotonic())
+            self.stopping.wait(due - time.monotonic())
+
+    def look(self) -> Sample:
+        # The envelope first: what is granted after it was read can only have been inside it.
+        status, start = None, time.monotonic()
+        try:
+            status = self.daemon.status() if self.daemon else None
+        except CtlError:
+            pass
+        seconds = time.monotonic() - start
+        if start - self.overheads_time > OVERHEAD_PERIOD:
+            self.overheads_time = start
+            for guest in self.guests:
+                try:
+                    self.overheads[guest.name] = overhead(guest)
+                except (OSError, ProcessLookupError):
+                    pass
+        guests = {}
+        for guest in self.guests:
+            try:
+                resources = guest.resources()
+                last = self.samples[-1].guests.get(guest.name) if self.samples else None
+                # A stopped QEMU answers nothing; its balloon does not move either.
+                actual = guest.actual() if resources.running or not last else last.actual
+                guests[guest.name] = GuestSample(actual, self.overheads.get(guest.name, 0), resources.rss, resources.swap)
+            except (OSError, AttributeError, RuntimeError):
+                pass
+        return Sample(time.time(), guests, meminfo(), status, seconds)
+
+    # What came of it ---------------------------------------------------------------------------------------------------
+
+    def broken(self) -> List[str]:
+        """Samples in which the rule did not hold, described."""
+        found = []
+        for sample in self.samples:
+            if not sample.status:
+                continue
+            envelope, reserve = sample.status["envelope_bytes"], sample.status["reserve_bytes"]
+            for bound, what in ((envelope, "the envelope"), (sample.bearable(self.budget, reserve), "what the machine can bear")):
+                if sample.committed > bound:
+                    found.append(f"{sample.time - self.samples[0].time:.1f} s: {mib(sample.committed)} committed, {what} is {mib(bound)}")
+        return found
+
+    def peak_ratio(self) -> float:
+        """The largest share of the envelope that was ever committed."""
+        return max(sample.committed / sample.status["envelope_bytes"] for sample in self.samples if sample.status)
+
+    def least_actual(self, name: str) -> int:
+        return min(sample.guests[name].actual for sample in self.samples if name in sample.guests)
+
+    def peak_swap(self) -> int:
+        return max(sample.swap_used for sample in self.samples)
+
+    def slowest_status(self) -> float:
+        return max(sample.status_seconds for sample in self.samples)
+
+
+def mib(size: float) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
