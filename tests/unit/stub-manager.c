@@ -190,6 +190,7 @@ int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERR
         }
         m->vms[index].input.pin_bytes = AEROSTAT_UNKNOWN;
         m->vms[index].plan.class = POLICY_MANAGED;
+        m->vms[index].plan.reason = POLICY_REASON_SHARE;
         return 0;
 }
 

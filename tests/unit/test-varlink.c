@@ -188,7 +188,8 @@ static json_t *get_reply(struct fixture *f, int fd) {
         json_t *reply;
 
         for (;;) {
-                ssize_t n = recv(fd, text + fill, 1, 0);
+                ssize_t n = recv(fd, text + fill, MIN(size - fill, 256 * KIB), MSG_PEEK);
+                const char *nul;
 
                 if (n == 0 || (n < 0 && errno == ECONNRESET))
                         return NULL;
@@ -197,9 +198,13 @@ static json_t *get_reply(struct fixture *f, int fd) {
                         sd_event_run(f->event, USEC_PER_MSEC);
                         continue;
                 }
-                if (text[fill] == 0)
+                nul = memchr(text + fill, 0, (size_t) n);
+                if (nul)
+                        n = nul + 1 - (text + fill);
+                assert_int_equal(recv(fd, text + fill, (size_t) n, 0), n);
+                if (nul)
                         break;
-                fill++;
+                fill += (size_t) n;
         }
         reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(reply);
