@@ -3,18 +3,9 @@
 /* What a client of the control socket may send. A call that is accepted has to be one, and a reply made of its parameters has to parse again. */
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "host-agent/control/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int condition) {
-        if (!condition)
-                abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct varlink_message message = {};
@@ -26,15 +17,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         r = varlink_message_parse((const char *) data, size, &message, &error);
         if (r < 0) {
-                require(r == -EBADMSG && error && !message.root);
+                CHECK(r == -EBADMSG && error && !message.root);
                 return 0;
         }
-        require(strchr(message.method, '.') && strlen(message.method) <= VARLINK_METHOD_NAME_MAX);
-        require(json_is_object(message.parameters) && !(message.more && message.oneway));
+        CHECK(strchr(message.method, '.') && strlen(message.method) <= VARLINK_METHOD_NAME_MAX);
+        CHECK(json_is_object(message.parameters) && !(message.more && message.oneway));
         text = varlink_reply_format(NULL, message.parameters, message.more, &reply_size);
-        require(text && strlen(text) + 1 == reply_size);
+        CHECK(text && strlen(text) + 1 == reply_size);
         reply = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        require(json_is_object(reply));
+        CHECK(json_is_object(reply));
         json_decref(reply);
         free(text);
         varlink_message_done(&message);
