@@ -353,7 +353,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         vm->info = e->info;
         if (boots) {
                 vm->pid = -ESRCH;
-                vm->pid_sought_usec = vm->process_usec = vm->overhead_usec = vm->actual_usec = 0;
+                vm->pid_sought_usec = vm->process_usec = vm->overhead_due_usec = vm->actual_usec = 0;
                 vm->overhead_bytes = vm->limit_bytes = AEROSTAT_UNKNOWN;
                 vm_boot(vm, now_usec);
                 vm->channel = channel_free(vm->channel);

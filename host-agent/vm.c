@@ -7,10 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "host-agent/manager_internal.h"
 #include "protocol/units.h"
 
-#define OVERHEAD_EVERY_USEC (5 * USEC_PER_MINUTE)      /* walking a process's mappings holds its lock: rarely ... */
-#define OVERHEAD_FIRST_USEC (10 * USEC_PER_SEC)        /* ... but once soon after the start, when devices are up */
+#define OVERHEAD_BUDGET 1000                           /* measuring takes one part in so many of the time */
+#define OVERHEAD_SOONEST_USEC (5 * USEC_PER_SEC)
+#define OVERHEAD_LATEST_USEC (5 * USEC_PER_MINUTE)
+#define OVERHEAD_GROWTH 16                             /* counted on top: one part in so many */
 #define PID_RETRY_USEC (5 * USEC_PER_SEC)
 
 static uint64_t realtime_sec(void) {
@@ -115,20 +118,24 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
         confirm_balloon(vm);
 }
 
+/*
+ * Walking a process's mappings holds its lock, and takes the longer the larger it is: spend a thousandth of the time on it. QEMU grows most in its first
+ * minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look counts, too.
+ */
 static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
-        uint64_t bytes;
+        uint64_t start_usec = manager_now_usec(), bytes;
 
-        if (vm->overhead_usec != 0 && now_usec - vm->overhead_usec < OVERHEAD_EVERY_USEC &&
-            (vm->overhead_usec - vm->started_usec >= OVERHEAD_FIRST_USEC || now_usec - vm->started_usec < OVERHEAD_FIRST_USEC))
+        if (vm->overhead_due_usec > now_usec)
                 return;
-        vm->overhead_usec = now_usec;
-        if (process_overhead_read(root_fd, vm->pid, vm->info.max_bytes, &bytes) < 0)
-                return;
-        if (vm->overhead_bytes != AEROSTAT_UNKNOWN && vm->overhead_bytes > bytes) /* a peak that decays by an eighth each time */
-                bytes = vm->overhead_bytes - (vm->overhead_bytes - bytes) / 8;
-        vm->overhead_bytes = bytes;
+        if (process_overhead_read(root_fd, vm->pid, vm->info.max_bytes, &bytes) >= 0) {
+                bytes += bytes / OVERHEAD_GROWTH;
+                if (vm->overhead_bytes != AEROSTAT_UNKNOWN && vm->overhead_bytes > bytes) /* a peak that decays by an eighth each time */
+                        bytes = vm->overhead_bytes - (vm->overhead_bytes - bytes) / 8;
+                vm->overhead_bytes = bytes;
+        }
         if (cgroup_memory_limit_read(root_fd, vm->pid, false, &bytes) >= 0)
                 vm->limit_bytes = bytes;
+        vm->overhead_due_usec = now_usec + CLAMP((manager_now_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC, OVERHEAD_LATEST_USEC);
 }
 
 void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec) {

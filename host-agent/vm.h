@@ -61,7 +61,8 @@ struct vm {
         uint64_t pid_sought_usec;
         struct process_sample process;
         uint64_t process_usec;                 /* when sampled; 0: never */
-        uint64_t overhead_bytes, overhead_usec; /* decaying peak; unknown, 0: never measured */
+        uint64_t overhead_bytes;               /* decaying peak, with room for growth; unknown: never measured */
+        uint64_t overhead_due_usec;            /* when to measure next */
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
 
         char note[160];                        /* a sentence about what is wrong; "" nothing */
