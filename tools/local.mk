@@ -1,1 +1,2 @@
 include %D%/aerostatctl/local.mk
+include %D%/decode.mk

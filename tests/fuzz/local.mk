@@ -1,1 +1,2 @@
-# filled in by this folder's part
+include %D%/guest.mk
+include %D%/control.mk

@@ -30,7 +30,7 @@ start_stub() { # VMS [everyone]
 }
 
 stop_stub() {
-	kill "$pid" && wait "$pid"
+	kill "$pid" && wait "$pid" || fail "the stub ended with status $?" # a sanitizer may have had something to say
 	pid=
 }
 

@@ -72,7 +72,7 @@ static void answer_hold(struct varlink_call *call, json_t *parameters, void *use
 static void answer_count(struct varlink_call *call, json_t *parameters, void *userdata) {
         if (!varlink_wants_more(call)) {
                 assert_int_equal(varlink_continue(call, json_object()), -EINVAL);
-                varlink_error_message(call, "ExpectedMore", "call this with \"more\"");
+                varlink_error_message(call, "ExpectedMore", "call this with \"more\" \xc3");
                 return;
         }
         for (int i = 1; i <= 3; i++)
@@ -435,7 +435,7 @@ static void test_more(void **state) {
                 assert_int_equal(json_is_true(json_object_get(reply, "continues")), i < 4);
                 json_decref(reply);
         }
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Count\"}"), "org.test.Fake.ExpectedMore", NULL, NULL);
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Count\"}"), "org.test.Fake.ExpectedMore", "message", "more\" ?");
         close(fd);
 }
 
