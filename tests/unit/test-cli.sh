@@ -169,6 +169,18 @@ for verb in status list 'show web1'; do
 done
 LC_ALL=C expect 0 '[#########################.....]' '' status
 
+# On a terminal: colour unless it is not wanted, and never wider than the terminal.
+if command -v script >/dev/null; then
+	for width in 50 80 120; do
+		LC_ALL=C COLUMNS=$width TERM=xterm NO_COLOR=1 script -qec "$ctl list" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+		grep -q web1 "$folder/out" || fail "no list on a terminal of $width columns"
+		awk -v width=$width 'length($0) > width { exit 1 }' "$folder/out" || fail "wider than a terminal of $width columns"
+		if grep -q "$escape" "$folder/out"; then fail 'NO_COLOR is ignored'; fi
+	done
+	TERM=xterm script -qec "$ctl status" /dev/null </dev/null >"$folder/out"
+	grep -q "$escape\[33mtight" "$folder/out" || fail 'no colour on a terminal'
+fi
+
 # Output that cannot be written is a failure.
 if [ -w /dev/full ]; then
 	"$ctl" list >/dev/full 2>"$folder/err" && fail 'a full disk went unnoticed'
