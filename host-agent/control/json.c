@@ -31,7 +31,9 @@ const char *json_automation(struct manager *manager) {
 }
 
 static const char *source_to_string(enum report_source source) {
-        static const char *const names[] = { [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent" };
+        static const char *const names[] = {
+                [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent"
+        };
         return names[source];
 }
 
@@ -77,7 +79,8 @@ static json_t *json_psi(const struct host_view *h) {
         return put_end(&put);
 }
 
-/* A VM or a host that the policy has not seen yet: its plan is all zero, which means nothing. Every VM that it has seen is committed to something. */
+/* A VM or a host that the policy has not seen yet: its plan is all zero, which means nothing. Every VM that it has seen is
+ * committed to something. */
 static bool vm_is_decided(const struct vm_view *vm) {
         return vm->policy->plan.committed_bytes > 0;
 }
@@ -112,8 +115,10 @@ static void put_guarantee(struct put *put, const struct host_view *h) {
 
         for (unsigned bit = 0; bit < POLICY_WEAKNESSES; bit++)
                 if (h->plan->weaknesses & (1u << bit)) {
-                        r |= json_array_append_new(reasons, json_string(policy_weakness_to_string((enum policy_weakness) (1u << bit))));
-                        r |= json_array_append_new(texts, json_string(explain_weakness(h, (enum policy_weakness) (1u << bit), sentence)));
+                        r |= json_array_append_new(reasons,
+                                                   json_string(policy_weakness_to_string((enum policy_weakness) (1u << bit))));
+                        r |= json_array_append_new(texts,
+                                                   json_string(explain_weakness(h, (enum policy_weakness) (1u << bit), sentence)));
                 }
         put->failed |= r != 0;
         put_text(put, "guarantee", h->decisions > 0 ? policy_guarantee_to_string(h->plan->guarantee) : NULL);

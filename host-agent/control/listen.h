@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The listening unix socket at a path: made so that two daemons cannot both believe that it is theirs, and so that nobody but those meant can
- * connect at any moment. A lock on PATH.lock, held until listener_close(), decides between daemons that start at once; a socket that is there and
- * that nobody answers on is a leftover and is replaced.
+ * The listening unix socket at a path: made so that two daemons cannot both believe that it is theirs, and so that nobody but those
+ * meant can connect at any moment. A lock on PATH.lock, held until listener_close(), decides between daemons that start at once; a
+ * socket that is there and that nobody answers on is a leftover and is replaced.
  */
 
 #include <sys/types.h>
@@ -17,8 +17,9 @@ struct listener {
         char path[108];         /* as in sockaddr_un */
 };
 
-/* Makes the socket with this mode and owner (gid (gid_t) -1: unchanged); a missing last folder is created with mode 0755. 0; on failure -errno, a
- * sentence in error, and nothing made: -EADDRINUSE another daemon is there, -EEXIST the path is no socket, -ENAMETOOLONG, -EACCES, ... */
+/* Makes the socket with this mode and owner (gid (gid_t) -1: unchanged); a missing last folder is created with mode 0755. 0; on
+ * failure -errno, a sentence in error, and nothing made: -EADDRINUSE another daemon is there, -EEXIST the path is no socket,
+ * -ENAMETOOLONG, -EACCES, ... */
 int listener_open(const char *path, mode_t mode, gid_t gid, struct listener *ret, char error[static LISTENER_ERROR_MAX]);
 
 /* Changes mode and group. 0 or -errno. */

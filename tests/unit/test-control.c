@@ -17,19 +17,46 @@
 
 /* The keys that the public interface promises, ended by NULL. */
 static const char *const status_keys[] = {
-        "state", "mode", "memory_bytes", "available_bytes", "reserve_bytes", "capacity_bytes", "envelope_bytes", "committed_bytes", "overcommit_ratio",
-        "swap", "ksm", "psi", "vms", "alerts", "automation", "guarantee", "guarantee_reasons", NULL,
+        "state",
+        "mode",
+        "memory_bytes",
+        "available_bytes",
+        "reserve_bytes",
+        "capacity_bytes",
+        "envelope_bytes",
+        "committed_bytes",
+        "overcommit_ratio",
+        "swap",
+        "ksm",
+        "psi",
+        "vms",
+        "alerts",
+        "automation",
+        "guarantee",
+        "guarantee_reasons",
+        NULL,
 };
 static const char *const swap_keys[] = { "total_bytes", "used_bytes", "ceiling_ratio", "allowance_bytes", NULL };
 static const char *const ksm_keys[] = { "run", "saved_bytes", "profit_bytes", "cpu_ratio", NULL };
 static const char *const psi_keys[] = { "some_ratio", "full_ratio", NULL };
 static const char *const vm_keys[] = {
-        "name", "uuid", "state", "max_bytes", "floor_bytes", "weight", "priority", "actual_bytes", "target_bytes", "demand_bytes", "entitled_bytes",
-        "committed_bytes", "rss_bytes", "swap_bytes", "source", "report_age_seconds", "guest", "reason", NULL,
+        "name",      "uuid",         "state",        "max_bytes",          "floor_bytes",    "weight",
+        "priority",  "actual_bytes", "target_bytes", "demand_bytes",       "entitled_bytes", "committed_bytes",
+        "rss_bytes", "swap_bytes",   "source",       "report_age_seconds", "guest",          "reason",
+        NULL,
 };
 static const char *const guest_keys[] = {
-        "total_bytes", "available_bytes", "free_bytes", "cache_bytes", "swap_total_bytes", "swap_used_bytes", "psi_some_ratio", "psi_full_ratio",
-        "refault_bytes_per_second", "oom_kills", NULL,
+        "total_bytes",
+        "available_bytes",
+        "free_bytes",
+        "cache_bytes",
+        "swap_total_bytes",
+        "swap_used_bytes",
+        "psi_some_ratio",
+        "psi_full_ratio",
+        "refault_bytes_per_second",
+        "oom_kills",
+        NULL,
 };
 
 static void assert_keys(const json_t *object, const char *const *keys) {
@@ -52,9 +79,11 @@ static void assert_types(const json_t *value) {
         json_object_foreach((json_t *) value, key, member) {
                 const char *last = strrchr(key, '_');
 
-                if (last && strcmp(last, "_bytes") == 0 && !json_is_null(member) && !(json_is_integer(member) && json_integer_value(member) >= 0))
+                if (last && strcmp(last, "_bytes") == 0 && !json_is_null(member) &&
+                    !(json_is_integer(member) && json_integer_value(member) >= 0))
                         fail_msg("%s is no number of bytes", key);
-                if (last && (strcmp(last, "_ratio") == 0 || strcmp(last, "_seconds") == 0) && !json_is_null(member) && !json_is_real(member))
+                if (last && (strcmp(last, "_ratio") == 0 || strcmp(last, "_seconds") == 0) && !json_is_null(member) &&
+                    !json_is_real(member))
                         fail_msg("%s is no fraction", key);
                 for (const char *c = key; *c; c++)
                         assert_true((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_');
@@ -108,17 +137,31 @@ static void test_status(void **state) {
 
 static void test_unknown_is_null(void **state) {
         static const char *const host_unknown[] = {
-                "state", "memory_bytes", "available_bytes", "reserve_bytes", "capacity_bytes", "envelope_bytes", "committed_bytes", "overcommit_ratio",
-                "guarantee", "fits", "unsafe", "free_bytes", NULL,
+                "state",
+                "memory_bytes",
+                "available_bytes",
+                "reserve_bytes",
+                "capacity_bytes",
+                "envelope_bytes",
+                "committed_bytes",
+                "overcommit_ratio",
+                "guarantee",
+                "fits",
+                "unsafe",
+                "free_bytes",
+                NULL,
         };
         static const char *const swap_unknown[] = { "total_bytes", "used_bytes", "allowance_bytes", NULL };
-        static const char *const vm_unknown[] = { "actual_bytes", "demand_bytes", "rss_bytes", "swap_bytes", "report_age_seconds", NULL };
+        static const char *const vm_unknown[] = { "actual_bytes", "demand_bytes",       "rss_bytes",
+                                                  "swap_bytes",   "report_age_seconds", NULL };
         static const char *const show_unknown[] = {
-                "agent_version", "asked_bytes", "need_bytes", "hot_cache_bytes", "headroom_bytes", "overhead_bytes", "pin_bytes", "pin_seconds_left",
+                "agent_version",        "asked_bytes",      "need_bytes", "hot_cache_bytes",
+                "headroom_bytes",       "overhead_bytes",   "pin_bytes",  "pin_seconds_left",
                 "last_set_age_seconds", "reaction_seconds", NULL,
         };
         static const char *const undecided[] = {
-                "target_bytes", "demand_bytes", "entitled_bytes", "committed_bytes", "reason", "reason_code", "explanation", "ideal_bytes", NULL,
+                "target_bytes", "demand_bytes", "entitled_bytes", "committed_bytes", "reason", "reason_code", "explanation",
+                "ideal_bytes",  NULL,
         };
         struct manager *manager = stub_manager_new(0);
         json_t *vm, *s;
@@ -316,9 +359,10 @@ static void test_thousand(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_status), cmocka_unit_test(test_unknown_is_null), cmocka_unit_test(test_list_and_show),
-                cmocka_unit_test(test_explanations), cmocka_unit_test(test_put), cmocka_unit_test(test_description), cmocka_unit_test(test_socket),
-                cmocka_unit_test(test_thousand),
+                cmocka_unit_test(test_status),        cmocka_unit_test(test_unknown_is_null),
+                cmocka_unit_test(test_list_and_show), cmocka_unit_test(test_explanations),
+                cmocka_unit_test(test_put),           cmocka_unit_test(test_description),
+                cmocka_unit_test(test_socket),        cmocka_unit_test(test_thousand),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

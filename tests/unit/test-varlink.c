@@ -35,7 +35,9 @@ static void answer_echo(struct varlink_call *call, json_t *parameters, void *use
         struct fixture *f = userdata;
         const char *text = NULL;
         bool loud = false;
-        const struct varlink_parameter list[] = { { "text", VARLINK_STRING, true, &text }, { "loud", VARLINK_BOOL, false, &loud }, {} };
+        const struct varlink_parameter list[] = { { "text", VARLINK_STRING, true, &text },
+                                                  { "loud", VARLINK_BOOL, false, &loud },
+                                                  {} };
 
         f->served++;
         if (varlink_take_parameters(call, parameters, list) >= 0)
@@ -95,8 +97,17 @@ static enum varlink_access access_of(int fd, uid_t uid, void *userdata) {
 
 static void setup_with(struct fixture *f, const struct varlink_limits *limits) {
         struct varlink_service service = {
-                .vendor = "V", .product = "P", .version = "1", .url = "U", .interface = "org.test.Fake", .description = "interface org.test.Fake\n",
-                .methods = methods, .n_methods = ARRAY_SIZE(methods), .access = access_of, .limits = *limits, .userdata = f,
+                .vendor = "V",
+                .product = "P",
+                .version = "1",
+                .url = "U",
+                .interface = "org.test.Fake",
+                .description = "interface org.test.Fake\n",
+                .methods = methods,
+                .n_methods = ARRAY_SIZE(methods),
+                .access = access_of,
+                .limits = *limits,
+                .userdata = f,
         };
         char error[LISTENER_ERROR_MAX];
 
@@ -244,17 +255,23 @@ static void test_calls(void **state) {
         assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "vendor")), "V");
         assert_int_equal(json_array_size(json_object_get(json_object_get(reply, "parameters"), "interfaces")), 2);
         json_decref(reply);
-        reply = ask(f, fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.test.Fake\"}}");
-        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "description")), "interface org.test.Fake\n");
+        reply = ask(f, fd,
+                    "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.test.Fake\"}}");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "description")),
+                            "interface org.test.Fake\n");
         json_decref(reply);
-        reply = ask(f, fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.varlink.service\"}}");
+        reply = ask(f, fd,
+                    "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.varlink.service\"}}");
         assert_null(json_object_get(reply, "error"));
         json_decref(reply);
-        assert_error(ask(f, fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"a.b\"}}"),
+        assert_error(ask(f, fd,
+                         "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"a.b\"}}"),
                      "org.varlink.service.InterfaceNotFound", "interface", "a.b");
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Nope\"}"), "org.varlink.service.MethodNotFound", "method", "org.test.Fake.Nope");
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Nope\"}"), "org.varlink.service.MethodNotFound", "method",
+                     "org.test.Fake.Nope");
         assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.echo\"}"), "org.varlink.service.MethodNotFound", NULL, NULL);
-        assert_error(ask(f, fd, "{\"method\":\"org.other.Thing\"}"), "org.varlink.service.InterfaceNotFound", "interface", "org.other");
+        assert_error(ask(f, fd, "{\"method\":\"org.other.Thing\"}"), "org.varlink.service.InterfaceNotFound", "interface",
+                     "org.other");
         assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Nothing\"}"), "org.test.Fake.OutOfMemory", NULL, NULL);
         assert_echo(ask(f, fd, ECHO("still here")), "still here");
         close(fd);
@@ -281,13 +298,14 @@ static void test_parameters(void **state) {
                 snprintf(call, sizeof(call), "{\"method\":\"org.test.Fake.Echo\",\"parameters\":%s}", cases[i].parameters);
                 put_call(f, fd, call);
                 json_t *reply = get_reply(f, fd);
-                assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "parameter")), cases[i].parameter);
+                assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "parameter")),
+                                    cases[i].parameter);
                 assert_error(reply, "org.varlink.service.InvalidParameter", "message", cases[i].sentence);
         }
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":-1}}"), "org.varlink.service.InvalidParameter", "message",
-                     "whole number of bytes");
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1.5}}"), "org.varlink.service.InvalidParameter", "message",
-                     "whole number of bytes");
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":-1}}"),
+                     "org.varlink.service.InvalidParameter", "message", "whole number of bytes");
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1.5}}"),
+                     "org.varlink.service.InvalidParameter", "message", "whole number of bytes");
         close(fd);
 }
 
@@ -300,8 +318,10 @@ static void test_pipelining(void **state) {
 
         /* Twenty calls in one write, one of them without an answer. */
         for (int i = 0; i < 20; i++)
-                size += (size_t) sprintf(calls + size, "{\"method\":\"org.test.Fake.Echo\",\"parameters\":{\"text\":\"%d\"},\"oneway\":%s}", i,
-                                         i == 7 ? "true" : "false") + 1;
+                size += (size_t) sprintf(calls + size,
+                                         "{\"method\":\"org.test.Fake.Echo\",\"parameters\":{\"text\":\"%d\"},\"oneway\":%s}", i,
+                                         i == 7 ? "true" : "false") +
+                        1;
         assert_int_equal(send(fd, calls, size, 0), size);
         for (int i = 0; i < 20; i++) {
                 char text[8];
@@ -416,7 +436,8 @@ static void test_access(void **state) {
         f->access = VARLINK_READ;
         assert_echo(ask(f, fd, ECHO("x")), "x");
         f->served = 0;
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Change\",\"parameters\":{\"text\":\"x\"}}"), "org.test.Fake.PermissionDenied", "message", "not change");
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Change\",\"parameters\":{\"text\":\"x\"}}"),
+                     "org.test.Fake.PermissionDenied", "message", "not change");
         assert_int_equal(f->served, 0);
         f->access = VARLINK_WRITE;
         assert_echo(ask(f, fd, "{\"method\":\"org.test.Fake.Change\",\"parameters\":{\"text\":\"x\"}}"), "x");
@@ -482,7 +503,8 @@ static void test_slow_reader(void **state) {
         size_t n = 0;
         json_t *reply;
 
-        /* Asks twice for more than the socket's buffer takes, and does not read: neither it nor its second call is a burden to others. */
+        /* Asks twice for more than the socket's buffer takes, and does not read: neither it nor its second call is a burden to
+         * others. */
         put_call(f, slow, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":4000000}}");
         put_call(f, slow, ECHO("second"));
         settle(f);
@@ -497,7 +519,8 @@ static void test_slow_reader(void **state) {
         assert_echo(get_reply(f, slow), "second");
 
         /* More than a connection may have is refused, for that call only. */
-        assert_error(ask(f, slow, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":17000000}}"), "org.test.Fake.OutOfMemory", NULL, NULL);
+        assert_error(ask(f, slow, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":17000000}}"),
+                     "org.test.Fake.OutOfMemory", NULL, NULL);
         assert_echo(ask(f, slow, ECHO("fine")), "fine");
         close(slow);
         close(other);
@@ -531,12 +554,14 @@ static void test_total_output(void **state) {
 }
 
 static void test_stalled_clients(void **state) {
-        static const char *const openings[] = { "", "{\"method\":", ECHO("x"), "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1000000}}" };
+        static const char *const openings[] = { "", "{\"method\":", ECHO("x"),
+                                                "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1000000}}" };
         struct fixture *f = *state;
         int stalled[200], fd;
         uint64_t worst = 0;
 
-        /* 200 clients, by turns saying nothing, half a call, and not reading; and one that is always served, on an old connection and on new ones. */
+        /* 200 clients, by turns saying nothing, half a call, and not reading; and one that is always served, on an old connection
+         * and on new ones. */
         fd = client(f);
         for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
                 const char *opening = openings[i % ARRAY_SIZE(openings)];
@@ -588,8 +613,14 @@ static void test_flood(void **state) {
 }
 
 static const struct varlink_limits hasty = {
-        .message_bytes = 64 * KIB, .output_bytes = 16 * MIB, .output_total_bytes = 64 * MIB, .connections = 8, .connections_per_user = 4,
-        .message_usec = USEC_PER_SEC / 2, .reply_usec = USEC_PER_SEC / 2, .idle_usec = USEC_PER_SEC / 2,
+        .message_bytes = 64 * KIB,
+        .output_bytes = 16 * MIB,
+        .output_total_bytes = 64 * MIB,
+        .connections = 8,
+        .connections_per_user = 4,
+        .message_usec = USEC_PER_SEC / 2,
+        .reply_usec = USEC_PER_SEC / 2,
+        .idle_usec = USEC_PER_SEC / 2,
 };
 
 static int setup_hasty(void **state) {
@@ -693,8 +724,10 @@ static void test_listener(void **state) {
         snprintf(path, sizeof(path), "%s/new", f->folder);
         rmdir(path);
 
-        assert_int_equal(listener_open("/tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                       0600, (gid_t) -1, &third, error), -ENAMETOOLONG);
+        assert_int_equal(
+                        listener_open("/tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                      0600, (gid_t) -1, &third, error),
+                        -ENAMETOOLONG);
         assert_int_equal(listener_open("/proc/nowhere/socket", 0600, (gid_t) -1, &third, error), -ENOENT);
 }
 
@@ -717,10 +750,21 @@ int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define WITH_HASTY_SERVER(test) cmocka_unit_test_setup_teardown(test, setup_hasty, teardown)
         const struct CMUnitTest tests[] = {
-                WITH_SERVER(test_calls), WITH_SERVER(test_parameters), WITH_SERVER(test_pipelining), WITH_SERVER(test_bad_messages),
-                WITH_SERVER(test_oversize), WITH_SERVER(test_access), WITH_SERVER(test_more), WITH_SERVER(test_held),
-                WITH_SERVER(test_slow_reader), WITH_SERVER(test_total_output), WITH_SERVER(test_stalled_clients), WITH_SERVER(test_flood),
-                WITH_HASTY_SERVER(test_deadlines), WITH_HASTY_SERVER(test_connection_limit), WITH_SERVER(test_listener),
+                WITH_SERVER(test_calls),
+                WITH_SERVER(test_parameters),
+                WITH_SERVER(test_pipelining),
+                WITH_SERVER(test_bad_messages),
+                WITH_SERVER(test_oversize),
+                WITH_SERVER(test_access),
+                WITH_SERVER(test_more),
+                WITH_SERVER(test_held),
+                WITH_SERVER(test_slow_reader),
+                WITH_SERVER(test_total_output),
+                WITH_SERVER(test_stalled_clients),
+                WITH_SERVER(test_flood),
+                WITH_HASTY_SERVER(test_deadlines),
+                WITH_HASTY_SERVER(test_connection_limit),
+                WITH_SERVER(test_listener),
                 cmocka_unit_test(test_peer),
         };
 
