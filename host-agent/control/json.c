@@ -85,6 +85,13 @@ static bool vm_is_decided(const struct vm_view *vm) {
         return vm->policy->plan.committed_bytes > 0;
 }
 
+/* The terms of its demand come from its report, or at least from what the host sees of its process. With neither they are a formality. */
+static bool demand_is_known(const struct vm_view *vm) {
+        const struct policy_vm_input *in = &vm->policy->input;
+
+        return vm_is_decided(vm) && (in->report_usec != 0 || in->rss_bytes != AEROSTAT_UNKNOWN);
+}
+
 static enum policy_class vm_class(const struct vm_view *vm) {
         enum policy_class class = vm_is_decided(vm) ? vm->policy->plan.class : POLICY_UNKNOWN;
 
@@ -219,7 +226,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_count(put, "priority", vm->priority);
         put_bytes(put, "actual_bytes", in->actual_bytes);
         put_bytes(put, "target_bytes", decided ? p->target_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(put, "demand_bytes", decided ? p->demand_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(put, "demand_bytes", demand_is_known(vm) ? p->demand_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "entitled_bytes", decided ? p->entitled_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "committed_bytes", decided ? p->committed_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "rss_bytes", in->rss_bytes);
@@ -256,11 +263,12 @@ json_t *json_show(struct manager *manager, size_t index) {
         char sentence[EXPLAIN_MAX];
         struct host_view h;
         struct vm_view vm;
-        bool decided;
+        bool decided, demand;
 
         manager_view_host(manager, &h);
         manager_view_vm(manager, index, &vm);
         decided = vm_is_decided(&vm);
+        demand = demand_is_known(&vm);
         in = &vm.policy->input;
         p = &vm.policy->plan;
         put_vm(&put, &vm);
@@ -271,9 +279,9 @@ json_t *json_show(struct manager *manager, size_t index) {
         put_bool(&put, "autodeflate", in->autodeflate);
         put_bytes(&put, "ideal_bytes", decided ? p->ideal_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "asked_bytes", in->target_bytes);
-        put_bytes(&put, "need_bytes", decided ? p->need_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(&put, "hot_cache_bytes", decided ? p->hot_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(&put, "headroom_bytes", decided ? p->headroom_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "need_bytes", demand ? p->need_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "hot_cache_bytes", demand ? p->hot_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "headroom_bytes", demand ? p->headroom_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "floor_in_force_bytes", decided ? p->floor_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "overhead_bytes", in->overhead_bytes);
         put_bytes(&put, "pin_bytes", in->pin_bytes);
