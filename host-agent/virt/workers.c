@@ -10,11 +10,12 @@
  *
  * Who owns what
  *   The hub is counted: the main thread, each worker, and each callback that is registered with libvirt hold a reference. So a worker that
- *   hangs in libvirt when the daemon ends, or a callback that libvirt runs late, still finds a hub; it is closed by then, and takes nothing.
+ *   hangs in libvirt when the daemon ends, or a callback that libvirt runs late, still finds a hub, though nobody
+ *   reads it any more.
  *   A call belongs to one side at a time: hub_submit() hands it over, hub_take_answer() or hub_withdraw() hand it back. A call that a worker
  *   holds when the hub is closed is freed by that worker.
  *   A connection belongs to its worker, the event connection to the CONNECT call's chain (struct call.link): it is opened and closed on
- *   workers only, because both can block.
+ *   workers, because both can block (only one that arrives while the daemon ends is closed by the main thread).
  *
  * Locks
  *   There is one: hub->lock. It protects the lists, the ring of notes, the counts of workers and call->begun_usec. It is never held while
