@@ -1,2 +1,3 @@
 include %D%/guest.mk
 include %D%/control.mk
+include %D%/virt.mk
