@@ -7,7 +7,7 @@ CLEANFILES += $(man_sources:.scd=)
 endif
 
 SUFFIXES = .1.scd .1 .5.scd .5 .8.scd .8
-build_man = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SCDOC) < $< > $@
+build_man = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SCDOC) < $< > $@.tmp && mv $@.tmp $@
 .1.scd.1:
 	$(build_man)
 .5.scd.5:
