@@ -103,9 +103,7 @@ static void stop_sampling(struct agent *agent) {
         poll_psi(agent, false);
 }
 
-static void host_gone(struct agent *agent) {
-        if (agent->host && agent->session.id != 0)
-                log_info("the host has closed the channel");
+static void forget_host(struct agent *agent) {
         agent->host = false;
         agent->partial_usec = 0;
         frame_decoder_reset(&agent->decoder);
@@ -113,10 +111,16 @@ static void host_gone(struct agent *agent) {
         stop_sampling(agent);
 }
 
+static void host_gone(struct agent *agent) {
+        if (agent->session.id != 0)
+                log_info("the host has closed the channel");
+        forget_host(agent);
+}
+
 /* The port itself is gone, or not usable now. The monitor tells when one comes; without it, or after an error, we look again. */
 static void port_lost(struct agent *agent, int error) {
         log_info("port %s is gone: %s", port_path(agent->port), strerror(-error));
-        host_gone(agent);
+        forget_host(agent);
         port_close(agent->port); /* epoll forgets it with its last descriptor */
         agent->retry_interval_usec = RETRY_MIN_USEC;
         agent->retry_usec = now_usec() + agent->retry_interval_usec;
@@ -405,7 +409,7 @@ int agent_new(const struct config *config, const char *root, struct port *port, 
                 agent_free(agent);
                 return r;
         }
-        try_open(agent);
+        agent->retry_usec = now_usec(); /* the first step opens the port, when the caller has told all about us */
         *ret = agent;
         return 0;
 }

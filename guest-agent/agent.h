@@ -25,13 +25,13 @@ struct agent_stats {
 };
 
 /* Takes the port over (also on failure). root: where proc and sys are ("/", or a fixture tree). quit_fd: readable when the loop should end
- * (a signalfd; borrowed), or -1. 0, or -errno with the reason logged. */
+ * (a signalfd; borrowed), or -1. The first agent_step() opens the port. 0, or -errno with the reason logged. */
 int agent_new(const struct config *config, const char *root, struct port *port, int quit_fd, struct agent **ret);
 
 /* Says goodbye to the host if there is a session, and frees everything. */
 struct agent *agent_free(struct agent *agent);
 
-/* Says in hello-acks from now on that the memory is locked. */
+/* Makes hello-acks say from now on that the memory is locked. */
 void agent_set_locked(struct agent *agent);
 
 /* Waits for at most timeout_msec (-1: without limit) and handles what came. 0, 1 when quit_fd became readable, or -errno when the loop
