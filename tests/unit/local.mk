@@ -9,23 +9,8 @@ endif
 %C%_test_parse_SOURCES = %D%/test-parse.c %D%/unit.h
 %C%_test_parse_LDADD = libaerostat-protocol.a $(CMOCKA_LIBS)
 
-if HAVE_CMOCKA
-check_PROGRAMS += %D%/test-domain-xml
-TESTS += %D%/test-domain-xml
-endif
-%C%_test_domain_xml_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
-%C%_test_domain_xml_LDADD = libaerostat-virt.a libaerostat-protocol.a $(XML_LIBS) $(CMOCKA_LIBS)
-
 dist_check_SCRIPTS += %D%/check-includes
 TESTS += %D%/check-includes
-if HAVE_CMOCKA
-check_PROGRAMS += %D%/test-virt
-TESTS += %D%/test-virt
-endif
-%C%_test_virt_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS)
-%C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
-%C%_test_virt_LDADD = libaerostat-virt.a libaerostat-protocol.a $(LIBVIRT_LIBS) $(XML_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/test-settings
@@ -34,4 +19,22 @@ endif
 %C%_test_settings_CPPFLAGS = $(unit_cppflags) -DSRCDIR='"$(abs_srcdir)"'
 %C%_test_settings_SOURCES = %D%/test-settings.c %D%/unit.h
 %C%_test_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS) $(CMOCKA_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-host %D%/test-process %D%/test-cgroup
+TESTS += %D%/test-host %D%/test-process %D%/test-cgroup
+endif
+system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_host_CPPFLAGS = $(unit_cppflags)
+%C%_test_host_SOURCES = %D%/test-host.c %D%/tree.h %D%/unit.h
+%C%_test_host_LDADD = $(system_test_libs)
+%C%_test_process_CPPFLAGS = $(unit_cppflags)
+%C%_test_process_SOURCES = %D%/test-process.c %D%/tree.h %D%/unit.h
+%C%_test_process_LDADD = $(system_test_libs)
+%C%_test_cgroup_CPPFLAGS = $(unit_cppflags)
+%C%_test_cgroup_SOURCES = %D%/test-cgroup.c %D%/tree.h %D%/unit.h
+%C%_test_cgroup_LDADD = $(system_test_libs)
+
+include %D%/control.mk
 include %D%/guest.mk
+include %D%/virt.mk

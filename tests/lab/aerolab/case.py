@@ -5,11 +5,12 @@ import os
 import platform
 import shutil
 import sys
+import time
 import unittest
 from typing import ClassVar, List, Optional
 
 from . import libvirtd, sandbox
-from .daemon import Aerostatd, Config
+from .daemon import Aerostatd, Config, require
 from .guest import Guest, Options
 from .lab import Lab, NotEnoughMemory, build_folder, build_image, wait_until
 from .machine import Machine
@@ -28,6 +29,8 @@ class LabCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
+        if any(options.agent for options in cls.guests):
+            require("aerostat-guest")
         cls.lab = Lab(LabCase.machine, LabCase.image)
         # libvirtd first: class cleanups run last to first, and guests need it to be destroyed.
         cls.addClassCleanup(cls.lab.libvirtd.stop)
@@ -48,6 +51,13 @@ class LabCase(unittest.TestCase):
 
     def guest(self, name: str) -> Guest:
         return next(guest for guest in self.lab.guests if guest.name == name)
+
+    def wait_calm(self) -> None:
+        """Until no guest's target has changed for 3 s, and all are what was asked for."""
+        def calm() -> bool:
+            asked = [(guest, *guest.balloon_targets()[-1]) for guest in self.lab.guests if guest.options.balloon]
+            return all(time.time() - stamp > 3 and guest.actual() == size for guest, stamp, size in asked)
+        wait_until(calm, 90, "the targets settle")
 
     def add_guest(self, options: Options) -> Guest:
         """A guest for this test alone."""
