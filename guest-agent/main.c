@@ -39,27 +39,27 @@ static void help(void) {
                "      --foreground      log for a person: plain lines without priorities\n"
                "      --print           print one sample as JSON and exit\n"
                "      --root DIR        where proc and sys are (default /)\n"
-               "      --help            print this and exit\n"
+               "  -h, --help            print this and exit\n"
                "      --version         print the version and exit\n",
                CONFIG_PATH_DEFAULT, PORT_NAME_DEFAULT);
 }
 
 /* 0: go on; 1: done; -EINVAL: said why on stderr. */
 static int parse_options(int argc, char **argv, struct options *ret) {
-        enum { OPTION_PORT = 256, OPTION_FOREGROUND, OPTION_PRINT, OPTION_ROOT, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_PORT = 256, OPTION_FOREGROUND, OPTION_PRINT, OPTION_ROOT, OPTION_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' },
                 { "port", required_argument, NULL, OPTION_PORT },
                 { "foreground", no_argument, NULL, OPTION_FOREGROUND },
                 { "print", no_argument, NULL, OPTION_PRINT },
                 { "root", required_argument, NULL, OPTION_ROOT },
-                { "help", no_argument, NULL, OPTION_HELP },
+                { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { NULL, 0, NULL, 0 },
         };
         int c;
 
-        while ((c = getopt_long(argc, argv, "c:", longs, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) >= 0)
                 switch (c) {
                 case 'c':
                         ret->config_path = optarg;
@@ -80,7 +80,7 @@ static int parse_options(int argc, char **argv, struct options *ret) {
                 case OPTION_ROOT:
                         ret->root = optarg;
                         break;
-                case OPTION_HELP:
+                case 'h':
                         help();
                         return 1;
                 case OPTION_VERSION:

@@ -317,16 +317,16 @@ static void help(void) {
                "Prints the messages in a capture of one direction of a guest channel (standard input: no FILE, or '-').\n\n"
                "  --hex      the capture is hex digits: plain, or as xxd prints them\n"
                "  --json     one JSON object for each frame, one to a line\n"
-               "  --help     print this and exit\n"
+               "  -h, --help print this and exit\n"
                "  --version  print the version and exit\n\n"
                "Exit status: 0 all was understood; 1 something was not, or could not be read; 2 wrong usage.\n");
 }
 
 int main(int argc, char **argv) {
-        enum { OPTION_HEX = 256, OPTION_JSON, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_HEX = 256, OPTION_JSON, OPTION_VERSION };
         static const struct option longs[] = {
                 { "hex", no_argument, NULL, OPTION_HEX },   { "json", no_argument, NULL, OPTION_JSON },
-                { "help", no_argument, NULL, OPTION_HELP }, { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, OPTION_VERSION },
                 { NULL, 0, NULL, 0 },
         };
         static struct frame_decoder decoder;
@@ -336,7 +336,7 @@ int main(int argc, char **argv) {
         bool hex = false;
         int c, r;
 
-        while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0)
                 switch (c) {
                 case OPTION_HEX:
                         hex = true;
@@ -344,7 +344,7 @@ int main(int argc, char **argv) {
                 case OPTION_JSON:
                         output.json = true;
                         break;
-                case OPTION_HELP:
+                case 'h':
                         help();
                         return 0;
                 case OPTION_VERSION:
