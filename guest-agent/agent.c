@@ -18,8 +18,8 @@
 #define RETRY_MIN_USEC USEC_PER_SEC          /* after EBUSY and the like; doubles */
 #define RETRY_MAX_USEC (30 * USEC_PER_SEC)
 
-/* A host writes a frame in one go. What is still incomplete after this time is the stump of a frame that was cut; the bytes that come now
- * belong to another one. */
+/* A host writes a frame in one go. What is still incomplete after this time is the stump of a frame that was cut; the bytes that
+ * come now belong to another one. */
 #define PARTIAL_USEC USEC_PER_SEC
 
 /* Bytes read before others get their turn: a host that never stops writing may not stop our timer. */

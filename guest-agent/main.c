@@ -66,7 +66,8 @@ static int parse_options(int argc, char **argv, struct options *ret) {
                         break;
                 case OPTION_PORT:
                         if (!*optarg || strlen(optarg) >= CONFIG_PORT_MAX) {
-                                fprintf(stderr, "aerostat-guest: --port needs a name or a path of less than %d characters\n", CONFIG_PORT_MAX);
+                                fprintf(stderr, "aerostat-guest: --port needs a name or a path of less than %d characters\n",
+                                        CONFIG_PORT_MAX);
                                 return -EINVAL;
                         }
                         ret->port = optarg;
@@ -168,7 +169,8 @@ static bool protect(const struct config *config) {
         closep(&fd);
         if (!config->lock_memory)
                 return false;
-        /* What a report needs was touched when the first sample was made; ONFAULT keeps that and leaves the rest of the libraries out. */
+        /* What a report needs was touched when the first sample was made; ONFAULT keeps that and leaves the rest of the libraries
+         * out. */
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
                 log_warning("cannot lock memory: %s", strerror(errno));
                 return false;
