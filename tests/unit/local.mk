@@ -38,3 +38,4 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 include %D%/control.mk
 include %D%/guest.mk
 include %D%/virt.mk
+include %D%/policy.mk
