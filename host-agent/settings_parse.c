@@ -79,14 +79,13 @@ static int begin_vm(struct parser *p, const char *pattern) {
 
 /* What follows [vm: blanks, a pattern in quotes. Returns what is left of the line, or NULL after a complaint. */
 static char *parse_vm_header(struct parser *p, char *s) {
-        char *pattern, *end;
+        char *quote = s + strspn(s, " \t"), *pattern, *end;
 
-        s += strspn(s, " \t");
-        if (*s != '"') {
+        if (*quote != '"' || quote == s) {
                 complain(p, p->lines.line, "a [vm] section names VMs in quotes: [vm \"db-*\"]");
                 return NULL;
         }
-        pattern = s + 1;
+        pattern = quote + 1;
         end = strchr(pattern, '"');
         if (!end) {
                 complain(p, p->lines.line, "the closing quote of the VM pattern is missing");
@@ -209,9 +208,6 @@ int settings_parse(const char *name, const char *text, struct settings *settings
         int r;
 
         static_assert(sizeof(bool) == 1, "flags are found by their offset in bytes");
-        /* A byte order mark, as some editors put there, would hide a header on the first line. */
-        if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
-                p.lines.next += 3;
         r = ini_parse_stream(read_line, &p, take_key, &p);
         if (r == -2)
                 return -ENOMEM;

@@ -6,3 +6,4 @@ include %D%/property/local.mk
 include %D%/fuzz/local.mk
 include %D%/lab/local.mk
 include %D%/bench/local.mk
+include %D%/sim/local.mk

@@ -55,9 +55,27 @@ static inline uint64_t policy_evidence(const struct policy_vm *vm) {
         return u64_add(policy_size(vm->input.rss_bytes, 0), policy_size(vm->input.swap_bytes, 0));
 }
 
+/* Ideals and targets are whole MiB where they can be: noise of a few pages moves nobody, and balloons, which move in pages, can reach them. */
+#define POLICY_GRAIN MIB
+
+static inline uint64_t policy_round(uint64_t bytes, uint64_t floor, uint64_t max) {
+        return bytes >= max ? max : MAX(bytes & ~(POLICY_GRAIN - 1), MIN(floor, bytes)); /* never up: that would be a grant */
+}
+
 /* Changes smaller than this are not worth a move. */
 static inline uint64_t policy_dead_band(const struct policy_vm *vm) {
         return MAX(policy_max(vm) / 100, 16 * MIB);
+}
+
+/* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
+static inline uint64_t policy_margin(uint64_t envelope_bytes) {
+        return CLAMP(envelope_bytes / 256, 4 * MIB, 64 * MIB);
+}
+
+/* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal
+ * includes the balloon where autodeflate is on.) */
+static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
+        return MAX(policy_actual(vm) / 32, 16 * MIB);
 }
 
 static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {

@@ -37,6 +37,24 @@ static uint64_t lazy_want(const struct policy_vm *vm, const struct policy_work *
         return want >= policy_dead_band(vm) ? want : 0;
 }
 
+static void set_target(const struct policy_context *c, struct policy_vm *vm, const struct policy_work *w, uint64_t bytes, enum policy_reason reason) {
+        vm->plan.target_bytes = bytes == w->ideal ? bytes : policy_round(bytes, w->floor, policy_max(vm));
+        vm->plan.set = true;
+        vm->plan.reason = reason;
+        vm->state.set_usec = c->now_usec;
+}
+
+/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. */
+static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
+        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(policy_actual(vm), w->base));
+        bool pressed = vm->state.pressure_until_usec > c->now_usec;
+
+        if (kept < (pressed ? MIB : policy_dead_band(vm)))
+                return;
+        set_target(c, vm, w, w->base + kept, POLICY_REASON_GRANTED);
+        w->base = vm->plan.target_bytes;
+}
+
 static struct flow measure(struct policy_context *c) {
         struct flow f = { 0 };
 
@@ -45,10 +63,16 @@ static struct flow measure(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
                 uint64_t urgent;
 
-                if (vm->plan.gap)
-                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
                 if (has_target(vm))
                         w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
+                if (has_target(vm) && w->base > w->ideal) { /* what a person asked for is done at once, and to the byte */
+                        w->base = w->ideal;
+                        set_target(c, vm, w, w->base, POLICY_REASON_PINNED);
+                }
+                if (w->moves && !vm->state.uncooperative)
+                        stop_shrinking(c, vm, w);
+                if (vm->plan.gap)
+                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */
@@ -60,13 +84,6 @@ static struct flow measure(struct policy_context *c) {
                 f.lazy = u64_add(f.lazy, lazy_want(vm, w, urgent));
         }
         return f;
-}
-
-static void set_target(const struct policy_context *c, struct policy_vm *vm, uint64_t bytes, enum policy_reason reason) {
-        vm->plan.target_bytes = bytes;
-        vm->plan.set = true;
-        vm->plan.reason = reason;
-        vm->state.set_usec = c->now_usec;
 }
 
 /* Hands out `amount` among those that want; returns what is left. */
@@ -88,13 +105,10 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
 
                 if (w->cap == 0)
                         continue;
-                if (w->fill < MIN(w->cap, GRANT_GRAIN)) {
-                        if (urgent)
-                                vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                if (w->fill < MIN(w->cap, GRANT_GRAIN))
                         continue;
-                }
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
-                set_target(c, vm, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
+                set_target(c, vm, w, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
                 left -= w->fill;
         }
         return left;
@@ -118,7 +132,7 @@ static void fund(struct policy_context *c, uint64_t amount) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->cap > w->fill)
-                        set_target(c, &c->vms[i], MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
+                        set_target(c, &c->vms[i], w, MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
         }
 }
 
@@ -138,7 +152,7 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
                 if (step == 0)
                         continue;
                 step = MIN(MAX(step, band), spare);
-                set_target(c, vm, w->base - step, POLICY_REASON_EQUALIZES);
+                set_target(c, vm, w, w->base - step, POLICY_REASON_EQUALIZES);
                 vm->state.shrunk_usec = c->now_usec;
                 wanted = u64_sub(wanted, step);
         }
@@ -147,12 +161,12 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
 void policy_moves(struct policy_context *c) {
         struct policy_plan *p = c->plan;
         struct flow f = measure(c);
-        uint64_t left = p->free_bytes, waiting = p->deficit_bytes, granted, spare = 0;
+        uint64_t grantable = u64_sub(p->free_bytes, policy_margin(p->envelope_bytes)), left = grantable, waiting = p->deficit_bytes, granted, spare = 0;
         bool busy;
 
         if (p->deficit_bytes == 0) {
                 left = grant(c, left, true);
-                granted = p->free_bytes - left;
+                granted = grantable - left;
                 if (left > p->pool_bytes) {
                         uint64_t extra = left - p->pool_bytes;
                         uint64_t rest = grant(c, extra, false);
@@ -178,7 +192,11 @@ void policy_moves(struct policy_context *c) {
 
                 spare = u64_add(spare, surplus(w));
                 busy |= vm->plan.gap || vm->plan.set;
-                if (!vm->plan.set && w->moves && w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
+                if (vm->plan.set || !w->moves)
+                        continue;
+                if (w->urgent)
+                        vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                else if (w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
                         vm->plan.reason = POLICY_REASON_DEAD_BAND;
         }
         /* An unsafe host whose guests have nothing left to give is not helped by looking ten times a second. */

@@ -9,12 +9,6 @@
  * than capacity leaves.
  */
 
-#define IDEAL_GRAIN MIB /* ideals are rounded down to this: noise of a few pages moves nobody */
-
-static uint64_t round_ideal(uint64_t bytes, uint64_t floor, uint64_t max) {
-        return CLAMP(bytes & ~(IDEAL_GRAIN - 1), MIN(floor, max), max);
-}
-
 /* What is left for the guests of VMs that move when all others have what they hold. */
 static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
         uint64_t gone = policy_size(c->host->reserved_bytes, 0);
@@ -84,7 +78,7 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
         if (w->share < vm->plan.demand_bytes)
                 return POLICY_REASON_SHARE;
         if (w->floor > vm->plan.demand_bytes && w->ideal == w->floor)
-                return vm->state.practical_floor_bytes == w->floor ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
+                return w->floor > policy_size(vm->input.floor_bytes, 0) ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
         return POLICY_REASON_DEMAND;
 }
 
@@ -93,7 +87,7 @@ void policy_targets(struct policy_context *c) {
         uint64_t floors = 0, maxes = 0, room, pool, left, demand_room, ideals = 0;
 
         aim_pinned(c);
-        room = distributable(c, p->rule_bytes);
+        room = distributable(c, u64_sub(p->rule_bytes, policy_margin(p->envelope_bytes)));
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves) {
                         floors = u64_add(floors, c->work[i].floor);
@@ -127,7 +121,7 @@ void policy_targets(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->moves) {
-                        w->ideal = round_ideal(w->ideal, w->floor, policy_max(vm));
+                        w->ideal = policy_round(w->ideal, w->floor, policy_max(vm));
                         vm->plan.reason = explain(c, vm, w);
                 }
                 vm->plan.ideal_bytes = w->ideal;

@@ -35,7 +35,7 @@ struct channel_ops {
         void (*state)(void *userdata, enum channel_state state, const struct channel_agent *agent);
         /* A report arrived; received_usec: CLOCK_MONOTONIC of the host when it was read, in the order in which they were sent. */
         void (*report)(void *userdata, const struct message_report *report, uint64_t received_usec);
-        /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence. May be NULL. */
+        /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence without its full stop. May be NULL. */
         void (*violation)(void *userdata, const char *text);
 };
 
@@ -51,7 +51,7 @@ struct channel *channel_free(struct channel *channel); /* says goodbye if it can
 DEFINE_CLEANUP(struct channel *, channel_free)
 
 /* How the agent shall report from now on; kept, and repeated after each handshake and reconnect. Sent only when it changes. See
- * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000). */
+ * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000; bytes up to INT64_MAX, or unknown). */
 int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64_t pressure_available_bytes);
 
 enum channel_state channel_get_state(const struct channel *channel);

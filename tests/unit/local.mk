@@ -11,6 +11,7 @@ endif
 
 dist_check_SCRIPTS += %D%/check-includes
 TESTS += %D%/check-includes
+
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/test-settings
 TESTS += %D%/test-settings
@@ -37,3 +38,4 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 include %D%/control.mk
 include %D%/guest.mk
 include %D%/virt.mk
+include %D%/policy.mk

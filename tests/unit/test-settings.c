@@ -115,11 +115,13 @@ static void test_sentences(void **state) {
                   "f.conf:2: [alerts] command = 'notify' is not a command: it begins with an absolute path, such as /usr/local/bin/notify" },
                 { "[alerts]\ncommand = /bin/notify # me\n",
                   "f.conf:2: [alerts] command = '/bin/notify # me' is not taken: a comment needs a line of its own" },
+                { "[host]\nuri =;x\n", "f.conf:2: [host] uri = ';x' is not taken: a comment needs a line of its own" },
                 { "[metrics]\nlisten = 19788\n",
                   "f.conf:2: [metrics] listen = '19788' is not an address: write HOST:PORT, such as 127.0.0.1:19788, or "
                   "unix:/run/aerostat/metrics.sock" },
                 { "[control]\ngroup = -x\n", "f.conf:2: [control] group = '-x' is not the name of a group" },
                 { "[vm]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
+                { "[vm\"db-*\"]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
                 { "[vm db-*]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
                 { "[vm \"db-*]\n", "f.conf:1: the closing quote of the VM pattern is missing" },
                 { "[vm \"db-*\"\n", "f.conf:1: the section's closing ']' is missing" },
@@ -159,8 +161,11 @@ static void test_libinih(void **state) {
         /* A semicolon after a blank ended the header. */
         assert_int_equal(parse("[vm \"a ;b\"] ; a note\nweight = 7\n"), 0);
         assert_string_equal(s.vms[0].pattern, "a ;b");
-        /* A byte order mark, and no newline at the end. */
-        assert_int_equal(parse("\xef\xbb\xbf[swap]\nceiling = 20%"), 0);
+        /* A byte order mark hid a header on the first line. */
+        assert_int_equal(parse("\xef\xbb\xbf[swap]\nceiling = 20%"), -EINVAL);
+        assert_string_equal(error, "f.conf:1: a byte order mark: save the file as UTF-8 without it");
+        /* No newline at the end. */
+        assert_int_equal(parse("[swap]\nceiling = 20%"), 0);
         assert_int_equal(s.policy.swap_ceiling_ppm, 200000);
 }
 
