@@ -100,6 +100,11 @@ static void test_limits_and_budget(void **state) {
         f.host.arc_reclaimable_bytes = GIB;
         fixture_decide(&f);
         assert_int_equal(f.plan.other_bytes, GIB);
+        f.host.available_bytes = 0; /* nor is it missing when it fills memory */
+        f.host.arc_reclaimable_bytes = 10 * GIB;
+        f.now_usec += USEC_PER_SEC;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.correction_bytes, 0);
 }
 
 /* Others: up at once, down slowly. */
