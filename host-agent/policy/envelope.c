@@ -24,7 +24,6 @@ static uint64_t decay(uint64_t value, uint64_t to, uint64_t elapsed_usec, uint64
 static uint64_t other_use(struct policy_context *c, uint64_t total, uint64_t available, uint64_t vm_resident) {
         uint64_t raw = u64_sub(u64_sub(total, available), vm_resident);
 
-        raw = u64_sub(raw, policy_size(c->host->arc_reclaimable_bytes, 0));
         c->state->other_bytes = raw >= c->state->other_bytes || c->state->decided_usec == 0
                                         ? raw
                                         : decay(c->state->other_bytes, raw, c->elapsed_usec, OTHER_DECAY_USEC);
@@ -79,7 +78,10 @@ void policy_envelope(struct policy_context *c) {
         const struct policy_config *config = c->config;
         const struct policy_host *host = c->host;
         struct policy_plan *p = c->plan;
-        uint64_t total = policy_size(host->total_bytes, 0), available = MIN(policy_size(host->available_bytes, 0), total);
+        /* The host's ZFS cache gives way as page cache does, but MemAvailable does not know of it. Counted in one place, or what capacity promises
+         * would be a shortfall to the correction. */
+        uint64_t total = policy_size(host->total_bytes, 0), arc = policy_size(host->arc_reclaimable_bytes, 0);
+        uint64_t available = MIN(u64_add(policy_size(host->available_bytes, 0), arc), total);
         uint64_t rss = 0, vm_swap = 0, committed = 0, liable = 0, max = 0, vm_resident, other, beyond;
         uint64_t reserved = policy_size(host->reserved_bytes, 0);
 

@@ -115,7 +115,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
 }
 
 static uint64_t surplus(const struct policy_work *w) {
-        return w->moves ? u64_sub(w->base, w->ideal) : 0;
+        return w->moves ? u64_sub(w->base, MAX(w->ideal, w->floor)) : 0;
 }
 
 /* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. */
@@ -132,7 +132,7 @@ static void fund(struct policy_context *c, uint64_t amount) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->cap > w->fill)
-                        set_target(c, &c->vms[i], w, MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
+                        set_target(c, &c->vms[i], w, w->base - (w->cap - w->fill), POLICY_REASON_FUNDS);
         }
 }
 

@@ -63,11 +63,16 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
 
         if (s->practical_floor_until_usec <= c->now_usec)
                 s->practical_floor_bytes = 0;
-        if (!in->balloon_confirmed || in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed) {
+        if (!in->balloon_confirmed || in->fixed || in->hugepages || !in->managed) {
+                s->window_since_usec = s->breach_since_usec = 0;
+                s->breaching = false; /* counted at max anyway */
+                return;
+        }
+        watch_breach(c, vm, actual); /* evidence speaks also for who cannot be asked now */
+        if (in->held || in->unresponsive) {
                 s->window_since_usec = 0;
                 return;
         }
-        watch_breach(c, vm, actual);
 
         gap = u64_sub(actual, target);
         if (gap <= MAX(2 * MIB, policy_max(vm) / 1024)) { /* balloons stop a few pages short */

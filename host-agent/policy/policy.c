@@ -65,8 +65,8 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         const struct policy_vm_input *in = &vm->input;
         uint64_t tolerance = MAX(2 * MIB, policy_max(vm) / 1024);
 
-        if (in->held || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN || !in->balloon_confirmed)
-                return false;
+        if (in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN || !in->balloon_confirmed)
+                return false; /* nothing comes from these, whatever was asked of them once */
         if (actual > target)
                 return actual - target > tolerance && vm->state.stuck_usec < STUCK_USEC;
         return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;
@@ -100,7 +100,6 @@ void policy_classify(const struct policy_context *c, struct policy_vm *vm, struc
         else if (vm->state.breaching) {
                 p->class = POLICY_BREACHING, p->reason = POLICY_REASON_BREACHING;
                 p->contain = true;
-                counted = max;
         } else if (vm->state.stuck_usec >= STUCK_USEC)
                 p->class = vm->state.uncooperative ? POLICY_UNCOOPERATIVE : POLICY_MANAGED, p->reason = POLICY_REASON_STUCK;
         else if (in->pin_bytes != AEROSTAT_UNKNOWN && c->state->host_state != POLICY_CRITICAL)
@@ -116,6 +115,8 @@ void policy_classify(const struct policy_context *c, struct policy_vm *vm, struc
                 work->moves = true;
         }
 
+        if (vm->state.breaching) /* also while it is paused or does not answer */
+                counted = max;
         work->overhead = policy_overhead(vm);
         if (in->hugepages && in->managed) /* the pool is gone from MemAvailable already */
                 p->committed_bytes = work->overhead;

@@ -217,7 +217,7 @@ struct policy_state {
 
 struct policy_plan {
         uint64_t memory_bytes;                 /* the budget in force */
-        uint64_t available_bytes;              /* the smaller of the real one and what the budget leaves */
+        uint64_t available_bytes;              /* the smaller of the real one, with reclaimable ARC, and what the budget leaves */
         uint64_t reserve_bytes, other_bytes, capacity_bytes, allowance_bytes, ksm_credit_bytes, correction_bytes;
         uint64_t envelope_bytes;
         uint64_t rule_bytes;                   /* envelope - correction: what committed + reservations may reach */

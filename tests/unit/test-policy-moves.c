@@ -76,24 +76,24 @@ static void test_pool_serves_at_once_and_is_refilled(void **state) {
                 assert_true(f.vms[i].plan.set && f.vms[i].plan.reason == POLICY_REASON_FUNDS);
 }
 
+/* Demand that wobbles by 20 MiB moves nobody: neither who wobbles (1 % of 6 GiB is 61 MiB) nor those that want what it leaves. */
 static void test_dead_band(void **state) {
         struct fixture f;
 
         fixture_init(&f);
-        for (unsigned i = 0; i < 4; i++)
-                fixture_add(&f, 6 * GIB, 3 * GIB, GIB);
+        fixture_add(&f, 6 * GIB, 3 * GIB, GIB);
+        for (unsigned i = 0; i < 3; i++)
+                fixture_add(&f, 6 * GIB, 3 * GIB, 5 * GIB);
         fixture_run(&f, 600);
-        for (unsigned round = 0; round < 20; round++) { /* demand that wobbles by 20 MiB moves nobody: 1 % of 6 GiB is 61 MiB */
-                for (unsigned i = 0; i < 4; i++)
-                        f.vms[i].input.guest_available_bytes += round % 2 ? 20 * MIB : 0;
+        for (unsigned round = 0; round < 20; round++) {
+                f.vms[0].input.guest_available_bytes += round % 2 ? 20 * MIB : 0;
                 f.now_usec += USEC_PER_SEC;
                 for (unsigned i = 0; i < 4; i++)
                         f.vms[i].input.report_usec = f.now_usec;
                 fixture_decide(&f);
-                for (unsigned i = 0; i < 4; i++) {
+                for (unsigned i = 0; i < 4; i++)
                         assert_false(f.vms[i].plan.set);
-                        f.vms[i].input.guest_available_bytes -= round % 2 ? 20 * MIB : 0;
-                }
+                f.vms[0].input.guest_available_bytes -= round % 2 ? 20 * MIB : 0;
         }
 }
 
@@ -175,6 +175,38 @@ static void test_constant_input_settles(void **state) {
         }
 }
 
+/* A fixed VM was asked once, before a device was plugged in: nothing comes from it, others have to give. */
+static void test_fixed_vm_is_not_waited_for(void **state) {
+        struct fixture f;
+
+        fixture_init(&f);
+        fixture_add(&f, 10 * GIB, 10 * GIB, GIB);
+        fixture_add(&f, 8 * GIB, 8 * GIB, GIB);
+        f.vms[0].input.fixed = true;
+        f.vms[0].input.target_bytes = 0;
+        f.host.available_bytes = 0;
+        fixture_decide(&f);
+        assert_true(f.plan.deficit_bytes > 2 * GIB);
+        assert_true(f.vms[1].plan.target_bytes + f.plan.deficit_bytes <= 8 * GIB);
+}
+
+/* Its floor is raised while it does not obey: shrinking it further cannot mean to raise it. */
+static void test_uncooperative_below_its_floor(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        fixture_init(&f);
+        vm = fixture_add(&f, 8 * GIB, 3 * GIB, GIB);
+        fixture_add(&f, 14 * GIB, 13 * GIB, GIB);
+        f.host.available_bytes = 0;
+        vm->state = (struct policy_vm_state) { .boot_usec = 1, .uncooperative = true, .stuck_usec = 4 * USEC_PER_SEC };
+        vm->input.target_bytes = 3 * GIB + 200 * MIB;
+        vm->input.floor_bytes = 6 * GIB;
+        fixture_decide(&f);
+        assert_true(f.plan.deficit_bytes > 0);
+        assert_true(vm->plan.target_bytes <= 3 * GIB + 200 * MIB);
+}
+
 static void test_hostile_numbers(void **state) {
         struct fixture f;
 
@@ -197,6 +229,7 @@ int main(void) {
                 cmocka_unit_test(test_free_first_then_grant), cmocka_unit_test(test_pool_serves_at_once_and_is_refilled), cmocka_unit_test(test_dead_band),
                 cmocka_unit_test(test_lazy_shrinking_is_slow), cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles), cmocka_unit_test(test_hostile_numbers),
+                cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,12 +48,20 @@ static int follow_pressure(struct run *run, size_t vm) {
         return a->granted ? add_latency(&run->account, run->now_usec - since) : 0;
 }
 
+/* Demand that is not in memory: what the guest could not get, and what it has but the host has on disk (kindly: what it does not use is out first). Of
+ * one that the host killed: all. */
+static uint64_t unmet(struct guest *g, uint64_t now_usec) {
+        if (g->lost)
+                return now_usec < g->spec->stop_usec ? series_at(g->spec->demand, now_usec, &g->demand_cursor) : 0;
+        return g->unmet_bytes + MIN(u64_sub(g->host_swap_bytes, u64_sub(g->touched_bytes, g->in_use_bytes)), g->in_use_bytes);
+}
+
 int run_account_step(struct run *run) {
         struct account *a = &run->account;
         uint64_t step = run->now_usec == 0 ? 0 : run->scenario->step_usec;
 
         for (size_t i = 0; i < run->scenario->n_guests; i++)
-                run->accounts[i].unmet_byte_usec += (unsigned __int128) run->guests[i].unmet_bytes * step;
+                run->accounts[i].unmet_byte_usec += (unsigned __int128) unmet(&run->guests[i], run->now_usec) * step;
         for (size_t k = 0; k < run->n_vms; k++) {
                 int r = follow_pressure(run, k);
                 if (r < 0)

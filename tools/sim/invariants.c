@@ -61,7 +61,7 @@ static struct reckoned reckon(const struct policy_vm *vm) {
                 r.liable_after = MAX(r.committed, r.after + r.overhead);
         }
         r.movable = in->managed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
-                    (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED ||
+                    (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED || vm->plan.class == POLICY_UNCOOPERATIVE ||
                      (vm->plan.class == POLICY_UNKNOWN && vm->plan.reason != POLICY_REASON_UNKNOWN_HELD)) &&
                     vm->plan.reason != POLICY_REASON_STUCK;
         return r;
@@ -120,7 +120,8 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                 liable_after = u64_add(liable_after, r.liable_after);
                 committed = u64_add(committed, r.committed);
                 grants = u64_add(grants, u64_sub(r.liable_after, r.liable));
-                asked = u64_add(asked, r.movable ? r.after + r.overhead : r.liable_after);
+                /* a balloon that is on its way has been asked, whatever is the matter with its guest */
+                asked = u64_add(asked, r.movable || vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
                 if (r.movable)
                         could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
                 if (plan->deficit_bytes > 0 && r.liable_after > r.liable)
