@@ -35,3 +35,4 @@ endif
 %C%_test_settings_SOURCES = %D%/test-settings.c %D%/unit.h
 %C%_test_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS) $(CMOCKA_LIBS)
 include %D%/guest.mk
+include %D%/ksm-swap.mk
