@@ -1,1 +1,16 @@
-# filled in by this folder's part
+# Manual pages, written in scdoc. Without scdoc they are not built.
+man_sources = %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
+EXTRA_DIST += $(man_sources)
+if HAVE_SCDOC
+nodist_man_MANS += $(man_sources:.scd=)
+CLEANFILES += $(man_sources:.scd=)
+endif
+
+SUFFIXES = .1.scd .1 .5.scd .5 .8.scd .8
+build_man = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SCDOC) < $< > $@
+.1.scd.1:
+	$(build_man)
+.5.scd.5:
+	$(build_man)
+.8.scd.8:
+	$(build_man)

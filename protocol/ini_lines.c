@@ -10,6 +10,9 @@ static const char *line_error(const char *line, size_t length, size_t buf_size, 
 
         if (length > INI_LINE_MAX || length + 2 > buf_size)
                 return "the line is too long (180 characters at most)";
+        /* libinih passes over it in the first line, and would see a section there that we do not (found by fuzzing). */
+        if (strncmp(line, "\xef\xbb\xbf", 3) == 0)
+                return "a byte order mark: save the file as UTF-8 without it";
         for (size_t i = 0; i < length; i++)
                 if (((unsigned char) line[i] < 0x20 && line[i] != '\t') || line[i] == 0x7f)
                         return line[i] == '\r' ? "a carriage return: save the file with Unix line ends" : "a control character";

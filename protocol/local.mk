@@ -8,3 +8,4 @@ libaerostat_protocol_a_SOURCES = \
 	%D%/message.c %D%/message.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/procfs.c %D%/procfs.h
+dist_doc_DATA += %D%/PROTOCOL.md

@@ -1,1 +1,4 @@
+include %D%/decode.mk
 include %D%/aerostatctl/local.mk
+# filled in by this folder's part
+include %D%/sim/local.mk

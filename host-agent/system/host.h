@@ -47,8 +47,9 @@ struct process_sample {
 };
 int process_sample_read(int root_fd, int pid, struct process_sample *ret); /* -ESRCH when it is gone */
 
-/* QEMU memory that is not guest RAM: RSS + swap of all mappings in smaps but those that are guest RAM (at least a quarter of ram_bytes in one anonymous or
- * memfd mapping, or named by hugetlbfs). Walks page tables under the process's lock: ask rarely. -ESRCH, -EACCES. */
+/* QEMU memory that is not guest RAM: pages in memory and in swap of all mappings but those that are guest RAM, which are told by their size and
+ * kind (process_parsers.c). ram_bytes: the VM's maximum. Takes about a millisecond whatever the VM's size: for every minute, not for every second.
+ * -ESRCH, -EACCES. */
 int process_overhead_read(int root_fd, int pid, uint64_t ram_bytes, uint64_t *ret_bytes);
 
 /* The QEMU process of a VM: run/libvirt/qemu/NAME.pid, checked against -uuid in its command line; otherwise a search of /proc for a qemu

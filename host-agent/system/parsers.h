@@ -39,18 +39,19 @@ void process_status_parse(const char *text, struct process_sample *sample);
 /* /proc/PID/stat: the rest. 0; -ESRCH for a zombie; -EBADMSG. */
 int process_stat_parse(const char *text, uint64_t ticks_per_sec, struct process_sample *sample);
 
-/* /proc/PID/smaps, line by line. Zero-initialise, feed all lines, then finish. */
-struct overhead_parser {
-        uint64_t ram_bytes;            /* set by the caller */
-        uint64_t overhead_bytes;       /* the result, after the last call */
-        uint64_t ram_found_bytes;      /* size of what counted as guest RAM */
-        bool inside;                   /* within a mapping: */
-        bool data;                     /* writable, not executable, no heap or stack */
-        bool advised;                  /* for huge pages, or made of them */
-        uint64_t size_bytes, used_bytes;
+/* A line of /proc/PID/maps. */
+struct mapping {
+        uint64_t start, end;           /* addresses; start < end */
+        bool readable, writable, executable;
+        bool named;                    /* [heap], [stack]: the process's own by name */
 };
-void overhead_parse_line(struct overhead_parser *parser, const char *line);
-void overhead_parse_end(struct overhead_parser *parser);
+bool mapping_parse(const char *line, struct mapping *ret); /* false: malformed */
+
+/* Whether its resident and swapped pages are QEMU's own: neither guest RAM of a VM of this size, nor a mere reservation of addresses. */
+bool mapping_is_overhead(const struct mapping *mapping, uint64_t ram_bytes);
+
+/* How many of n entries of /proc/PID/pagemap are pages in memory or in swap. */
+uint64_t pagemap_count(const uint64_t *entries, size_t n);
 
 /* Undoes the kernel's escapes of blanks (\040 and so on), in place. */
 void unescape_octal(char *s);

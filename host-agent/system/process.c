@@ -15,6 +15,7 @@
 #define PROC_PATH_MAX 64
 /* status has some 1.5 KiB; more where Cpus_allowed and Mems_allowed are wide (8,192 CPUs: 2.3 KiB each). */
 #define PROCESS_FILE_MAX 8192
+#define PAGEMAP_ENTRIES 2048 /* 16 KiB: 8 MiB of addresses a read; the kernel takes the lock for 2 MiB at a time */
 
 static const char *proc_path(char buf[static PROC_PATH_MAX], int pid, const char *file) {
         snprintf(buf, PROC_PATH_MAX, "proc/%d/%s", pid, file);
@@ -53,22 +54,57 @@ static int open_process_file(int root_fd, int pid, const char *file) {
         return fd < 0 ? gone(-errno) : fd;
 }
 
+/* Pages of a mapping that are in memory or in swap. What cannot be read (vsyscall lies outside of what pagemap covers) has none. */
+static int count_pages(int pagemap_fd, const struct mapping *mapping, uint64_t page_bytes, uint64_t *pages) {
+        uint64_t entries[PAGEMAP_ENTRIES], at = mapping->start / page_bytes, end = mapping->end / page_bytes;
+
+        while (at < end) {
+                size_t n = MIN(end - at, ARRAY_SIZE(entries));
+                ssize_t size = pread(pagemap_fd, entries, n * sizeof(*entries), (off_t) (at * sizeof(*entries)));
+
+                if (size < 0 && errno == EINTR)
+                        continue;
+                if (size < 0)
+                        return -errno;
+                n = (size_t) size / sizeof(*entries);
+                if (n == 0)
+                        break;
+                *pages = u64_add(*pages, pagemap_count(entries, n));
+                at += n;
+        }
+        return 0;
+}
+
+/*
+ * By maps and pagemap of QEMU's own mappings, not by smaps: that would walk all of the guest's RAM as well, in the main thread and under the
+ * lock that QEMU needs to map anything. Measured: smaps takes 10 ms for each GiB of small pages, this 0.2 ms, and 1.5 ms with TCG's translation
+ * cache of 1 GiB; the sums are equal to the page.
+ */
 int process_overhead_read(int root_fd, int pid, uint64_t ram_bytes, uint64_t *ret_bytes) {
-        struct overhead_parser parser = { .ram_bytes = ram_bytes };
-        _cleanup_close_ int fd = open_process_file(root_fd, pid, "smaps");
+        _cleanup_close_ int maps_fd = open_process_file(root_fd, pid, "maps"), pagemap_fd = open_process_file(root_fd, pid, "pagemap");
+        uint64_t page_bytes = (uint64_t) sysconf(_SC_PAGESIZE), pages = 0;
+        struct mapping mapping;
         struct lines lines;
         char *line;
         int r;
 
-        if (fd < 0)
-                return fd;
-        lines_init(&lines, fd, '\n');
-        while ((r = lines_next(&lines, &line)) > 0)
-                overhead_parse_line(&parser, line);
+        if (maps_fd < 0)
+                return maps_fd;
+        if (pagemap_fd < 0)
+                return pagemap_fd;
+        lines_init(&lines, maps_fd, '\n');
+        while ((r = lines_next(&lines, &line)) > 0) {
+                if (!mapping_parse(line, &mapping) || !mapping_is_overhead(&mapping, ram_bytes))
+                        continue;
+                r = count_pages(pagemap_fd, &mapping, page_bytes, &pages);
+                if (r < 0)
+                        break;
+        }
         if (r < 0)
                 return gone(r);
-        overhead_parse_end(&parser);
-        *ret_bytes = parser.overhead_bytes;
+        if (pages == 0)
+                return -ESRCH; /* it has ended since: no process is without a page */
+        *ret_bytes = u64_mul(pages, page_bytes);
         return 0;
 }
 
@@ -86,8 +122,8 @@ static bool is_qemu(int root_fd, int pid, const uint8_t uuid[static 16], bool an
         while (lines_next(&lines, &argument) > 0) {
                 if (first && !any_program && !strstr(basename(argument), "qemu"))
                         return false;
-                if (next_is_uuid)
-                        return parse_uuid(argument, found) == 0 && memcmp(found, uuid, sizeof(found)) == 0;
+                if (next_is_uuid && parse_uuid(argument, found) == 0 && memcmp(found, uuid, sizeof(found)) == 0)
+                        return true;
                 next_is_uuid = strcmp(argument, "-uuid") == 0;
                 first = false;
         }

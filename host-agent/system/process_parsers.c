@@ -56,77 +56,60 @@ int process_stat_parse(const char *text, uint64_t ticks_per_sec, struct process_
         return 0;
 }
 
+static bool take_hex(const char **s, uint64_t *ret) {
+        uint64_t value = 0;
+        int digits = 0;
+
+        for (;; (*s)++, digits++) {
+                char c = **s;
+                if (c >= '0' && c <= '9')
+                        value = value << 4 | (uint64_t) (c - '0');
+                else if (c >= 'a' && c <= 'f')
+                        value = value << 4 | (uint64_t) (c - 'a' + 10);
+                else
+                        break;
+        }
+        *ret = value;
+        return digits >= 1 && digits <= 16;
+}
+
+/* "7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0   [heap]" */
+bool mapping_parse(const char *line, struct mapping *ret) {
+        struct mapping m;
+
+        if (!take_hex(&line, &m.start) || *line++ != '-' || !take_hex(&line, &m.end) || *line++ != ' ' || m.start >= m.end)
+                return false;
+        if (!line[0] || !line[1] || !line[2])
+                return false;
+        m.readable = line[0] == 'r';
+        m.writable = line[1] == 'w';
+        m.executable = line[2] == 'x';
+        m.named = strstr(line, " [heap]") || strstr(line, " [stack");
+        *ret = m;
+        return true;
+}
+
 /*
- * Which mappings are guest RAM? smaps does not say, so by what QEMU does:
+ * Which mappings are guest RAM? The kernel does not say, so by what QEMU does:
  * - it is writable and not executable. TCG's translation cache is executable, and without a tb-cache limit it is a mapping of 1 GiB
  *   (QEMU 7.2), as large as many a guest;
- * - it is at least a quarter of the VM's memory: RAM is one mapping, or one for each NUMA node or DIMM; and at least 32 MiB, for small VMs:
- *   video memory (16 MiB) and what glibc's arenas commonly grow to stay below;
- * - or, for a VM of many small DIMMs, at least 128 MiB (the least DIMM; glibc's arenas are 64 MiB) and either advised to use huge pages
- *   (VmFlags hg), which QEMU does for all RAM and glibc for none of its memory, or made of huge pages (ht).
+ * - it is large. RAM is one mapping, or one for each NUMA node or DIMM, of which the least is 128 MiB. QEMU's own stay below that: glibc's
+ *   arenas are 64 MiB, the cache for migration, too, video memory is 16 MiB. Of a VM of less than 512 MiB a quarter is enough, but never
+ *   less than 32 MiB.
  */
-#define RAM_MIN (32 * MIB)
-#define DIMM_MIN (128 * MIB)
+bool mapping_is_overhead(const struct mapping *mapping, uint64_t ram_bytes) {
+        uint64_t ram_min = CLAMP(ram_bytes / 4, 32 * MIB, 128 * MIB);
 
-static bool is_guest_ram(const struct overhead_parser *parser) {
-        if (!parser->data)
-                return false;
-        return (parser->ram_bytes > 0 && parser->size_bytes >= MAX(parser->ram_bytes / 4, RAM_MIN)) ||
-               (parser->advised && parser->size_bytes >= DIMM_MIN);
+        if (!mapping->readable)
+                return false; /* glibc reserves 64 MiB for each arena so */
+        return !mapping->writable || mapping->executable || mapping->named || mapping->end - mapping->start < ram_min;
 }
 
-void overhead_parse_end(struct overhead_parser *parser) {
-        if (!parser->inside)
-                return;
-        if (is_guest_ram(parser))
-                parser->ram_found_bytes = u64_add(parser->ram_found_bytes, parser->size_bytes);
-        else
-                parser->overhead_bytes = u64_add(parser->overhead_bytes, parser->used_bytes);
-        parser->inside = false;
-}
+/* Documentation/admin-guide/mm/pagemap.rst: bit 63 in memory, bit 62 in swap. */
+uint64_t pagemap_count(const uint64_t *entries, size_t n) {
+        uint64_t count = 0;
 
-/* "7f0c27e00000-7f0c47e00000 rw-p 00000000 00:00 0   [heap]" begins a mapping; the lines of its fields begin with a capital letter. */
-static const char *mapping_permissions(const char *line) {
-        static const char hex[] = "0123456789abcdef";
-        size_t n = strspn(line, hex), m;
-
-        if (n == 0 || line[n] != '-')
-                return NULL;
-        m = strspn(line + n + 1, hex);
-        return m > 0 && line[n + 1 + m] == ' ' ? line + n + 1 + m + 1 : NULL;
-}
-
-static void begin_mapping(struct overhead_parser *parser, const char *line, const char *permissions) {
-        overhead_parse_end(parser);
-        parser->inside = true;
-        parser->data = permissions[0] == 'r' && permissions[1] == 'w' && permissions[2] == '-' && !strstr(line, " [heap]") && !strstr(line, " [stack");
-        parser->advised = false;
-        parser->size_bytes = parser->used_bytes = 0;
-}
-
-/* Adds "Name:  123 kB" where the line has that name. */
-static void add_field(const char *line, const char *name, uint64_t *sum) {
-        size_t n = strlen(name);
-        uint64_t bytes;
-
-        if (strncmp(line, name, n) != 0)
-                return;
-        bytes = kib_value(line, n);
-        if (bytes != AEROSTAT_UNKNOWN)
-                *sum = u64_add(*sum, bytes);
-}
-
-void overhead_parse_line(struct overhead_parser *parser, const char *line) {
-        static const char flags[] = "VmFlags:";
-        const char *permissions = mapping_permissions(line);
-
-        if (permissions) {
-                begin_mapping(parser, line, permissions);
-                return;
-        }
-        add_field(line, "Size:", &parser->size_bytes);
-        add_field(line, "Rss:", &parser->used_bytes);
-        add_field(line, "Swap:", &parser->used_bytes);
-        if (strncmp(line, flags, strlen(flags)) == 0)
-                parser->advised = strstr(line, " hg") || strstr(line, " ht");
+        for (size_t i = 0; i < n; i++)
+                count += (entries[i] >> 62) != 0;
+        return count;
 }

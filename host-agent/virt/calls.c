@@ -125,18 +125,17 @@ static int run_stats(virDomainPtr domain, struct call *call) {
         return 0;
 }
 
-/* Does a job copy the memory of a VM that runs? Asked sparingly: the question waits for whatever holds the VM (a QUERY job). */
-static bool memory_moves(virDomainPtr domain) {
+/* Apart from the description because it waits, 30 s at worst, for whoever holds the VM (a QUERY job). */
+static int run_job(virDomainPtr domain, struct call *call) {
         virTypedParameterPtr params = NULL;
         int type, n = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
-        bool moves = false;
 
         if (virDomainGetJobStats(domain, &type, &params, &n, 0) < 0)
-                return false;
-        if (type != VIR_DOMAIN_JOB_NONE && virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &operation) == 1)
-                moves = job_moves_memory(operation);
+                return domain_error(domain, call);
+        call->flag = type != VIR_DOMAIN_JOB_NONE && virTypedParamsGetInt(params, n, VIR_DOMAIN_JOB_OPERATION, &operation) == 1 &&
+                     job_moves_memory(operation);
         virTypedParamsFree(params, n);
-        return moves;
+        return 0;
 }
 
 static int run_describe(virDomainPtr domain, struct call *call) {
@@ -162,8 +161,6 @@ static int run_describe(virDomainPtr domain, struct call *call) {
         copy_utf8(event->name, sizeof(event->name), virDomainGetName(domain));
         event->id = (int) id;
         event->state = state_from_libvirt(state, reason);
-        if (call->flag && event->state == VIRT_RUNNING && memory_moves(domain))
-                event->state = VIRT_MIGRATING;
         return 0;
 }
 
@@ -219,7 +216,7 @@ static int run_connect(struct call *call, struct worker_link *link) {
 
 static int run_domain(struct call *call, struct worker_link *link) {
         static int (*const runners[])(virDomainPtr, struct call *) = {
-                [CALL_PAUSE] = run_pause, [CALL_TARGET] = run_target, [CALL_DESCRIBE] = run_describe,
+                [CALL_PAUSE] = run_pause, [CALL_TARGET] = run_target, [CALL_DESCRIBE] = run_describe, [CALL_JOB] = run_job,
                 [CALL_PERIOD] = run_period, [CALL_METADATA] = run_metadata, [CALL_STATS] = run_stats,
         };
         _cleanup_domain_ domain = virDomainLookupByUUID(link->connection, call->uuid);

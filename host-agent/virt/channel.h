@@ -29,10 +29,11 @@ struct channel_agent {                 /* from the agent's hello-ack */
         struct message_hello_ack ack;
 };
 
+/* Called from the event loop, never from inside a request. They may make requests, but not free the channel. */
 struct channel_ops {
         /* The state changed. In READY `agent` is set, else NULL. A new boot id in READY means that the guest rebooted. */
         void (*state)(void *userdata, enum channel_state state, const struct channel_agent *agent);
-        /* A fresh report; received_usec: CLOCK_MONOTONIC of the host when it was read. */
+        /* A report arrived; received_usec: CLOCK_MONOTONIC of the host when it was read, in the order in which they were sent. */
         void (*report)(void *userdata, const struct message_report *report, uint64_t received_usec);
         /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence. May be NULL. */
         void (*violation)(void *userdata, const char *text);
@@ -44,12 +45,13 @@ struct channel_counters {
 
 struct channel; /* opaque */
 
-/* Begins to connect. path is copied. ops must outlive the channel. */
+/* Begins to connect. path is copied. ops must outlive the channel. -EINVAL, -ENAMETOOLONG, -ENOMEM. */
 int channel_new(struct channel **ret, sd_event *event, const char *path, const struct channel_ops *ops, void *userdata);
 struct channel *channel_free(struct channel *channel); /* says goodbye if it can without blocking */
 DEFINE_CLEANUP(struct channel *, channel_free)
 
-/* How the agent shall report from now on; kept, and repeated after each handshake and reconnect. Sent only when it changes. See struct message_set_interval. */
+/* How the agent shall report from now on; kept, and repeated after each handshake and reconnect. Sent only when it changes. See
+ * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000). */
 int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64_t pressure_available_bytes);
 
 enum channel_state channel_get_state(const struct channel *channel);

@@ -5,7 +5,7 @@
  * Between the files of virt/ and their tests; the public side is virt.h. Who runs where, and why nothing deadlocks: the essay on top of
  * workers.c.
  *
- *   virt.c     main thread: which VMs there are, what is wanted of them, what the handler is told
+ *   core.h     main thread: which VMs there are, what is wanted of them, what the handler is told (with its files)
  *   workers.c  the hub: the only thing that threads share
  *   calls.c    worker threads: the calls themselves
  *   events.c   event thread: callbacks become notes
@@ -31,6 +31,7 @@ enum call_kind {
         CALL_PAUSE,
         CALL_TARGET,
         CALL_DESCRIBE,
+        CALL_JOB,                      /* does a job move the memory of a VM that runs? */
         CALL_PERIOD,
         CALL_METADATA,
         CALL_STATS,
@@ -49,7 +50,7 @@ struct call {
         uint8_t uuid[16];
         uint64_t bytes;                /* TARGET */
         uint32_t seconds;              /* PERIOD */
-        bool flag;                     /* PAUSE: pause or resume; DESCRIBE: ask for the job, too; CONNECT: close only */
+        bool flag;                     /* PAUSE: pause or resume; CONNECT: close only; JOB: the answer */
         struct virt_metadata metadata; /* METADATA */
         uint64_t run;                  /* virt.c: which run of the VM it was asked of */
         uint64_t serial;               /* virt.c: how many libvirt events had been seen when it was asked */

@@ -91,13 +91,17 @@ void machine_end(struct machines *machines, struct machine *machine) {
         machine_synced(machines, machine);
         machine->ended = true;
         machine->known = false;
-        machine->ask_job = false;
         machine->id = -1;
-        machine->state = VIRT_RUNNING;
+        machine->base = machine->state = VIRT_RUNNING;
+        machine->moving = false;
 }
 
 bool machine_is_over(const struct machine *machine) {
         return machine->ended && !machine->busy;
+}
+
+enum virt_state machine_state(const struct machine *machine) {
+        return machine->moving && machine->base == VIRT_RUNNING ? VIRT_MIGRATING : machine->base;
 }
 
 bool machine_next_call(struct machine *machine) {
@@ -112,11 +116,9 @@ bool machine_next_call(struct machine *machine) {
         call->serial = machine->serial;
         call->bytes = call->kind == CALL_TARGET ? machine->target_bytes : 0;
         call->seconds = machine->period_sec;
-        call->flag = call->kind == CALL_PAUSE ? machine->pause : machine->ask_job;
+        call->flag = machine->pause;
         if (call->kind == CALL_METADATA)
                 call->metadata = machine->metadata;
-        if (call->kind == CALL_DESCRIBE)
-                machine->ask_job = false;
         machine->busy = true;
         return true;
 }
@@ -124,8 +126,6 @@ bool machine_next_call(struct machine *machine) {
 void machine_take_back(struct machine *machine) {
         machine->busy = false;
         machine->wanted |= 1u << machine->call->kind;
-        if (machine->call->kind == CALL_DESCRIBE)
-                machine->ask_job |= machine->call->flag;
 }
 
 void machine_await_sync(struct machines *machines, struct machine *machine) {

@@ -14,7 +14,6 @@ struct machine {
         uint64_t target_bytes;
         uint32_t period_sec;
         bool pause;
-        bool ask_job;                  /* DESCRIBE */
         struct virt_metadata metadata;
 
         bool known;                    /* DOMAIN was delivered, so GONE is due */
@@ -23,7 +22,9 @@ struct machine {
         bool slow;                     /* a call took longer than the watchdog allows, and none has been a sign of life since */
         enum call_kind slow_kind;
         int id;
-        enum virt_state state;
+        enum virt_state base;          /* as libvirt has it */
+        bool moving;                   /* a job copies its memory while it runs */
+        enum virt_state state;         /* both together, as the handler knows it */
         uint64_t run;                  /* raised when it stops: answers of an earlier run are dropped */
         uint64_t serial;               /* of the last event about it */
         uint64_t round;                /* of the last listing that had it */
@@ -55,6 +56,9 @@ void machine_end(struct machines *machines, struct machine *machine);
 
 /* True when only its call was waited for, which has come back. */
 bool machine_is_over(const struct machine *machine);
+
+/* base and moving together. */
+enum virt_state machine_state(const struct machine *machine);
 
 /* Makes the most urgent of what is wanted into its call, marks it busy and returns true; false: nothing is wanted. */
 bool machine_next_call(struct machine *machine);

@@ -1,1 +1,1 @@
-# filled in by this folder's part
+include %D%/guest.mk

@@ -1,1 +1,32 @@
-# filled in by this folder's part
+# The lab: run by tests/run, not by `make check`, since it needs root and real guests.
+EXTRA_DIST += \
+	tests/run tests/setup.sh tools/demo \
+	%D%/README.md \
+	%D%/aerolab/__init__.py \
+	%D%/aerolab/case.py \
+	%D%/aerolab/cgroups.py \
+	%D%/aerolab/chart.py \
+	%D%/aerolab/daemon.py \
+	%D%/aerolab/guest.py \
+	%D%/aerolab/jsonport.py \
+	%D%/aerolab/lab.py \
+	%D%/aerolab/libvirtd.py \
+	%D%/aerolab/load.py \
+	%D%/aerolab/machine.py \
+	%D%/aerolab/qmp.py \
+	%D%/aerolab/sampler.py \
+	%D%/aerolab/sandbox.py \
+	%D%/demo.py \
+	%D%/guest/build-image \
+	%D%/guest/init \
+	%D%/guest/load/agent.c \
+	%D%/guest/load/load.h \
+	%D%/guest/load/main.c \
+	%D%/guest/load/watch.c \
+	%D%/guest/load/work.c \
+	%D%/test_badinput.py \
+	%D%/test_faults.py \
+	%D%/test_kinds.py \
+	%D%/test_reaction.py \
+	%D%/test_smoke.py \
+	%D%/test_targets.py

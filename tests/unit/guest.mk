@@ -1,7 +1,7 @@
 # The protocol and the guest agent.
 if HAVE_CMOCKA
 guest_unit_tests = \
-	%D%/test-frame %D%/test-ini-lines %D%/test-message %D%/test-procfs \
+	%D%/test-frame %D%/test-ini-lines %D%/test-message %D%/test-procfs %D%/test-vectors \
 	%D%/test-guest-agent %D%/test-guest-config %D%/test-guest-pace %D%/test-guest-sample %D%/test-guest-session
 check_PROGRAMS += $(guest_unit_tests)
 TESTS += $(guest_unit_tests)
@@ -23,6 +23,10 @@ EXTRA_DIST += %D%/fixtures
 %C%_test_procfs_CPPFLAGS = $(fixture_cppflags)
 %C%_test_procfs_SOURCES = %D%/test-procfs.c %D%/unit.h
 %C%_test_procfs_LDADD = $(protocol_unit_libs)
+%C%_test_vectors_CPPFLAGS = $(fixture_cppflags)
+%C%_test_vectors_SOURCES = %D%/test-vectors.c %D%/unit.h
+%C%_test_vectors_LDADD = $(protocol_unit_libs)
+EXTRA_DIST += protocol/vectors
 
 %C%_test_guest_agent_CPPFLAGS = $(unit_cppflags)
 %C%_test_guest_agent_SOURCES = %D%/test-guest-agent.c %D%/unit.h

@@ -36,3 +36,19 @@ endif
 %C%_test_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS) $(CMOCKA_LIBS)
 include %D%/guest.mk
 include %D%/ksm-swap.mk
+include %D%/virt.mk
+
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-host %D%/test-process %D%/test-cgroup
+TESTS += %D%/test-host %D%/test-process %D%/test-cgroup
+endif
+system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_host_CPPFLAGS = $(unit_cppflags)
+%C%_test_host_SOURCES = %D%/test-host.c %D%/tree.h %D%/unit.h
+%C%_test_host_LDADD = $(system_test_libs)
+%C%_test_process_CPPFLAGS = $(unit_cppflags)
+%C%_test_process_SOURCES = %D%/test-process.c %D%/tree.h %D%/unit.h
+%C%_test_process_LDADD = $(system_test_libs)
+%C%_test_cgroup_CPPFLAGS = $(unit_cppflags)
+%C%_test_cgroup_SOURCES = %D%/test-cgroup.c %D%/tree.h %D%/unit.h
+%C%_test_cgroup_LDADD = $(system_test_libs)

@@ -51,6 +51,7 @@ static void test_errors(void **state) {
         check_error("a = b\r\nc = d\r\n", 1, "Unix line ends");
         check_error("a = \x01\n", 1, "control character");
         check_error("a = \x7f\n", 1, "control character");
+        check_error("\xef\xbb\xbf[a]\n", 1, "byte order mark");
         check_error("a =\tb\n# gr\xc3\xbc\xc3\x9f dich\n", 0, NULL);
         memset(text, 'x', sizeof(text));
         text[INI_LINE_MAX] = 0;

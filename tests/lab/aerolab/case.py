@@ -9,7 +9,7 @@ import unittest
 from typing import ClassVar, List, Optional
 
 from . import libvirtd, sandbox
-from .daemon import Aerostatd, Config
+from .daemon import Aerostatd, Config, require
 from .guest import Guest, Options
 from .lab import Lab, NotEnoughMemory, build_folder, build_image, wait_until
 from .machine import Machine
@@ -28,6 +28,8 @@ class LabCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
+        if any(options.agent for options in cls.guests):
+            require("aerostat-guest")
         cls.lab = Lab(LabCase.machine, LabCase.image)
         # libvirtd first: class cleanups run last to first, and guests need it to be destroyed.
         cls.addClassCleanup(cls.lab.libvirtd.stop)

@@ -1,0 +1,21 @@
+# libvirt and the channels. They use libvirt's test driver and sockets below /tmp: no libvirtd, no root.
+if HAVE_CMOCKA
+virt_unit_tests = %D%/test-channel %D%/test-channel-session %D%/test-domain-xml %D%/test-virt
+check_PROGRAMS += $(virt_unit_tests)
+TESTS += $(virt_unit_tests)
+endif
+virt_unit_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+virt_unit_libs = libaerostat-virt.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+
+%C%_test_channel_CPPFLAGS = $(virt_unit_cppflags)
+%C%_test_channel_SOURCES = %D%/test-channel.c %D%/unit.h
+%C%_test_channel_LDADD = $(virt_unit_libs)
+%C%_test_channel_session_CPPFLAGS = $(virt_unit_cppflags)
+%C%_test_channel_session_SOURCES = %D%/test-channel-session.c %D%/unit.h
+%C%_test_channel_session_LDADD = $(virt_unit_libs)
+%C%_test_domain_xml_CPPFLAGS = $(virt_unit_cppflags)
+%C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
+%C%_test_domain_xml_LDADD = $(virt_unit_libs) $(XML_LIBS)
+%C%_test_virt_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
+%C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
+%C%_test_virt_LDADD = $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)

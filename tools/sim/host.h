@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The host's memory as it runs: what others use, what guests have touched, and what happens when that is more than there is: swap fills (zram first), and
+ * when that is full the kernel kills the largest VM. Pages once swapped stay out for long, as they do in life.
+ */
+
+#include "tools/sim/guest.h"
+
+struct host {
+        uint64_t memory_bytes, swap_total_bytes, zram_bytes;
+        uint64_t others_bytes;                 /* base use and host processes */
+        /* as of the last step */
+        uint64_t available_bytes;
+        uint64_t swap_used_bytes;              /* on disk */
+        uint64_t zram_used_bytes;              /* swapped into zram, before compression */
+        uint64_t swap_out_bps;
+        uint64_t psi_some_ppm, psi_full_ppm;   /* avg10 */
+        bool psi_event;                        /* since the last decision; the reader clears it */
+        uint64_t psi_event_usec;
+        uint64_t oom_kills;
+};
+
+void host_init(struct host *h, const struct scenario *scenario);
+void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w);
+
+/* Resident memory of a VM's process. */
+static inline uint64_t host_guest_rss(const struct guest *g) {
+        return u64_sub(g->touched_bytes + g->spec->overhead_bytes, g->host_swap_bytes);
+}

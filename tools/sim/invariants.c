@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/sim/invariants.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "protocol/units.h"
+
+#define HOLD_USEC USEC_PER_MINUTE              /* freshly unknown */
+#define GRAIN (4 * MIB)                        /* grants and rounding */
+
+#define LLU(x) ((unsigned long long) (x))
+
+void invariants_violate(struct violations *v, unsigned which, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        v->count[which]++;
+        if (v->first[0])
+                return;
+        n = snprintf(v->first, sizeof(v->first), "I%u: ", which);
+        va_start(ap, format);
+        vsnprintf(v->first + n, sizeof(v->first) - (size_t) n, format, ap);
+        va_end(ap);
+}
+
+uint64_t invariants_total(const struct violations *v) {
+        uint64_t total = 0;
+
+        for (unsigned i = 1; i <= INVARIANTS; i++)
+                total += v->count[i];
+        return total;
+}
+
+static uint64_t size(uint64_t bytes, uint64_t unknown) {
+        return bytes == AEROSTAT_UNKNOWN ? unknown : MIN(bytes, POLICY_SIZE_MAX);
+}
+
+struct reckoned {
+        uint64_t max, floor, overhead, actual, base, after, committed, liable, liable_after;
+        bool movable;                          /* it may be asked to shrink now */
+};
+
+/* One VM from its input: what it may hold now, and what it may hold when it has done what was asked. */
+static struct reckoned reckon(const struct policy_vm *vm) {
+        const struct policy_vm_input *in = &vm->input;
+        struct reckoned r = { .max = size(in->max_bytes, 0) };
+        uint64_t counted;
+
+        r.floor = MIN(size(in->floor_bytes, 0), r.max);
+        r.overhead = size(in->overhead_bytes, POLICY_OVERHEAD_DEFAULT);
+        r.actual = in->balloon_confirmed ? MIN(size(in->actual_bytes, r.max), r.max) : r.max;
+        r.base = MIN(size(in->target_bytes, r.actual), r.max);
+        r.after = vm->plan.set ? vm->plan.target_bytes : r.base;
+        counted = !in->managed || in->fixed || vm->state.breaching ? r.max : r.actual;
+        r.committed = MAX(counted + r.overhead, u64_add(size(in->rss_bytes, 0), size(in->swap_bytes, 0)));
+        if (in->hugepages && in->managed)
+                r.committed = r.liable = r.liable_after = r.overhead;
+        else {
+                r.liable = MAX(r.committed, r.base + r.overhead);
+                r.liable_after = MAX(r.committed, r.after + r.overhead);
+        }
+        r.movable = in->managed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
+                    (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED ||
+                     (vm->plan.class == POLICY_UNKNOWN && vm->plan.reason != POLICY_REASON_UNKNOWN_HELD)) &&
+                    vm->plan.reason != POLICY_REASON_STUCK;
+        return r;
+}
+
+static void check_vm(const struct policy_config *config, uint64_t now_usec, const struct invariants_before *before, const struct policy_vm *vm,
+                     const struct reckoned *r, size_t i, struct violations *v) {
+        const struct policy_vm_input *in = &vm->input;
+        const struct policy_vm_plan *p = &vm->plan;
+        bool fresh = in->report_usec != 0 && u64_sub(now_usec, in->report_usec) <= config->fresh_usec;
+        uint64_t silent_since = in->report_usec != 0 ? u64_add(in->report_usec, config->fresh_usec) : in->started_usec;
+        bool freshly_unknown = !fresh && u64_sub(now_usec, silent_since) < HOLD_USEC && (!before->unsafe || !in->balloon_confirmed);
+        uint64_t pin = MAX(MIN(size(in->pin_bytes, 0), r->max), p->floor_bytes);
+
+        if (p->set && (r->after < r->floor || r->after > r->max || r->after < p->floor_bytes))
+                invariants_violate(v, 1, "vm %zu: target %llu outside %llu .. %llu", i, LLU(r->after), LLU(p->floor_bytes), LLU(r->max));
+        if (!p->set && p->target_bytes != r->base)
+                invariants_violate(v, 1, "vm %zu: target %llu shown, but %llu stands", i, LLU(p->target_bytes), LLU(r->base));
+        if (p->floor_bytes < r->floor)
+                invariants_violate(v, 1, "vm %zu: floor %llu in force is under its own %llu", i, LLU(p->floor_bytes), LLU(r->floor));
+        if (p->set && (in->held || in->unresponsive))
+                invariants_violate(v, 4, "vm %zu: moved while paused, migrating or not answering", i);
+        if (p->set && freshly_unknown && in->pin_bytes == AEROSTAT_UNKNOWN && r->after < r->base)
+                invariants_violate(v, 4, "vm %zu: shrunk while freshly unknown", i);
+        if (p->set && (!in->managed || in->fixed || in->hugepages))
+                invariants_violate(v, 9, "vm %zu: moved, though excluded or fixed", i);
+        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.stuck_usec == 0 &&
+            (r->after > r->base ? r->after > MAX(pin, r->base) : r->after < MIN(pin, r->base)))
+                invariants_violate(v, 9, "vm %zu: pinned at %llu, moved from %llu to %llu", i, LLU(pin), LLU(r->base), LLU(r->after));
+}
+
+/* I5: who is fresh and does as it is asked ends up with its demand or its entitlement. */
+static void check_entitlement(const struct policy_config *config, const struct policy_vm *vm, size_t i, const struct policy_plan *plan,
+                              struct violations *v) {
+        const struct policy_vm_plan *p = &vm->plan;
+        uint64_t due = MIN(p->demand_bytes, p->entitled_bytes);
+
+        if (p->class != POLICY_MANAGED || p->reason == POLICY_REASON_STUCK || !plan->floors_fit || config->mode != POLICY_GUARANTEED)
+                return;
+        if (u64_add(p->ideal_bytes, MIB) < due)
+                invariants_violate(v, 5, "vm %zu: ideal %llu under its due %llu", i, LLU(p->ideal_bytes), LLU(due));
+}
+
+void invariants_check(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, const struct invariants_before *before,
+                      const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan, struct violations *v) {
+        uint64_t reserved = size(host->reserved_bytes, 0), liable = reserved, liable_after = reserved, committed = 0, grants = 0, asked = reserved;
+        uint64_t could_give = 0, deficit;
+
+        for (size_t i = 0; i < n_vms; i++) {
+                struct reckoned r = reckon(&vms[i]);
+
+                check_vm(config, now_usec, before, &vms[i], &r, i, v);
+                check_entitlement(config, &vms[i], i, plan, v);
+                liable = u64_add(liable, r.liable);
+                liable_after = u64_add(liable_after, r.liable_after);
+                committed = u64_add(committed, r.committed);
+                grants = u64_add(grants, u64_sub(r.liable_after, r.liable));
+                asked = u64_add(asked, r.movable ? r.after + r.overhead : r.liable_after);
+                if (r.movable)
+                        could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
+                if (plan->deficit_bytes > 0 && r.after > r.base)
+                        invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.after - r.base), LLU(plan->deficit_bytes));
+        }
+        deficit = u64_sub(liable, plan->rule_bytes);
+        if (committed != plan->committed_bytes)
+                invariants_violate(v, 2, "committed %llu counted as %llu", LLU(committed), LLU(plan->committed_bytes));
+        if (deficit != plan->deficit_bytes)
+                invariants_violate(v, 2, "deficit %llu counted as %llu", LLU(deficit), LLU(plan->deficit_bytes));
+        if (deficit == 0 && liable_after > plan->rule_bytes)
+                invariants_violate(v, 2, "%llu promised of %llu", LLU(liable_after), LLU(plan->rule_bytes));
+        /* All that is missing has been asked for, or there is nobody to ask. */
+        if (deficit > 0 && asked > u64_add(plan->rule_bytes, GRAIN) && could_give > (n_vms + 1) * MIB)
+                invariants_violate(v, 2, "%llu are missing, %llu could still be asked for", LLU(asked - plan->rule_bytes), LLU(could_give));
+        if (grants > u64_sub(plan->rule_bytes, liable))
+                invariants_violate(v, 3, "granted %llu where %llu are free", LLU(grants), LLU(u64_sub(plan->rule_bytes, liable)));
+        if (plan->rule_bytes > plan->envelope_bytes || (plan->deficit_bytes > 0 && plan->free_bytes > 0) || plan->available_bytes > POLICY_SIZE_MAX ||
+            plan->capacity_bytes > POLICY_SIZE_MAX)
+                invariants_violate(v, 10, "rule %llu, envelope %llu, deficit %llu, free %llu, capacity %llu", LLU(plan->rule_bytes),
+                                   LLU(plan->envelope_bytes), LLU(plan->deficit_bytes), LLU(plan->free_bytes), LLU(plan->capacity_bytes));
+}
