@@ -1,9 +1,12 @@
 # KSM and swap.
 if HAVE_CMOCKA
-ksm_swap_unit_tests = %D%/test-policy-ksm
+ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm
 check_PROGRAMS += $(ksm_swap_unit_tests)
 TESTS += $(ksm_swap_unit_tests)
 endif
 %C%_test_policy_ksm_CPPFLAGS = $(unit_cppflags)
 %C%_test_policy_ksm_SOURCES = %D%/test-policy-ksm.c %D%/unit.h
 %C%_test_policy_ksm_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_ksm_CPPFLAGS = $(fixture_cppflags)
+%C%_test_ksm_SOURCES = %D%/test-ksm.c %D%/unit.h
+%C%_test_ksm_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)

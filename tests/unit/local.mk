@@ -9,23 +9,8 @@ endif
 %C%_test_parse_SOURCES = %D%/test-parse.c %D%/unit.h
 %C%_test_parse_LDADD = libaerostat-protocol.a $(CMOCKA_LIBS)
 
-if HAVE_CMOCKA
-check_PROGRAMS += %D%/test-domain-xml
-TESTS += %D%/test-domain-xml
-endif
-%C%_test_domain_xml_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
-%C%_test_domain_xml_LDADD = libaerostat-virt.a libaerostat-protocol.a $(XML_LIBS) $(CMOCKA_LIBS)
-
 dist_check_SCRIPTS += %D%/check-includes
 TESTS += %D%/check-includes
-if HAVE_CMOCKA
-check_PROGRAMS += %D%/test-virt
-TESTS += %D%/test-virt
-endif
-%C%_test_virt_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(LIBVIRT_CFLAGS)
-%C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
-%C%_test_virt_LDADD = libaerostat-virt.a libaerostat-protocol.a $(LIBVIRT_LIBS) $(XML_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/test-settings
