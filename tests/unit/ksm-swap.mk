@@ -1,6 +1,6 @@
 # KSM and swap.
 if HAVE_CMOCKA
-ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm
+ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap
 check_PROGRAMS += $(ksm_swap_unit_tests)
 TESTS += $(ksm_swap_unit_tests)
 endif
@@ -10,3 +10,6 @@ endif
 %C%_test_ksm_CPPFLAGS = $(fixture_cppflags)
 %C%_test_ksm_SOURCES = %D%/test-ksm.c %D%/unit.h
 %C%_test_ksm_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_policy_swap_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_swap_SOURCES = %D%/test-policy-swap.c %D%/unit.h
+%C%_test_policy_swap_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
