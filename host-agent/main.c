@@ -27,6 +27,7 @@
 #define DEFAULT_CONFIG "/etc/aerostat/aerostatd.conf"
 #define DEFAULT_SOCKET "/run/aerostat/control.varlink"
 #define DEFAULT_STATE_DIR "/var/lib/aerostat"
+#define LIBVIRT_RUN_DIR "/run/libvirt"
 #define STATUS_USEC (10 * USEC_PER_SEC)
 
 struct options {
@@ -138,16 +139,12 @@ static int load_settings(const struct options *o, struct settings *ret) {
         return 0;
 }
 
-/* Two daemons would take turns undoing each other. The lock goes with the process. */
-static int take_lock(const struct options *o) {
+/* The lock goes with the process: nobody closes the descriptor. */
+static int lock_file(const char *folder, const char *name) {
         char path[4096];
         int fd;
 
-        if (mkdir(o->state_dir, 0750) < 0 && errno != EEXIST) {
-                log_error("cannot make the state folder %s: %s", o->state_dir, strerror(errno));
-                return -errno;
-        }
-        snprintf(path, sizeof(path), "%s/lock", o->state_dir);
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0) {
                 log_error("cannot open %s: %s", path, strerror(errno));
@@ -158,7 +155,21 @@ static int take_lock(const struct options *o) {
                 close(fd);
                 return -EBUSY;
         }
-        return fd;
+        return 0;
+}
+
+/* Two daemons would take turns undoing each other: neither may share our state, nor our QEMUs, whatever folders it was given. */
+static int take_locks(const struct options *o, const struct settings *settings) {
+        int r;
+
+        if (mkdir(o->state_dir, 0750) < 0 && errno != EEXIST) {
+                log_error("cannot make the state folder %s: %s", o->state_dir, strerror(errno));
+                return -errno;
+        }
+        r = lock_file(o->state_dir, "lock");
+        if (r < 0)
+                return r;
+        return strncmp(settings->uri, "qemu", 4) == 0 && access(LIBVIRT_RUN_DIR, W_OK) == 0 ? lock_file(LIBVIRT_RUN_DIR, "aerostatd.lock") : 0;
 }
 
 static void print_once(struct manager *manager) {
@@ -176,9 +187,14 @@ static void print_once(struct manager *manager) {
         }
 }
 
-static void on_ready(void *userdata) {
+static void on_ready(int result, void *userdata) {
         struct daemon *d = userdata;
 
+        if (result < 0) {
+                log_error("libvirt cannot be reached; is libvirtd running, and is the URI right ([host] uri, --connect)?");
+                sd_event_exit(d->event, result);
+                return;
+        }
         if (d->options.once) {
                 print_once(d->manager);
                 sd_event_exit(d->event, 0);
@@ -283,7 +299,7 @@ static int run(struct daemon *d, const struct settings *settings) {
 int main(int argc, char *argv[]) {
         _cleanup_free_ struct settings *settings = calloc(1, sizeof(*settings));
         struct daemon d = { 0 };
-        int r, lock = -1;
+        int r;
 
         r = parse_options(argc, argv, &d.options);
         if (r != 0)
@@ -300,8 +316,8 @@ int main(int argc, char *argv[]) {
                 return EXIT_SUCCESS;
         }
         if (!d.options.once) {
-                lock = take_lock(&d.options);
-                if (lock < 0)
+                r = take_locks(&d.options, settings);
+                if (r < 0)
                         return EXIT_FAILURE;
         }
         r = run(&d, settings);
@@ -309,7 +325,5 @@ int main(int argc, char *argv[]) {
         manager_free(d.manager);
         sd_event_source_disable_unref(d.status_timer);
         sd_event_unref(d.event);
-        if (lock >= 0)
-                close(lock);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

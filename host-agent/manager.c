@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "host-agent/manager_internal.h"
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
@@ -18,18 +18,12 @@
 #define STATS_GAP_USEC (150 * USEC_PER_MSEC)           /* the balloon event comes at most once a second: ask */
 #define STATS_AGENT_USEC (10 * USEC_PER_SEC)           /* where an agent reports, only to check the balloon's size */
 #define HOST_CONFIG_USEC USEC_PER_MINUTE
-#define READY_USEC (3 * USEC_PER_SEC)
+#define READY_USEC (3 * USEC_PER_SEC)                  /* how long agents that are there may take to speak after we connect */
+#define CONNECT_USEC (10 * USEC_PER_SEC)               /* no libvirt at all for so long after the start: it is not coming */
 #define RELEASE_USEC (5 * USEC_PER_SEC)
 #define PSI_STALL_USEC (100 * USEC_PER_MSEC)           /* 10 % of a second: clearly more than noise */
 #define PSI_WINDOW_USEC USEC_PER_SEC
 #define FRESH_PROCESS_USEC (50 * USEC_PER_MSEC)
-
-uint64_t manager_now_usec(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
 
 /* ---- the host ---- */
 
@@ -95,6 +89,9 @@ static void log_move(struct manager *m, struct vm *vm, const struct policy_vm_pl
 static void apply(struct manager *m, uint64_t now_usec) {
         bool dry_run = m->settings.dry_run || m->options.dry_run;
 
+        /* At the start those that speak first would be squeezed for those that are yet to be heard; the host has lived so far. */
+        if (!m->ready)
+                return;
         for (size_t i = 0; i < m->n_vms; i++) {
                 struct vm *vm = m->vms[i];
                 const struct policy_vm_plan *plan = &m->policy_vms[i].plan;
@@ -177,8 +174,31 @@ static void expire_pins(struct manager *m, uint64_t now_usec) {
                 }
 }
 
+/* Ready once every VM found at the start has been heard of, or had time to be. */
+static void watch_start(struct manager *m, uint64_t now_usec) {
+        bool heard = true;
+
+        if (m->ready)
+                return;
+        if (m->synced_usec == 0) {
+                if (!m->connected && now_usec - m->started_usec >= CONNECT_USEC && m->options.ready)
+                        m->options.ready(-ENOTCONN, m->options.userdata);
+                return;
+        }
+        for (size_t i = 0; i < m->n_vms; i++) {
+                enum policy_class class = m->policy_vms[i].plan.class;
+
+                heard &= class != POLICY_BOOTING && class != POLICY_UNKNOWN;
+        }
+        if (!heard && now_usec - m->synced_usec < READY_USEC)
+                return;
+        m->ready = true;
+        if (m->options.ready)
+                m->options.ready(0, m->options.userdata);
+}
+
 static void decide(struct manager *m) {
-        uint64_t now_usec = manager_now_usec();
+        uint64_t now_usec = clock_monotonic_usec();
 
         /* The host first: VMs that grow between the two readings then count as VMs, not as other use. */
         sample_host(m, now_usec);
@@ -192,18 +212,13 @@ static void decide(struct manager *m) {
         policy_decide(&m->settings.policy, &m->host, now_usec, &m->state, m->policy_vms, m->work, m->n_vms, &m->plan);
         m->decided_usec = now_usec;
         m->decisions++;
+        watch_start(m, now_usec);
         apply(m, now_usec);
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
         sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
-
-        if (!m->ready && m->synced_usec != 0 && now_usec - m->synced_usec >= READY_USEC) {
-                m->ready = true;
-                if (m->options.ready)
-                        m->options.ready(m->options.userdata);
-        }
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -287,7 +302,7 @@ static void on_channel_state(void *userdata, enum channel_state state, const str
                 return;
         if (memcmp(vm->boot_id, nothing, 16) != 0) {
                 log_vm(LOG_INFO, vm->name, "the guest has booted anew; its maximum counts until its balloon is heard of");
-                vm_boot(vm, manager_now_usec());
+                vm_boot(vm, clock_monotonic_usec());
         }
         memcpy(vm->boot_id, agent->boot_id, 16);
 }
@@ -305,7 +320,7 @@ static void on_channel_violation(void *userdata, const char *text) {
         struct vm *vm = userdata;
 
         snprintf(vm->note, sizeof(vm->note), "protocol error: %s", text);
-        if (log_limit_pass(&vm->error_log, manager_now_usec(), USEC_PER_MINUTE))
+        if (log_limit_pass(&vm->error_log, clock_monotonic_usec(), USEC_PER_MINUTE))
                 log_vm(LOG_WARNING, vm->name, "%s", vm->note);
 }
 
@@ -382,7 +397,7 @@ static void on_target(struct manager *m, struct vm *vm, const struct virt_event 
                 /* Ask again at the next decision. */
                 if (vm->target_bytes == e->target_bytes)
                         vm->target_bytes = AEROSTAT_UNKNOWN;
-                if (log_limit_pass(&vm->error_log, manager_now_usec(), USEC_PER_MINUTE))
+                if (log_limit_pass(&vm->error_log, clock_monotonic_usec(), USEC_PER_MINUTE))
                         log_vm(LOG_WARNING, vm->name, "libvirt did not set its balloon: %s", e->text);
                 return;
         }
@@ -403,7 +418,7 @@ static void release_step(struct manager *m) {
 
 static void on_virt(const struct virt_event *e, void *userdata) {
         struct manager *m = userdata;
-        uint64_t now_usec = manager_now_usec();
+        uint64_t now_usec = clock_monotonic_usec();
         size_t at = 0;
         struct vm *vm = find(m, e->uuid, &at);
 
@@ -413,7 +428,7 @@ static void on_virt(const struct virt_event *e, void *userdata) {
                 m->connected = true;
                 break;
         case VIRT_EVENT_DISCONNECTED:
-                if (m->connected || m->started_usec + 2 * USEC_PER_SEC > now_usec)
+                if (m->connected || log_limit_pass(&m->connect_log, now_usec, USEC_PER_MINUTE))
                         log_warning("no connection to libvirt at %s: %s; trying again", m->settings.uri, e->text);
                 m->connected = false;
                 break;
@@ -514,7 +529,7 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         m->event = sd_event_ref(event);
         m->settings = *settings;
         m->options = *options;
-        m->started_usec = manager_now_usec();
+        m->started_usec = clock_monotonic_usec();
         m->root_fd = procfs_open_root(options->root);
         if (m->root_fd < 0)
                 return m->root_fd;

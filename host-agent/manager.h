@@ -19,7 +19,9 @@ struct manager; /* opaque */
 struct manager_options {
         const char *root;              /* "/", or a fixture tree for /proc, /sys and /run/libvirt */
         bool dry_run;                  /* on top of the settings' own */
-        void (*ready)(void *userdata); /* called once, when the VMs that run were all found and had 3 s to report; may be NULL */
+        /* Called with 0, once, when the VMs that run were all found and heard of (or had 3 s to speak): from then on it acts. Called with -ENOTCONN
+         * when libvirt could not be reached at all in the first 10 s. May be NULL. */
+        void (*ready)(int result, void *userdata);
         void *userdata;
 };
 

@@ -44,12 +44,10 @@ struct manager {
         void *release_userdata;
         size_t release_pending;
 
-        struct log_limit sample_log;
+        struct log_limit sample_log, connect_log;
         enum policy_host_state logged_state;
         bool logged_unsafe;
 };
-
-uint64_t manager_now_usec(void); /* CLOCK_MONOTONIC */
 
 /* Decides as soon as the event loop is back, once, however often it is asked for until then. */
 void manager_decide_soon(struct manager *manager);

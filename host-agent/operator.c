@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host-agent/manager_internal.h"
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -34,7 +35,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .psi_some_ppm = s->pressure.some_avg10_ppm,
                 .psi_full_ppm = s->pressure.full_avg10_ppm,
                 .n_vms = m->n_vms,
-                .now_usec = manager_now_usec(),
+                .now_usec = clock_monotonic_usec(),
                 .decisions = m->decisions,
         };
         ret->uptime_usec = ret->now_usec - m->started_usec;
@@ -42,7 +43,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
 
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
         const struct vm *vm = m->vms[index];
-        uint64_t now_usec = manager_now_usec();
+        uint64_t now_usec = clock_monotonic_usec();
         bool reported = vm->report_usec != 0;
 
         *ret = (struct vm_view) {
@@ -143,13 +144,13 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         least = least_with_pin(m, index, bytes);
         if (least > m->plan.rule_bytes && !force) {
                 snprintf(error, VIEW_ERROR_MAX,
-                         "with \"%.128s\" at %s the VMs would need %s at least (floors, fixed VMs and overhead counted), but this host can bear %s; "
-                         "--force sets it all the same, at the risk of swapping",
+                         "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
+                         "can bear %s; --force sets it all the same, at the risk of swapping",
                          vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
                 return -ENOSPC;
         }
         vm->pin_bytes = bytes;
-        vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(manager_now_usec(), for_usec);
+        vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
         log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
         manager_decide_soon(m);
         return 0;

@@ -79,14 +79,13 @@ static int begin_vm(struct parser *p, const char *pattern) {
 
 /* What follows [vm: blanks, a pattern in quotes. Returns what is left of the line, or NULL after a complaint. */
 static char *parse_vm_header(struct parser *p, char *s) {
-        char *pattern, *end;
+        char *quote = s + strspn(s, " \t"), *pattern, *end;
 
-        s += strspn(s, " \t");
-        if (*s != '"') {
+        if (*quote != '"' || quote == s) {
                 complain(p, p->lines.line, "a [vm] section names VMs in quotes: [vm \"db-*\"]");
                 return NULL;
         }
-        pattern = s + 1;
+        pattern = quote + 1;
         end = strchr(pattern, '"');
         if (!end) {
                 complain(p, p->lines.line, "the closing quote of the VM pattern is missing");

@@ -143,14 +143,18 @@ static int refuse_choice(const struct setting *setting, const char *text, char e
 
 /* Parsing. */
 
+/* So that it fits a line of 180 with its key, however that is spaced. */
+#define TEXT_LENGTH_MAX 160
+static_assert(TEXT_LENGTH_MAX < SETTINGS_TEXT_MAX, "texts are copied whole");
+
 static int parse_text(const struct setting *setting, const char *text, char *at, char error[static SETTINGS_ERROR_MAX]) {
         const char *complaint;
 
-        /* libinih ends a value at " ;" but not at " #": the comment would silently become part of it. */
-        if (strstr(text, " #") || strstr(text, "\t#") || *text == '#')
+        /* libinih ends a value at " ;" but not at " #", nor at ";" right after the '=': the comment would silently become part of it. */
+        if (strstr(text, " #") || strstr(text, "\t#") || *text == '#' || *text == ';')
                 return refuse_form(setting, text, "taken: a comment needs a line of its own", error);
-        if (strlen(text) >= SETTINGS_TEXT_MAX)
-                return refuse_form(setting, text, "taken: too long", error);
+        if (strlen(text) > TEXT_LENGTH_MAX)
+                return refuse_form(setting, text, "taken: more than 160 characters", error);
         complaint = setting->complaint(text);
         if (complaint) {
                 snprintf(error, SETTINGS_ERROR_MAX, "%s = '%.80s' %s", setting->name, text, complaint);
@@ -192,7 +196,7 @@ static int parse_floor(const struct setting *setting, const char *text, struct s
         r = share ? parse_percent(text, &ppm) : parse_size(text, &bytes);
         if (r == -EINVAL)
                 return refuse_form(setting, text, "a size with its unit or a share of the VM's memory, such as 512M or 25%", error);
-        if (r < 0 && !share)
+        if (!share && (r < 0 || bytes > POLICY_SIZE_MAX))
                 return refuse_form(setting, text, "taken: too large", error);
         if (r < 0 || (share && (ppm < setting->min || ppm > setting->max)))
                 return refuse_range(setting, text, error);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "host-agent/manager_internal.h"
+#include "protocol/clock.h"
 #include "protocol/units.h"
 
 #define OVERHEAD_BUDGET 1000                           /* measuring takes one part in so many of the time */
@@ -123,7 +123,7 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
  * minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look counts, too.
  */
 static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
-        uint64_t start_usec = manager_now_usec(), bytes;
+        uint64_t start_usec = clock_monotonic_usec(), bytes;
 
         if (vm->overhead_due_usec > now_usec)
                 return;
@@ -135,7 +135,7 @@ static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
         }
         if (cgroup_memory_limit_read(root_fd, vm->pid, false, &bytes) >= 0)
                 vm->limit_bytes = bytes;
-        vm->overhead_due_usec = now_usec + CLAMP((manager_now_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC, OVERHEAD_LATEST_USEC);
+        vm->overhead_due_usec = now_usec + CLAMP((clock_monotonic_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC, OVERHEAD_LATEST_USEC);
 }
 
 void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec) {

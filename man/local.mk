@@ -1,5 +1,5 @@
 # Manual pages, written in scdoc. Without scdoc they are not built.
-man_sources = %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
+man_sources = %D%/aerostatctl.1.scd %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
 EXTRA_DIST += $(man_sources)
 if HAVE_SCDOC
 nodist_man_MANS += $(man_sources:.scd=)

@@ -6,6 +6,7 @@ libaerostat_protocol_a_SOURCES = \
 	%D%/frame.c %D%/frame.h \
 	%D%/ini_lines.c %D%/ini_lines.h \
 	%D%/message.c %D%/message.h \
+	%D%/clock.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/procfs.c %D%/procfs.h
 dist_doc_DATA += %D%/PROTOCOL.md

@@ -2,8 +2,8 @@ AM_TESTS_ENVIRONMENT = TSAN_OPTIONS="suppressions=$(abs_top_srcdir)/tests/tsan.s
 EXTRA_DIST += tests/tsan.supp
 
 include %D%/unit/local.mk
-include %D%/unit/control.mk
 include %D%/property/local.mk
 include %D%/fuzz/local.mk
 include %D%/lab/local.mk
 include %D%/bench/local.mk
+include %D%/sim/local.mk

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Inside the varlink server: one client's connection, its buffers and deadlines. varlink.c decides who is served and what is answered; this moves
- * bytes.
+ * Inside the varlink server: one client's connection, its buffers and deadlines. varlink.c decides who is served and what is
+ * answered; this moves bytes.
  */
 
 #include <sys/queue.h>
@@ -69,11 +69,13 @@ void connection_free(struct connection *connection);
 /* Takes the first whole call out of the input: 0 and *ret, or as varlink_message_parse(). Only in phase QUEUED. */
 int connection_take_message(struct connection *connection, struct varlink_message *ret, const char **ret_error);
 
-/* Queues a reply and starts to send it; takes `bytes`. 0; -ENOBUFS: over the connection's limit, -ENOMEM, -EPIPE: it was not queued. */
+/* Queues a reply and starts to send it; takes `bytes`. 0; -ENOBUFS: over the connection's limit, -ENOMEM, -EPIPE: it was not
+ * queued. */
 int connection_send(struct connection *connection, char *bytes, size_t size);
 
 /* Answers that the client broke the protocol; nothing more is read from it. */
 void connection_fail(struct connection *connection, const char *sentence);
 
-/* To be called after anything has changed: settles the phase and what to wait for; frees the connection when there is nothing left to do. */
+/* To be called after anything has changed: settles the phase and what to wait for; frees the connection when there is nothing left
+ * to do. */
 void connection_update(struct connection *connection);

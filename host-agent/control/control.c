@@ -19,7 +19,7 @@ struct control {
         struct manager *manager;
         struct listener listener;
         struct varlink_server *server;
-        gid_t group;            /* or NO_GROUP. Looked up when settings are loaded, never while a client waits: it may take a directory server */
+        gid_t group;            /* or NO_GROUP. Looked up with the settings, never while a client waits: a directory server may have to answer */
 };
 
 /* The group's number, or NO_GROUP and a sentence in error. */
@@ -56,7 +56,8 @@ static enum varlink_access access_of(int fd, uid_t uid, void *userdata) {
         return settings_of(control)->control_read == SETTINGS_READ_EVERYONE ? VARLINK_READ : VARLINK_NO_ACCESS;
 }
 
-int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path, char error[static CONTROL_ERROR_MAX]) {
+int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path,
+                char error[static CONTROL_ERROR_MAX]) {
         struct control *control = calloc(1, sizeof(*control));
         struct varlink_service service = {
                 .vendor = "Aerostat", .product = "aerostatd", .version = PACKAGE_VERSION, .url = PACKAGE_URL,

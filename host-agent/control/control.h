@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The control socket: interface org.aerostat.Host (org.aerostat.Host.varlink) over the varlink server. Root and the members of the group
- * `[control] group` may do everything; everybody else may look where `[control] read = everyone`, and is kept out otherwise. Main thread.
+ * The control socket: interface org.aerostat.Host (org.aerostat.Host.varlink) over the varlink server. Root and the members of
+ * `[control] group` may do everything; everybody else may look where `[control] read = everyone`, and is kept out otherwise.
+ * Main thread.
  */
 
 #include <systemd/sd-event.h>
@@ -14,11 +15,13 @@
 
 struct control;
 
-/* Listens on the path and answers from then on; the manager has to outlive it. 0; 1 and a sentence in error: it listens, but the configured group does
- * not exist, so only root has access; or -errno and a sentence: -EADDRINUSE another aerostatd is running. */
-int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path, char error[static CONTROL_ERROR_MAX]);
+/* Listens on the path and answers from then on; the manager has to outlive it. 0; 1 and a sentence in error: it listens, but the
+ * configured group does not exist, so only root has access; or -errno and a sentence: -EADDRINUSE another aerostatd is running. */
+int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path,
+                char error[static CONTROL_ERROR_MAX]);
 
-/* Applies [control] of the settings now in force to the socket's owner and mode; to be called after a reload. Returns as control_new(). */
+/* Applies [control] of the settings now in force to the socket's owner and mode; to be called after a reload. Returns as
+ * control_new(). */
 int control_reload(struct control *control, char error[static CONTROL_ERROR_MAX]);
 
 struct control *control_free(struct control *control);

@@ -66,7 +66,8 @@ static void find_words(const struct host_view *host, const struct vm_view *vm, s
                 snprintf(w->terms, sizeof(w->terms), "an unknown amount");
         else
                 snprintf(w->terms, sizeof(w->terms), "%s (%s in use, %s of hot cache, %s of headroom)", w->demand,
-                         format_size(p->need_bytes, need), format_size(p->hot_bytes, hot), format_size(p->headroom_bytes, headroom));
+                         format_size(p->need_bytes, need), format_size(p->hot_bytes, hot),
+                         format_size(p->headroom_bytes, headroom));
         if (vm->report_age_usec == AEROSTAT_UNKNOWN)
                 snprintf(w->age, sizeof(w->age), "since it started");
         else
@@ -85,11 +86,12 @@ static void explain_share(const struct vm_view *vm, const struct words *w, char 
 
         switch (policy->plan.reason) {
         case POLICY_REASON_FITS:
-                SAY("All VMs together could take %s and the host can bear %s, so everyone has its maximum: %s here.", w->all, w->rule, w->max);
+                SAY("All VMs together could take %s and the host can bear %s, so everyone has its maximum: %s here.", w->all,
+                    w->rule, w->max);
                 break;
         case POLICY_REASON_DEMAND:
-                SAY("It needs %s. The host can give that, and shares what is left by weight (%" PRIu64 " here), which makes %s.", w->terms,
-                    policy->input.weight, w->ideal);
+                SAY("It needs %s. The host can give that, and shares what is left by weight (%" PRIu64 " here), which makes %s.",
+                    w->terms, policy->input.weight, w->ideal);
                 break;
         case POLICY_REASON_SHARE:
                 SAY("It needs %s, more than its share: all VMs together may have %s, and of that its floor (%s) and weight (%" PRIu64
@@ -109,7 +111,8 @@ static void explain_share(const struct vm_view *vm, const struct words *w, char 
                     w->floors, w->rule, w->floor);
                 break;
         case POLICY_REASON_DEAD_BAND:
-                SAY("It needs %s; %s would be right, which is too close to the %s that it has to move for.", w->terms, w->ideal, w->target);
+                SAY("It needs %s; %s would be right, which is too close to the %s that it has to move for.", w->terms, w->ideal,
+                    w->target);
                 break;
         default:
                 SAY("%s.", explain_briefly(policy->plan.reason));
@@ -139,7 +142,8 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                 SAY("Its balloon has not been heard of since it started, so it counts at its maximum of %s.", w->max);
                 break;
         case POLICY_REASON_UNKNOWN_HELD:
-                SAY("It has not reported %s. It stays at %s for now; later it is judged by what the host sees of it.", w->age, w->target);
+                SAY("It has not reported %s. It stays at %s for now; later it is judged by what the host sees of it.", w->age,
+                    w->target);
                 break;
         case POLICY_REASON_UNKNOWN_EVIDENCE:
                 SAY("It has not reported %s, so it is judged by what the host sees (%s resident, %s swapped) and moves towards what it is "
@@ -150,8 +154,8 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                 SAY("QEMU does not answer, so it cannot be moved. It holds %s resident and %s swapped.", w->rss, w->swap);
                 break;
         case POLICY_REASON_BREACHING:
-                SAY("It holds %s resident and %s swapped, more than the %s that its balloon leaves it: it counts at its maximum of %s.", w->rss,
-                    w->swap, w->target, w->max);
+                SAY("It holds %s resident and %s swapped, more than the %s that its balloon leaves it: it counts at its maximum of %s.",
+                    w->rss, w->swap, w->target, w->max);
                 break;
         default:
                 explain_share(vm, w, buf);
@@ -171,10 +175,11 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
                 break;
         case POLICY_REASON_FUNDS:
                 if (host->plan->unsafe)
-                        SAY("The host has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.", w.deficit,
-                            w.target, w.ideal);
+                        SAY("The host has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.",
+                            w.deficit, w.target, w.ideal);
                 else
-                        SAY("Others, or the pool for bursts, wait for memory, so it gives some at once: %s now, %s in the end.", w.target, w.ideal);
+                        SAY("Others, or the pool for bursts, wait for memory, so it gives some at once: %s now, %s in the end.",
+                            w.target, w.ideal);
                 break;
         case POLICY_REASON_EQUALIZES:
                 SAY("It moves slowly from %s to its share of %s; nobody waits for the memory.", w.target, w.ideal);

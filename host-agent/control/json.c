@@ -31,7 +31,9 @@ const char *json_automation(struct manager *manager) {
 }
 
 static const char *source_to_string(enum report_source source) {
-        static const char *const names[] = { [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent" };
+        static const char *const names[] = {
+                [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent"
+        };
         return names[source];
 }
 
@@ -77,9 +79,17 @@ static json_t *json_psi(const struct host_view *h) {
         return put_end(&put);
 }
 
-/* A VM or a host that the policy has not seen yet: its plan is all zero, which means nothing. Every VM that it has seen is committed to something. */
+/* A VM or a host that the policy has not seen yet: its plan is all zero, which means nothing. Every VM that it has seen is
+ * committed to something. */
 static bool vm_is_decided(const struct vm_view *vm) {
         return vm->policy->plan.committed_bytes > 0;
+}
+
+/* The terms of its demand come from its report, or at least from what the host sees of its process. With neither they are a formality. */
+static bool demand_is_known(const struct vm_view *vm) {
+        const struct policy_vm_input *in = &vm->policy->input;
+
+        return vm_is_decided(vm) && (in->report_usec != 0 || in->rss_bytes != AEROSTAT_UNKNOWN);
 }
 
 static enum policy_class vm_class(const struct vm_view *vm) {
@@ -112,8 +122,10 @@ static void put_guarantee(struct put *put, const struct host_view *h) {
 
         for (unsigned bit = 0; bit < POLICY_WEAKNESSES; bit++)
                 if (h->plan->weaknesses & (1u << bit)) {
-                        r |= json_array_append_new(reasons, json_string(policy_weakness_to_string((enum policy_weakness) (1u << bit))));
-                        r |= json_array_append_new(texts, json_string(explain_weakness(h, (enum policy_weakness) (1u << bit), sentence)));
+                        r |= json_array_append_new(reasons,
+                                                   json_string(policy_weakness_to_string((enum policy_weakness) (1u << bit))));
+                        r |= json_array_append_new(texts,
+                                                   json_string(explain_weakness(h, (enum policy_weakness) (1u << bit), sentence)));
                 }
         put->failed |= r != 0;
         put_text(put, "guarantee", h->decisions > 0 ? policy_guarantee_to_string(h->plan->guarantee) : NULL);
@@ -214,7 +226,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_count(put, "priority", vm->priority);
         put_bytes(put, "actual_bytes", in->actual_bytes);
         put_bytes(put, "target_bytes", decided ? p->target_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(put, "demand_bytes", decided ? p->demand_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(put, "demand_bytes", demand_is_known(vm) ? p->demand_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "entitled_bytes", decided ? p->entitled_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "committed_bytes", decided ? p->committed_bytes : AEROSTAT_UNKNOWN);
         put_bytes(put, "rss_bytes", in->rss_bytes);
@@ -251,11 +263,12 @@ json_t *json_show(struct manager *manager, size_t index) {
         char sentence[EXPLAIN_MAX];
         struct host_view h;
         struct vm_view vm;
-        bool decided;
+        bool decided, demand;
 
         manager_view_host(manager, &h);
         manager_view_vm(manager, index, &vm);
         decided = vm_is_decided(&vm);
+        demand = demand_is_known(&vm);
         in = &vm.policy->input;
         p = &vm.policy->plan;
         put_vm(&put, &vm);
@@ -266,9 +279,9 @@ json_t *json_show(struct manager *manager, size_t index) {
         put_bool(&put, "autodeflate", in->autodeflate);
         put_bytes(&put, "ideal_bytes", decided ? p->ideal_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "asked_bytes", in->target_bytes);
-        put_bytes(&put, "need_bytes", decided ? p->need_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(&put, "hot_cache_bytes", decided ? p->hot_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(&put, "headroom_bytes", decided ? p->headroom_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "need_bytes", demand ? p->need_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "hot_cache_bytes", demand ? p->hot_bytes : AEROSTAT_UNKNOWN);
+        put_bytes(&put, "headroom_bytes", demand ? p->headroom_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "floor_in_force_bytes", decided ? p->floor_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "overhead_bytes", in->overhead_bytes);
         put_bytes(&put, "pin_bytes", in->pin_bytes);

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What the manager shows, as the JSON of the public interface (org.aerostat.Host.varlink): *_bytes whole numbers, *_ratio fractions, *_seconds, times as
- * RFC 3339; what is not known is null, never 0. New objects, or NULL when there was no memory for them.
+ * What the manager shows, as the JSON of the public interface (org.aerostat.Host.varlink): *_bytes whole numbers, *_ratio
+ * fractions, *_seconds, times as RFC 3339; what is not known is null, never 0. New objects, or NULL when there was no memory for
+ * them.
  */
 
 #include <jansson.h>

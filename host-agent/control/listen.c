@@ -86,7 +86,6 @@ int listener_open(const char *path, mode_t mode, gid_t gid, struct listener *ret
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -1, lock_fd = -1;
         struct listener listener = {};
-        struct stat st;
         int r;
 
         if (strlen(path) >= sizeof(address.sun_path))
@@ -108,13 +107,11 @@ int listener_open(const char *path, mode_t mode, gid_t gid, struct listener *ret
                 return REFUSE(-errno, "cannot create the socket %s: %s", path, strerror(-_code));
         /* Nobody can connect before listen(), so mode and owner are right from the first connection on. */
         r = listener_set_access(&listener, mode, gid);
-        if (r < 0 || lstat(path, &st) < 0 || listen(fd, BACKLOG) < 0) {
+        if (r < 0 || listen(fd, BACKLOG) < 0) {
                 r = r < 0 ? r : -errno;
                 unlink(path);
                 return REFUSE(r, "cannot set up the socket %s: %s", path, strerror(-_code));
         }
-        listener.device = st.st_dev;
-        listener.inode = st.st_ino;
         listener.fd = TAKE_FD(fd);
         listener.lock_fd = TAKE_FD(lock_fd);
         *ret = listener;
@@ -122,10 +119,7 @@ int listener_open(const char *path, mode_t mode, gid_t gid, struct listener *ret
 }
 
 void listener_close(struct listener *listener) {
-        struct stat st;
-
-        if (lstat(listener->path, &st) == 0 && st.st_dev == listener->device && st.st_ino == listener->inode)
-                unlink(listener->path);
+        unlink(listener->path);
         closep(&listener->fd);
         closep(&listener->lock_fd);
         listener->fd = listener->lock_fd = -1;

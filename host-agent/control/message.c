@@ -6,10 +6,12 @@
 
 #include "protocol/base.h"
 
-/* Shares are computed in parts per million; more digits than this would only show the noise of binary fractions (0.29999999999999999). */
+/* Shares are computed in parts per million; more digits than this would only show the noise of binary fractions
+ * (0.29999999999999999). */
 #define REPLY_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 
-/* How deep brackets nest outside strings; stops counting above the limit. Malformed text may give any number: jansson refuses it afterwards. */
+/* How deep brackets nest outside strings; stops counting above the limit. Malformed text may give any number: jansson refuses it
+ * afterwards. */
 static unsigned nesting(const char *text, size_t size) {
         unsigned depth = 0, deepest = 0;
         bool in_string = false;
@@ -79,7 +81,8 @@ int varlink_message_parse(const char *text, size_t size, struct varlink_message 
         if (!message.root) {
                 if (json_error_code(&e) == json_error_out_of_memory)
                         return -ENOMEM;
-                *ret_error = json_error_code(&e) == json_error_duplicate_key ? "a key appears twice in one object" : "the message is not valid JSON";
+                *ret_error = json_error_code(&e) == json_error_duplicate_key ? "a key appears twice in one object"
+                                                                             : "the message is not valid JSON";
                 return -EBADMSG;
         }
         *ret_error = json_is_object(message.root) ? take_members(&message) : "a call is a JSON object";
@@ -117,6 +120,6 @@ char *varlink_reply_format(const char *error, json_t *parameters, bool continues
                 text = json_dumps(reply, REPLY_FLAGS);
         json_decref(reply);
         if (text)
-                *ret_size = strlen(text) + 1; /* jansson escapes NUL, so the only one is the terminator: the one that the wire wants */
+                *ret_size = strlen(text) + 1; /* jansson escapes NUL: the only one is the last, and that is the one that the wire wants */
         return text;
 }

@@ -11,10 +11,23 @@
 static const struct varlink_parameter no_parameters[] = { {} };
 
 /* The error of the interface that an errno of the manager (view.h) stands for. */
-static void refuse(struct varlink_call *call, int r, const char *sentence) {
-        const char *name = r == -ENOENT ? "NoSuchVm" : r == -ERANGE ? "OutOfRange" : r == -ENOSPC ? "BeyondEnvelope" : r == -EPERM ? "NotMovable" : "Failed";
+static const char *error_name(int r) {
+        switch (-r) {
+        case ENOENT:
+                return "NoSuchVm";
+        case ERANGE:
+                return "OutOfRange";
+        case ENOSPC:
+                return "BeyondEnvelope";
+        case EPERM:
+                return "NotMovable";
+        default:
+                return "Failed";
+        }
+}
 
-        varlink_error_message(call, name, "%s", sentence);
+static void refuse(struct varlink_call *call, int r, const char *sentence) {
+        varlink_error_message(call, error_name(r), "%s", sentence);
 }
 
 static int find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The methods of org.aerostat.Host. To add one: a function here, a row in the table, and its declaration in org.aerostat.Host.varlink. The userdata of each is the
- * struct control.
+ * The methods of org.aerostat.Host. To add one: a function here, a row in the table, and its declaration in
+ * org.aerostat.Host.varlink. The userdata of each is the struct control.
  */
 
 #include "host-agent/control/control.h"

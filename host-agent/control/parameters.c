@@ -11,7 +11,8 @@
 #define PARAMETERS_MAX 16
 
 static int refuse(struct varlink_call *call, const char *parameter, const char *sentence) {
-        varlink_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s, s:s}", "parameter", parameter, "message", sentence));
+        varlink_error(call, "org.varlink.service.InvalidParameter",
+                      json_pack("{s:s, s:s}", "parameter", parameter, "message", sentence));
         return -EINVAL;
 }
 
@@ -53,7 +54,8 @@ static int refuse_unknown(struct varlink_call *call, const char *name, const str
         if (nearest)
                 snprintf(sentence, sizeof(sentence), "this method has no parameter of this name: did you mean \"%s\"?", nearest);
         else
-                snprintf(sentence, sizeof(sentence), names[0] ? "this method has no parameter of this name" : "this method takes no parameters");
+                snprintf(sentence, sizeof(sentence),
+                         names[0] ? "this method has no parameter of this name" : "this method takes no parameters");
         return refuse(call, name, sentence);
 }
 

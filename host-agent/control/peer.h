@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Who is at the other end of a unix socket, as the kernel recorded it at connect(). The groups come from the kernel too (SO_PEERGROUPS, Linux
- * 4.13), not from getgrouplist(): asking the user database may wait for a directory server, which would let any local user stall the daemon by
- * connecting; and these are the very groups that the mode of the socket was checked against.
+ * Who is at the other end of a unix socket, as the kernel recorded it at connect(). The groups come from the kernel too
+ * (SO_PEERGROUPS, Linux 4.13), not from getgrouplist(): asking the user database may wait for a directory server, which would let
+ * any local user stall the daemon by connecting; and these are the very groups that the mode of the socket was checked against.
  */
 
 #include <sys/types.h>

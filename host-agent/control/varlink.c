@@ -10,6 +10,7 @@
 
 #include "host-agent/control/connection.h"
 #include "host-agent/control/peer.h"
+#include "host-agent/control/put.h"
 #include "protocol/units.h"
 
 #define STANDARD "org.varlink.service"
@@ -104,13 +105,15 @@ void varlink_error(struct varlink_call *call, const char *name, json_t *paramete
 }
 
 void varlink_error_message(struct varlink_call *call, const char *name, const char *format, ...) {
+        struct put put = put_new();
         char sentence[1024];
         va_list ap;
 
         va_start(ap, format);
         (void) vsnprintf(sentence, sizeof(sentence), format, ap);
         va_end(ap);
-        varlink_error(call, name, json_pack("{s:s}", "message", sentence));
+        put_text(&put, "message", sentence); /* which may quote what is not UTF-8, or cut a character in two */
+        varlink_error(call, name, put_end(&put));
 }
 
 int varlink_continue(struct varlink_call *call, json_t *parameters) {

@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * A varlink server on sd-event (https://varlink.org; `varlinkctl` works against it). It knows nothing about Aerostat: an interface is a
- * description and a table of methods.
+ * A varlink server on sd-event (https://varlink.org; `varlinkctl` works against it). It knows nothing about Aerostat: an interface
+ * is a description and a table of methods.
  *
  * It lives in the loop of a daemon that acts when memory is short, so a client must not be able to cost it time or memory:
- *   - everything is non-blocking; one read, one write or one call is done at each wake-up, in the order in which connections became ready, and
- *     all of it at a lower priority than the daemon's own events;
+ *   - everything is non-blocking; one read, one write or one call is done at each wake-up, in the order in which connections became
+ * ready, and all of it at a lower priority than the daemon's own events;
  *   - while a connection owes us the reading of a reply, nothing more is read from it;
  *   - half a message, an unread reply and an idle connection each have a deadline;
- *   - connections are limited in total and for each user, and so is what we buffer for them all; who comes too many replaces the connection
- *     that has been silent for longest among those of the same user, so that 200 stalled clients lock nobody out.
- * Main thread.
+ *   - connections are limited in total and for each user, and so is what we buffer for them all; who comes too many replaces the
+ * connection that has been silent for longest among those of the same user, so that 200 stalled clients lock nobody out. Main
+ * thread.
  */
 
 #include <stdbool.h>
@@ -61,29 +61,31 @@ struct varlink_service {
         void *userdata;                /* for access and the methods */
 };
 
-/* listen_fd: listening and non-blocking; taken over on success. *service is copied, what it points to is borrowed for the server's life. 0 or -errno. */
+/* listen_fd: listening and non-blocking; taken over on success. *service is copied, what it points to is borrowed for the server's
+ * life. 0 or -errno. */
 int varlink_server_new(struct varlink_server **ret, sd_event *event, int listen_fd, const struct varlink_service *service);
 
 /* Ends all connections; held calls hear of it first. */
 struct varlink_server *varlink_server_free(struct varlink_server *server);
 
-/* The final answer; the call is gone afterwards. parameters: an object whose reference is taken; NULL says that there was no memory to build it,
- * which the caller is told as error OutOfMemory of the interface. */
+/* The final answer; the call is gone afterwards. parameters: an object whose reference is taken; NULL says that there was no memory
+ * to build it, which the caller is told as error OutOfMemory of the interface. */
 void varlink_reply(struct varlink_call *call, json_t *parameters);
 
 /* The same as an error. name: without a dot, an error of the interface ("NoSuchVm"); with dots, taken as it is. */
 void varlink_error(struct varlink_call *call, const char *name, json_t *parameters);
 
 /* An error whose parameters are one member, "message": a sentence for people. */
-void varlink_error_message(struct varlink_call *call, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void varlink_error_message(struct varlink_call *call, const char *name, const char *format, ...)
+                __attribute__((format(printf, 3, 4)));
 
-/* One of several answers to a call with "more"; the last is given with varlink_reply(). Takes the reference. 0; -EINVAL: the caller did not ask for more;
- * -EAGAIN: the client reads too slowly, this answer is dropped; -ENOMEM. */
+/* One of several answers to a call with "more"; the last is given with varlink_reply(). Takes the reference. 0; -EINVAL: the caller
+ * did not ask for more; -EAGAIN: the client reads too slowly, this answer is dropped; -ENOMEM. */
 int varlink_continue(struct varlink_call *call, json_t *parameters);
 bool varlink_wants_more(const struct varlink_call *call);
 
-/* The method will answer later. closed: called when the client goes away first, and the call with it; not called after the final answer. It must
- * not answer other calls. */
+/* The method will answer later. closed: called when the client goes away first, and the call with it; not called after the final
+ * answer. It must not answer other calls. */
 void varlink_hold(struct varlink_call *call, void (*closed)(struct varlink_call *call, void *userdata), void *userdata);
 
 uid_t varlink_caller(const struct varlink_call *call);

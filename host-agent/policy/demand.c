@@ -23,8 +23,12 @@ static uint64_t counter_delta(uint64_t now, uint64_t seen) {
         return now == AEROSTAT_UNKNOWN || seen == AEROSTAT_UNKNOWN ? 0 : u64_sub(now, seen);
 }
 
-static void grow_hot_cache(struct policy_vm_state *s, uint64_t bytes, uint64_t max, bool probing) {
-        s->hot_cache_bytes = MIN(u64_add(s->hot_cache_bytes, MIN(bytes, max / 4)), max);
+/* What was missed is hot beside what is there, not beside what the estimate says already: else a guest that cannot be given more would seem to want ever
+ * more. */
+static void grow_hot_cache(struct policy_vm_state *s, uint64_t bytes, uint64_t cache, uint64_t max, bool probing) {
+        uint64_t step = MIN(bytes, max / 4), there = cache == AEROSTAT_UNKNOWN ? s->hot_cache_bytes : MIN(cache, max);
+
+        s->hot_cache_bytes = MIN(MAX(s->hot_cache_bytes, u64_add(there, step)), max);
         if (probing)
                 s->probe_interval_usec = MIN(u64_mul(s->probe_interval_usec, 2), PROBE_LAST_USEC);
 }
@@ -46,11 +50,11 @@ static void learn(const struct policy_context *c, struct policy_vm *vm) {
                 if (squeezed && misses) {
                         bool probing = s->probe_after_usec != 0 && u64_add(s->probe_after_usec, 10 * USEC_PER_SEC) > c->now_usec;
 
-                        grow_hot_cache(s, u64_add(missed, u64_mul_div(missed, hurt_ppm, PPM_ONE)), max, probing);
+                        grow_hot_cache(s, u64_add(missed, u64_mul_div(missed, hurt_ppm, PPM_ONE)), in->guest_cache_bytes, max, probing);
                         s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
                 }
                 if (counter_delta(in->guest_oom_kills, s->seen_oom_kills) > 0) {
-                        grow_hot_cache(s, max / 10, max, true);
+                        grow_hot_cache(s, max / 10, AEROSTAT_UNKNOWN, max, true);
                         s->pressure_until_usec = u64_add(c->now_usec, PRESSURE_HOLD_USEC);
                 }
         }
@@ -82,6 +86,13 @@ static void demand_from_evidence(struct policy_vm *vm) {
         p->hot_bytes = 0;
 }
 
+/* A guest that uses all it has says nothing about how much it wants: it is offered twice as much, so that a burst is met in a few steps, also
+ * where reports come only with the statistics. */
+static bool is_at_its_end(const struct policy_context *c, const struct policy_vm *vm) {
+        return policy_is_fresh(c, vm) &&
+               policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < MIN(policy_exhaustion(vm), vm->plan.pressure_below_bytes);
+}
+
 void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_state *s = &vm->state;
@@ -102,8 +113,10 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
                 demand_from_evidence(vm);
 
         p->headroom_bytes = MAX(policy_share(p->need_bytes, c->config->headroom_ppm), HEADROOM_MIN);
-        p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
         p->pressure_below_bytes = p->headroom_bytes / 2;
+        if (is_at_its_end(c, vm))
+                p->headroom_bytes = MAX(p->headroom_bytes, p->need_bytes);
+        p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
         if (policy_is_fresh(c, vm) && (in->guest_pressure || policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
                 s->pressure_until_usec = MAX(s->pressure_until_usec, u64_add(in->report_usec, PRESSURE_HOLD_USEC));
 }

@@ -60,6 +60,17 @@ static inline uint64_t policy_dead_band(const struct policy_vm *vm) {
         return MAX(policy_max(vm) / 100, 16 * MIB);
 }
 
+/* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
+static inline uint64_t policy_margin(uint64_t envelope_bytes) {
+        return CLAMP(envelope_bytes / 256, 4 * MIB, 64 * MIB);
+}
+
+/* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal
+ * includes the balloon where autodeflate is on.) */
+static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
+        return MAX(policy_actual(vm) / 32, 16 * MIB);
+}
+
 static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {
         return vm->input.report_usec != 0 && u64_sub(c->now_usec, vm->input.report_usec) <= c->config->fresh_usec;
 }

@@ -37,6 +37,24 @@ static uint64_t lazy_want(const struct policy_vm *vm, const struct policy_work *
         return want >= policy_dead_band(vm) ? want : 0;
 }
 
+static void set_target(const struct policy_context *c, struct policy_vm *vm, uint64_t bytes, enum policy_reason reason) {
+        vm->plan.target_bytes = bytes;
+        vm->plan.set = true;
+        vm->plan.reason = reason;
+        vm->state.set_usec = c->now_usec;
+}
+
+/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. */
+static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
+        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(policy_actual(vm), w->base));
+        bool pressed = vm->state.pressure_until_usec > c->now_usec;
+
+        if (kept < (pressed ? MIB : policy_dead_band(vm)))
+                return;
+        w->base += kept;
+        set_target(c, vm, w->base, POLICY_REASON_GRANTED);
+}
+
 static struct flow measure(struct policy_context *c) {
         struct flow f = { 0 };
 
@@ -45,10 +63,12 @@ static struct flow measure(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
                 uint64_t urgent;
 
-                if (vm->plan.gap)
-                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
                 if (has_target(vm))
                         w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
+                if (w->moves && !vm->state.uncooperative)
+                        stop_shrinking(c, vm, w);
+                if (vm->plan.gap)
+                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */
@@ -60,13 +80,6 @@ static struct flow measure(struct policy_context *c) {
                 f.lazy = u64_add(f.lazy, lazy_want(vm, w, urgent));
         }
         return f;
-}
-
-static void set_target(const struct policy_context *c, struct policy_vm *vm, uint64_t bytes, enum policy_reason reason) {
-        vm->plan.target_bytes = bytes;
-        vm->plan.set = true;
-        vm->plan.reason = reason;
-        vm->state.set_usec = c->now_usec;
 }
 
 /* Hands out `amount` among those that want; returns what is left. */
@@ -147,12 +160,12 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
 void policy_moves(struct policy_context *c) {
         struct policy_plan *p = c->plan;
         struct flow f = measure(c);
-        uint64_t left = p->free_bytes, waiting = p->deficit_bytes, granted, spare = 0;
+        uint64_t grantable = u64_sub(p->free_bytes, policy_margin(p->envelope_bytes)), left = grantable, waiting = p->deficit_bytes, granted, spare = 0;
         bool busy;
 
         if (p->deficit_bytes == 0) {
                 left = grant(c, left, true);
-                granted = p->free_bytes - left;
+                granted = grantable - left;
                 if (left > p->pool_bytes) {
                         uint64_t extra = left - p->pool_bytes;
                         uint64_t rest = grant(c, extra, false);

@@ -15,11 +15,8 @@
 #define PRACTICAL_FLOOR_USEC (10 * USEC_PER_MINUTE)
 #define BREACH_USEC (10 * USEC_PER_SEC)
 
-/* A guest this short of free memory cannot give more: under 1/32 of its memory, or 16 MiB. */
 static bool is_exhausted(const struct policy_context *c, const struct policy_vm *vm) {
-        uint64_t total = policy_size(vm->input.guest_total_bytes, policy_max(vm));
-
-        return policy_is_fresh(c, vm) && policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < MAX(total / 32, 16 * MIB);
+        return policy_is_fresh(c, vm) && policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < policy_exhaustion(vm);
 }
 
 static void judge_window(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {

@@ -72,6 +72,15 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;
 }
 
+/* What the guest could not go below, for as long as it needs that much: it was exhausted there, so its need was close to it. */
+static uint64_t practical_floor(const struct policy_context *c, const struct policy_vm *vm) {
+        uint64_t floor = MIN(vm->state.practical_floor_bytes, policy_max(vm));
+
+        if (vm->state.practical_floor_until_usec <= c->now_usec)
+                return 0;
+        return policy_is_fresh(c, vm) ? MIN(floor, u64_add(vm->plan.need_bytes, policy_exhaustion(vm))) : floor;
+}
+
 void policy_classify(const struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
@@ -118,9 +127,7 @@ void policy_classify(const struct policy_context *c, struct policy_vm *vm, struc
         work->liable = in->hugepages && in->managed ? p->committed_bytes
                                                     : MAX(p->committed_bytes, u64_add(work->base, work->overhead));
 
-        work->floor = MIN(policy_size(in->floor_bytes, 0), max);
-        if (vm->state.practical_floor_until_usec > c->now_usec)
-                work->floor = MAX(work->floor, MIN(vm->state.practical_floor_bytes, max));
+        work->floor = MAX(MIN(policy_size(in->floor_bytes, 0), max), practical_floor(c, vm));
         p->floor_bytes = work->floor;
         p->target_bytes = p->ideal_bytes = work->ideal = work->share = work->base;
         p->entitled_bytes = work->base;

@@ -84,7 +84,7 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
         if (w->share < vm->plan.demand_bytes)
                 return POLICY_REASON_SHARE;
         if (w->floor > vm->plan.demand_bytes && w->ideal == w->floor)
-                return vm->state.practical_floor_bytes == w->floor ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
+                return w->floor > policy_size(vm->input.floor_bytes, 0) ? POLICY_REASON_PRACTICAL_FLOOR : POLICY_REASON_FLOOR;
         return POLICY_REASON_DEMAND;
 }
 
@@ -93,7 +93,7 @@ void policy_targets(struct policy_context *c) {
         uint64_t floors = 0, maxes = 0, room, pool, left, demand_room, ideals = 0;
 
         aim_pinned(c);
-        room = distributable(c, p->rule_bytes);
+        room = distributable(c, u64_sub(p->rule_bytes, policy_margin(p->envelope_bytes)));
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves) {
                         floors = u64_add(floors, c->work[i].floor);

@@ -155,7 +155,7 @@ static int run_describe(virDomainPtr domain, struct call *call) {
                 return domain_error(domain, call);
         r = domain_xml_parse(xml, strlen(xml), &event->info);
         if (r < 0) {
-                snprintf(event->text, sizeof(event->text), "Its XML cannot be understood.");
+                snprintf(event->text, sizeof(event->text), "its XML cannot be understood");
                 return r == -ENOMEM ? r : -EIO;
         }
         copy_utf8(event->name, sizeof(event->name), virDomainGetName(domain));
@@ -179,7 +179,7 @@ static int run_metadata(virDomainPtr domain, struct call *call) {
 
         r = domain_xml_format_policy(&call->metadata, element, sizeof(element));
         if (r < 0) {
-                snprintf(call->event.text, sizeof(call->event.text), "A value of the policy is out of its range.");
+                snprintf(call->event.text, sizeof(call->event.text), "a value of the policy is out of its range");
                 return r;
         }
         if (virDomainIsPersistent(domain) == 1) /* a transient domain has no other definition to keep it in */

@@ -178,7 +178,7 @@ static void count_bytes(struct channel *channel, size_t size, uint64_t now) {
         /* Not merely without EPOLLIN: EPOLLHUP would wake us all the same. */
         channel->muted = true;
         (void) sd_event_source_set_enabled(channel->io, SD_EVENT_OFF);
-        tell_violation(channel, "The agent sends more than 256 KiB a second; it is not read until the second is over.", now);
+        tell_violation(channel, "the agent sends more than 256 KiB a second; it is not read until the second is over", now);
 }
 
 /* One read of bounded size. */
@@ -200,7 +200,7 @@ static int receive(struct channel *channel, uint64_t now) {
         while (frame_decoder_next(&channel->decoder, &frame) > 0) {
                 if (++channel->second_frames > CHANNEL_FRAMES_PER_SEC_MAX) {
                         channel->dropped_frames++;
-                        tell_violation(channel, "The agent sends more than 50 frames a second; the rest is dropped.", now);
+                        tell_violation(channel, "the agent sends more than 50 frames a second; the rest is dropped", now);
                         continue;
                 }
                 r = handle_frame(channel, &frame, now);
@@ -209,7 +209,7 @@ static int receive(struct channel *channel, uint64_t now) {
         }
         if (channel->state == CHANNEL_READY && channel->decoder.skipped_bytes - channel->session_junk > JUNK_MAX) {
                 channel->session_junk = channel->decoder.skipped_bytes;
-                tell_violation(channel, "The agent sends bytes that are no frames.", now);
+                tell_violation(channel, "the agent sends bytes that are no frames", now);
         }
         return 0;
 }

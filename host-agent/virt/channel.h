@@ -35,7 +35,7 @@ struct channel_ops {
         void (*state)(void *userdata, enum channel_state state, const struct channel_agent *agent);
         /* A report arrived; received_usec: CLOCK_MONOTONIC of the host when it was read, in the order in which they were sent. */
         void (*report)(void *userdata, const struct message_report *report, uint64_t received_usec);
-        /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence. May be NULL. */
+        /* The guest broke the protocol (rate-limited: at most one call per 10 s); text is a sentence without its full stop. May be NULL. */
         void (*violation)(void *userdata, const char *text);
 };
 

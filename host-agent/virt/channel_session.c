@@ -58,9 +58,9 @@ static enum channel_session_event receive_ack(struct channel_session *session, c
                     frame->sequence > session->heard_sequence;
 
         if (ack->version != FRAME_VERSION)
-                return violation(session, "The agent chose a protocol version that it was not offered.");
+                return violation(session, "the agent chose a protocol version that it was not offered");
         if (!same && session->ready && now_usec < session->ready_usec + HELLO_SPACING_USEC)
-                return violation(session, "The agent begins the session again and again.");
+                return violation(session, "the agent begins the session again and again");
         heard(session, frame, now_usec);
         if (same) /* each of our hellos is answered */
                 return CHANNEL_SESSION_NOTHING;
@@ -79,9 +79,9 @@ static enum channel_session_event receive_error(struct channel_session *session,
         case MESSAGE_ERROR_EXPIRED: /* we have the guest's clock or boot wrong; a handshake gives both */
                 return session->ready ? CHANNEL_SESSION_ENDED : CHANNEL_SESSION_NOTHING;
         case MESSAGE_ERROR_VERSION:
-                return violation(session, "The agent speaks no version of the protocol that this host does.");
+                return violation(session, "the agent speaks no version of the protocol that this host does");
         case MESSAGE_ERROR_BAD_MESSAGE:
-                return violation(session, "The agent does not understand this host's messages.");
+                return violation(session, "the agent does not understand this host's messages");
         default: /* an older agent that does not know a type: it does without */
                 return CHANNEL_SESSION_NOTHING;
         }
@@ -111,7 +111,7 @@ enum channel_session_event channel_session_receive(struct channel_session *sessi
         if (r < 0) {
                 if (frame->type != MESSAGE_ERROR)
                         answer_error(session, frame, MESSAGE_ERROR_BAD_MESSAGE, "malformed message");
-                return violation(session, "The agent sent a malformed message.");
+                return violation(session, "the agent sent a malformed message");
         }
         if (frame->type == MESSAGE_HELLO_ACK)
                 return receive_ack(session, frame, &ret_message->hello_ack, now_usec);
@@ -136,7 +136,7 @@ enum channel_session_event channel_session_receive(struct channel_session *sessi
         case MESSAGE_GOODBYE:
                 return CHANNEL_SESSION_ENDED;
         default:
-                return violation(session, "The agent sent a message that only hosts send.");
+                return violation(session, "the agent sent a message that only hosts send");
         }
 }
 

@@ -85,10 +85,10 @@ bool job_moves_memory(int operation) {
 const char *close_reason_text(int reason) {
         switch (reason) {
         case VIR_CONNECT_CLOSE_REASON_EOF:
-                return "libvirtd ended the connection.";
+                return "libvirtd ended the connection";
         case VIR_CONNECT_CLOSE_REASON_KEEPALIVE:
-                return "libvirtd no longer answers: its keepalive timed out.";
+                return "libvirtd no longer answers: its keepalive timed out";
         default:
-                return "The connection to libvirtd failed.";
+                return "the connection to libvirtd failed";
         }
 }

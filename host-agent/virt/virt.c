@@ -94,7 +94,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                         virt_emit_simple(virt, VIRT_EVENT_SLOW, machine);
         }
         if (virt->connecting && hub_call_age(virt->hub, virt->connect) >= SLOW_USEC)
-                discovery_say_disconnected(virt, "libvirtd does not answer.");
+                discovery_say_disconnected(virt, "libvirtd does not answer");
         hub_allow(virt->hub, n_stuck + virt->connecting + virt->listing);
         discovery_check_synced(virt);
         if (n_busy > 0 || virt->connecting || virt->listing)

@@ -99,7 +99,7 @@ struct virt_event {
         uint64_t issued_usec;          /* TARGET: CLOCK_MONOTONIC when libvirt was called */
         struct virt_stats stats;       /* STATS */
         struct virt_domain_info info;  /* DOMAIN */
-        char text[160];                /* DISCONNECTED, failed answers: a sentence */
+        char text[160];                /* DISCONNECTED, failed answers: why, without a full stop */
 };
 
 struct virt; /* opaque */

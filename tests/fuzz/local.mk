@@ -1,1 +1,2 @@
 include %D%/guest.mk
+include %D%/control.mk

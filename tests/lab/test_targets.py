@@ -66,7 +66,8 @@ class Targets(LabCase):
     def check(self, seen: Sampler) -> None:
         log(f"{len(seen.samples)} samples: committed up to {100 * seen.peak_ratio():.1f} % of the envelope; host swap "
             f"{mib(seen.peak_swap())}; slowest answer to status {1000 * seen.slowest_status():.0f} ms")
-        self.assertEqual(seen.broken(), [])
+        broken = seen.broken()
+        self.assertEqual(len(broken), 0, "the rule did not hold, first and last:\n" + "\n".join(broken[:3] + broken[-3:]))
         for guest in self.lab.guests:
             self.assertGreaterEqual(seen.least_actual(guest.name), FLOOR, f"{guest.name} fell below its floor")
             self.assertTrue(all(target >= FLOOR for _, target in guest.balloon_targets()), f"{guest.name} was asked to go below its floor")

@@ -1,6 +1,8 @@
 # Tests of the control socket and of aerostatctl, against an invented manager.
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/stub-aerostatd
+check_PROGRAMS += %D%/stub-aerostatd %D%/test-control %D%/test-varlink
+dist_check_SCRIPTS += %D%/test-cli.sh
+TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
 endif
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
 control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS)
@@ -8,3 +10,11 @@ control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-prot
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
 %C%_stub_aerostatd_SOURCES = %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
 %C%_stub_aerostatd_LDADD = $(control_test_ldadd)
+
+%C%_test_control_CPPFLAGS = $(control_test_cppflags)
+%C%_test_control_SOURCES = %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
+%C%_test_control_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
+
+%C%_test_varlink_CPPFLAGS = $(control_test_cppflags)
+%C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/unit.h
+%C%_test_varlink_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)

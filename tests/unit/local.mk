@@ -37,3 +37,7 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 %C%_test_cgroup_CPPFLAGS = $(unit_cppflags)
 %C%_test_cgroup_SOURCES = %D%/test-cgroup.c %D%/tree.h %D%/unit.h
 %C%_test_cgroup_LDADD = $(system_test_libs)
+
+include %D%/control.mk
+include %D%/guest.mk
+include %D%/virt.mk

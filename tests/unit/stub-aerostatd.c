@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The real control socket in front of an invented manager, for tests of aerostatctl: stub-aerostatd SOCKET [VMS [everyone]]. Ends on SIGTERM. */
+/* The real control socket in front of an invented manager, for tests of aerostatctl: stub-aerostatd SOCKET [VMS [everyone]]. Ends
+ * on SIGTERM. */
 
 #include <signal.h>
 #include <stdio.h>

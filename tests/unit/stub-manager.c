@@ -21,7 +21,9 @@ struct manager {
 };
 
 static void invent_host(struct manager *m) {
-        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED, .swap_ceiling_ppm = 300000, .swap_warn_ppm = 800000 };
+        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED,
+                                                     .swap_ceiling_ppm = 300000,
+                                                     .swap_warn_ppm = 800000 };
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
                 .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
@@ -41,12 +43,30 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
         struct policy_vm *vm = &m->vms[i];
 
         vm->input = (struct policy_vm_input) {
-                .id = i, .max_bytes = 4 * GIB, .floor_bytes = GIB, .weight = 1000, .pin_bytes = AEROSTAT_UNKNOWN, .managed = true,
-                .autodeflate = true, .balloon_confirmed = true, .actual_bytes = 2 * GIB, .target_bytes = 2 * GIB,
-                .rss_bytes = 2 * GIB + 60 * MIB, .swap_bytes = 0, .overhead_bytes = 60 * MIB, .report_usec = USEC_PER_SEC,
-                .report_actual_bytes = 2 * GIB, .guest_total_bytes = 2 * GIB - 64 * MIB, .guest_available_bytes = 512 * MIB,
-                .guest_free_bytes = 100 * MIB, .guest_cache_bytes = 400 * MIB, .guest_swap_total_bytes = 0, .guest_swap_used_bytes = 0,
-                .guest_refault_bytes = 4096, .guest_swap_in_bytes = 0, .guest_oom_kills = 0,
+                .id = i,
+                .max_bytes = 4 * GIB,
+                .floor_bytes = GIB,
+                .weight = 1000,
+                .pin_bytes = AEROSTAT_UNKNOWN,
+                .managed = true,
+                .autodeflate = true,
+                .balloon_confirmed = true,
+                .actual_bytes = 2 * GIB,
+                .target_bytes = 2 * GIB,
+                .rss_bytes = 2 * GIB + 60 * MIB,
+                .swap_bytes = 0,
+                .overhead_bytes = 60 * MIB,
+                .report_usec = USEC_PER_SEC,
+                .report_actual_bytes = 2 * GIB,
+                .guest_total_bytes = 2 * GIB - 64 * MIB,
+                .guest_available_bytes = 512 * MIB,
+                .guest_free_bytes = 100 * MIB,
+                .guest_cache_bytes = 400 * MIB,
+                .guest_swap_total_bytes = 0,
+                .guest_swap_used_bytes = 0,
+                .guest_refault_bytes = 4096,
+                .guest_swap_in_bytes = 0,
+                .guest_oom_kills = 0,
         };
         vm->plan = (struct policy_vm_plan) {
                 .class = POLICY_MANAGED, .reason = POLICY_REASON_SHARE, .target_bytes = 2 * GIB, .ideal_bytes = 2 * GIB,
@@ -55,9 +75,18 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
                 .committed_bytes = 2 * GIB + 60 * MIB,
         };
         m->views[i] = (struct vm_view) {
-                .name = name, .policy = vm, .priority = 100, .source = SOURCE_AGENT, .report_age_usec = 1200 * USEC_PER_MSEC,
-                .pin_until_usec_left = AEROSTAT_UNKNOWN, .agent_version = "0.1.0", .guest_psi_some_ppm = 3100, .guest_psi_full_ppm = 0,
-                .guest_refault_bytes_per_sec = 4096, .last_set_usec_ago = 8 * USEC_PER_SEC, .reaction_usec = 41 * USEC_PER_MSEC,
+                .name = name,
+                .policy = vm,
+                .priority = 100,
+                .source = SOURCE_AGENT,
+                .report_age_usec = 1200 * USEC_PER_MSEC,
+                .pin_until_usec_left = AEROSTAT_UNKNOWN,
+                .agent_version = "0.1.0",
+                .guest_psi_some_ppm = 3100,
+                .guest_psi_full_ppm = 0,
+                .guest_refault_bytes_per_sec = 4096,
+                .last_set_usec_ago = 8 * USEC_PER_SEC,
+                .reaction_usec = 41 * USEC_PER_MSEC,
         };
         parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
         m->views[i].uuid[15] = (uint8_t) i;
@@ -71,8 +100,16 @@ static void invent_silent(struct policy_vm *vm, struct vm_view *view) {
                 .target_bytes = no, .rss_bytes = no, .swap_bytes = no, .overhead_bytes = no, .run_usec = no,
         };
         vm->plan = (struct policy_vm_plan) {
-                .class = POLICY_BOOTING, .reason = POLICY_REASON_BOOTING, .target_bytes = 2 * GIB, .ideal_bytes = 2 * GIB, .need_bytes = no,
-                .hot_bytes = no, .headroom_bytes = no, .demand_bytes = no, .entitled_bytes = 2 * GIB, .floor_bytes = 512 * MIB,
+                .class = POLICY_BOOTING,
+                .reason = POLICY_REASON_BOOTING,
+                .target_bytes = 2 * GIB,
+                .ideal_bytes = 2 * GIB,
+                .need_bytes = 0,
+                .hot_bytes = 0,
+                .headroom_bytes = 64 * MIB,
+                .demand_bytes = 64 * MIB,
+                .entitled_bytes = 2 * GIB,
+                .floor_bytes = 512 * MIB,
                 .committed_bytes = 2 * GIB + 128 * MIB,
         };
         view->source = SOURCE_NONE;
@@ -83,7 +120,8 @@ static void invent_silent(struct policy_vm *vm, struct vm_view *view) {
 }
 
 struct manager *stub_manager_new(size_t n_vms) {
-        static const char *const names[] = { STUB_WEB_NAME, STUB_DB_NAME, STUB_SILENT_NAME, STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
+        static const char *const names[] = { STUB_WEB_NAME,   STUB_DB_NAME,  STUB_SILENT_NAME,
+                                             STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
         struct manager *m = calloc(1, sizeof(*m));
 
         m->n_vms = MAX(n_vms, (size_t) STUB_VMS);
@@ -161,7 +199,8 @@ int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_ind
         return -ENOENT;
 }
 
-int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {
+int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force,
+                       char error[static VIEW_ERROR_MAX]) {
         struct policy_vm *vm = &m->vms[index];
 
         if (vm->input.fixed) {
@@ -190,6 +229,7 @@ int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERR
         }
         m->vms[index].input.pin_bytes = AEROSTAT_UNKNOWN;
         m->vms[index].plan.class = POLICY_MANAGED;
+        m->vms[index].plan.reason = POLICY_REASON_SHARE;
         return 0;
 }
 

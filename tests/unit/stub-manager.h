@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * An invented manager behind host-agent/view.h, for tests of what looks at the daemon: a host of 16 GiB that is short of memory, and VMs in
- * every state. It obeys Set, Auto, Pause and Resume, and refuses as the real one does.
+ * An invented manager behind host-agent/view.h, for tests of what looks at the daemon: a host of 16 GiB that is short of memory,
+ * and VMs in every state. It obeys Set, Auto, Pause and Resume, and refuses as the real one does.
  */
 
 #include "host-agent/view.h"

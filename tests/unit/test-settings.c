@@ -115,11 +115,13 @@ static void test_sentences(void **state) {
                   "f.conf:2: [alerts] command = 'notify' is not a command: it begins with an absolute path, such as /usr/local/bin/notify" },
                 { "[alerts]\ncommand = /bin/notify # me\n",
                   "f.conf:2: [alerts] command = '/bin/notify # me' is not taken: a comment needs a line of its own" },
+                { "[host]\nuri =;x\n", "f.conf:2: [host] uri = ';x' is not taken: a comment needs a line of its own" },
                 { "[metrics]\nlisten = 19788\n",
                   "f.conf:2: [metrics] listen = '19788' is not an address: write HOST:PORT, such as 127.0.0.1:19788, or "
                   "unix:/run/aerostat/metrics.sock" },
                 { "[control]\ngroup = -x\n", "f.conf:2: [control] group = '-x' is not the name of a group" },
                 { "[vm]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
+                { "[vm\"db-*\"]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
                 { "[vm db-*]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
                 { "[vm \"db-*]\n", "f.conf:1: the closing quote of the VM pattern is missing" },
                 { "[vm \"db-*\"\n", "f.conf:1: the section's closing ']' is missing" },

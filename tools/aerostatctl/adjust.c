@@ -31,7 +31,8 @@ static int run_set(const struct context *context, const struct args *args) {
                 r = args_duration(args->values[SET_FOR], &for_usec);
         if (r != CTL_DONE)
                 return r;
-        parameters = json_pack("{s:s, s:I, s:b}", "vm", args->operands[0], "target_bytes", (json_int_t) bytes, "force", args->values[SET_FORCE] ? 1 : 0);
+        parameters = json_pack("{s:s, s:I, s:b}", "vm", args->operands[0], "target_bytes", (json_int_t) bytes, "force",
+                               args->values[SET_FORCE] ? 1 : 0);
         if (!parameters)
                 return complain(CTL_USAGE, "names have to be valid UTF-8");
         if (for_usec != AEROSTAT_UNKNOWN)
@@ -61,14 +62,23 @@ static int run_auto(const struct context *context, const struct args *args) {
 }
 
 const struct verb verb_set = {
-        .name = "set", .operands = "VM SIZE", .summary = "Hold a VM at a size",
+        .name = "set",
+        .operands = "VM SIZE",
+        .summary = "Hold a VM at a size",
         .help = "Until `aerostatctl auto VM`, or until the DURATION is over. A size outside the VM's floor and maximum is refused. So\n"
                 "is one that the host could not bear if all guests used what they may at once, unless --force is given: then the\n"
                 "guarantee is void, and the host may have to swap or kill.",
-        .min_operands = 2, .max_operands = 2, .options = { [SET_FOR] = { "--for", "DURATION" }, [SET_FORCE] = { "--force", NULL } },
+        .min_operands = 2,
+        .max_operands = 2,
+        .options = { [SET_FOR] = { "--for", "DURATION" }, [SET_FORCE] = { "--force", NULL } },
         .run = run_set,
 };
 
 const struct verb verb_auto = {
-        .name = "auto", .operands = "VM", .summary = "Give a VM back to the policy", .min_operands = 1, .max_operands = 1, .run = run_auto,
+        .name = "auto",
+        .operands = "VM",
+        .summary = "Give a VM back to the policy",
+        .min_operands = 1,
+        .max_operands = 1,
+        .run = run_auto,
 };

@@ -79,7 +79,8 @@ static int take_value(const struct option *option, int argc, char **argv, int *i
         return CTL_DONE;
 }
 
-static int take_option(const struct option *option, int argc, char **argv, int *i, struct context *context, struct command *command) {
+static int take_option(const struct option *option, int argc, char **argv, int *i, struct context *context,
+                       struct command *command) {
         const struct verb *verb = command->verb;
         bool takes_value = false;
         const char *given = "";

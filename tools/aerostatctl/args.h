@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The command line. Options may stand anywhere, before the verb or after it, except that a verb's own come after it. Not getopt: `set web1 -1G` has
- * to be answered with a sentence about sizes, and a mistyped option with the nearest one.
+ * The command line. Options may stand anywhere, before the verb or after it, except that a verb's own come after it. Not getopt:
+ * `set web1 -1G` has to be answered with a sentence about sizes, and a mistyped option with the nearest one.
  */
 
 #include <stdint.h>

@@ -160,10 +160,12 @@ static int explain_failure(const char *path, int r) {
         case EACCES:
         case EPERM:
                 group = group_of(path);
-                return complain(CTL_UNREACHABLE, "you may not use %s\nBe root, or a member of group \"%s\": `usermod -aG %s USER` and log in again.",
+                return complain(CTL_UNREACHABLE,
+                                "you may not use %s\nBe root, or a member of group \"%s\": `usermod -aG %s USER` and log in again.",
                                 path, group ?: "aerostat", group ?: "aerostat");
         case ETIMEDOUT:
-                return complain(CTL_UNREACHABLE, "aerostatd does not answer on %s within 10 seconds\nSee `systemctl status aerostatd`.", path);
+                return complain(CTL_UNREACHABLE,
+                                "aerostatd does not answer on %s within 10 seconds\nSee `systemctl status aerostatd`.", path);
         case ECONNRESET:
                 return complain(CTL_UNREACHABLE, "aerostatd closed the connection without an answer\n"
                                 "See `journalctl -u aerostatd`: did it restart, or does it have too many clients?");
@@ -184,7 +186,8 @@ static int explain_error(const char *method, const char *error, json_t *paramete
                 return complain(CTL_FAILED, "%s\nBe root, or a member of the group that [control] group in aerostatd.conf names.",
                                 message ?: "permission denied");
         if (strcmp(error, "org.varlink.service.MethodNotFound") == 0 || strcmp(error, "org.varlink.service.InterfaceNotFound") == 0)
-                return complain(CTL_FAILED, "this aerostatd does not know %s: is it of another version? See `aerostatctl version`.", method);
+                return complain(CTL_FAILED, "this aerostatd does not know %s: is it of another version? See `aerostatctl version`.",
+                                method);
         if (strcmp(error, INTERFACE "OutOfMemory") == 0)
                 return complain(CTL_FAILED, "aerostatd had no memory to answer; try again");
         if (message && parameter)

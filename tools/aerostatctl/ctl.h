@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * aerostatctl: what its verbs share. To add a verb: a struct verb in the file of its group, and its place in the table in main.c; help comes from
- * the struct, and a test compares it with the man page.
+ * aerostatctl: what its verbs share. To add a verb: a struct verb in the file of its group, and its place in the table in main.c;
+ * help comes from the struct, and a test compares it with the man page.
  */
 
 #include <stdbool.h>

@@ -24,7 +24,8 @@ bool field_ratio(const json_t *object, const char *key, double *ret) {
 uint64_t field_usec(const json_t *object, const char *key) {
         double seconds;
 
-        return field_ratio(object, key, &seconds) && seconds >= 0 && seconds < 1e12 ? (uint64_t) (seconds * (double) USEC_PER_SEC) : AEROSTAT_UNKNOWN;
+        return field_ratio(object, key, &seconds) && seconds >= 0 && seconds < 1e12 ? (uint64_t) (seconds * (double) USEC_PER_SEC)
+                                                                                    : AEROSTAT_UNKNOWN;
 }
 
 const char *field_text(const json_t *object, const char *key) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Members of the daemon's replies. A member that is missing or null (a daemon of another version, or a value that is not known) is AEROSTAT_UNKNOWN or
- * NULL, and shown as "-".
+ * Members of the daemon's replies. A member that is missing or null (a daemon of another version, or a value that is not known) is
+ * AEROSTAT_UNKNOWN or NULL, and shown as "-".
  */
 
 #include <stdbool.h>

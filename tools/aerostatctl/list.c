@@ -34,7 +34,8 @@ static const struct column columns[] = {
 
 /* The columns with sizes, in the order of the table; "" for the others. */
 static const char *const sizes[ARRAY_SIZE(columns)] = {
-        "", "", "max_bytes", "floor_bytes", "target_bytes", "actual_bytes", "demand_bytes", "entitled_bytes", "rss_bytes", "swap_bytes", "", "", "",
+        "", "", "max_bytes", "floor_bytes", "target_bytes", "actual_bytes", "demand_bytes", "entitled_bytes", "rss_bytes", "swap_bytes",
+        "", "", "",
 };
 
 static void add_row(struct table *table, const json_t *vm, uint64_t totals[static ARRAY_SIZE(columns)]) {
@@ -45,13 +46,15 @@ static void add_row(struct table *table, const json_t *vm, uint64_t totals[stati
         table_add(table, state ?: "-", style_of_state(state));
         for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
                 uint64_t bytes;
+                bool swaps;
 
                 if (!*sizes[i])
                         continue;
                 bytes = field_count(vm, sizes[i]);
                 if (bytes != AEROSTAT_UNKNOWN)
                         totals[i] = u64_add(totals[i], bytes);
-                table_add(table, format_size(bytes, buf), i == 9 && bytes != AEROSTAT_UNKNOWN && bytes > 0 ? STYLE_WARN : STYLE_PLAIN);
+                swaps = strcmp(sizes[i], "swap_bytes") == 0 && bytes != AEROSTAT_UNKNOWN && bytes > 0;
+                table_add(table, format_size(bytes, buf), swaps ? STYLE_WARN : STYLE_PLAIN);
         }
         table_add(table, !source ? "-" : strcmp(source, "balloon_stats") == 0 ? "balloon" : source, STYLE_PLAIN);
         table_add(table, field_duration(vm, "report_age_seconds", buf), STYLE_PLAIN);
@@ -94,7 +97,9 @@ static int run_list(const struct context *context, const struct args *args) {
 }
 
 const struct verb verb_list = {
-        .name = "list", .operands = "", .summary = "A line for each VM: what it has, needs and is to have",
+        .name = "list",
+        .operands = "",
+        .summary = "A line for each VM: what it has, needs and is to have",
         .help = "MAX and FLOOR are its limits, TARGET is what its balloon was asked to leave it, ACTUAL what it has, DEMAND what it\n"
                 "needs with headroom, ENTITLED what it gets when everybody wants everything, RSS and SWAP what its QEMU takes on the\n"
                 "host. AGE is that of its last report, SOURCE who made it. On a narrow terminal some columns are left out.",

@@ -89,7 +89,8 @@ static int run(int argc, char **argv) {
         else if (command.verb)
                 return command.verb->run(&context, &command.args);
         else
-                return complain(CTL_USAGE, "what is to be done? `aerostatctl status` is a good start; `aerostatctl --help` lists all verbs");
+                return complain(CTL_USAGE,
+                                "what is to be done? `aerostatctl status` is a good start; `aerostatctl --help` lists all verbs");
         return CTL_DONE;
 }
 

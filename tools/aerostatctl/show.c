@@ -46,7 +46,8 @@ static void print_demand(const json_t *vm) {
 static void print_guest(const json_t *vm) {
         const json_t *guest = json_object_get(vm, "guest");
         const char *source = field_text(vm, "source");
-        char age[FORMAT_DURATION_MAX], some[FIELD_PERCENT_MAX], full[FIELD_PERCENT_MAX], size[FORMAT_SIZE_MAX];
+        char age[FORMAT_DURATION_MAX], some[FIELD_PERCENT_MAX], full[FIELD_PERCENT_MAX], used[FORMAT_SIZE_MAX],
+                        total[FORMAT_SIZE_MAX];
         uint64_t kills = field_count(guest, "oom_kills");
 
         if (!source || strcmp(source, "none") == 0) {
@@ -64,9 +65,10 @@ static void print_guest(const json_t *vm) {
         print_size("Available", guest, "available_bytes", "");
         print_size("Free", guest, "free_bytes", "");
         print_size("Cache", guest, "cache_bytes", "");
-        field_size(guest, "swap_total_bytes", size);
-        printf("  %-12s %10s  of %s\n", "Swap", field_size(guest, "swap_used_bytes", (char[FORMAT_SIZE_MAX]) {}), size);
-        printf("  %-12s %10s  some, %s full\n", "Pressure", field_percent(guest, "psi_some_ratio", some), field_percent(guest, "psi_full_ratio", full));
+        printf("  %-12s %10s  of %s\n", "Swap", field_size(guest, "swap_used_bytes", used),
+               field_size(guest, "swap_total_bytes", total));
+        printf("  %-12s %10s  some, %s full\n", "Pressure", field_percent(guest, "psi_some_ratio", some),
+               field_percent(guest, "psi_full_ratio", full));
         print_size("Refaults", guest, "refault_bytes_per_second", "a second");
         if (kills != AEROSTAT_UNKNOWN)
                 printf("  %-12s %10" PRIu64 "\n", "OOM kills", kills);
@@ -82,7 +84,8 @@ static void print_vm(const json_t *vm) {
         if (field_text(vm, "note"))
                 print_text("Note", field_text(vm, "note"));
         puts("");
-        print_size("Maximum", vm, "max_bytes", field_is_true(vm, "autodeflate") ? "autodeflate: the guest takes memory back on its own OOM" : "");
+        print_size("Maximum", vm, "max_bytes",
+                   field_is_true(vm, "autodeflate") ? "autodeflate: the guest takes memory back on its own OOM" : "");
         print_size("Floor", vm, "floor_bytes", "");
         print_demand(vm);
         print_size("Entitled", vm, "entitled_bytes", "when everybody wants everything");
@@ -98,7 +101,8 @@ static void print_vm(const json_t *vm) {
         print_size("Resident", vm, "rss_bytes", "of QEMU, on the host");
         print_size("Swapped", vm, "swap_bytes", "of QEMU, on the host");
         print_size("Overhead", vm, "overhead_bytes", "of QEMU, beside the guest's memory");
-        printf("  %-12s %10" PRIi64 "\n  %-12s %10" PRIi64 "\n", "Weight", (int64_t) json_integer_value(json_object_get(vm, "weight")), "Priority",
+        printf("  %-12s %10" PRIi64 "\n  %-12s %10" PRIi64 "\n", "Weight",
+               (int64_t) json_integer_value(json_object_get(vm, "weight")), "Priority",
                (int64_t) json_integer_value(json_object_get(vm, "priority")));
         print_guest(vm);
 }
@@ -118,6 +122,10 @@ static int run_show(const struct context *context, const struct args *args) {
 }
 
 const struct verb verb_show = {
-        .name = "show", .operands = "VM", .summary = "All about one VM, and why it has what it has", .min_operands = 1, .max_operands = 1,
+        .name = "show",
+        .operands = "VM",
+        .summary = "All about one VM, and why it has what it has",
+        .min_operands = 1,
+        .max_operands = 1,
         .run = run_show,
 };

@@ -29,7 +29,9 @@ static void print_state(const json_t *s) {
         char uptime[FORMAT_DURATION_MAX];
 
         label("State");
-        print_styled(state ?: "no decision yet", is(state, "normal") ? STYLE_GOOD : is(state, "hard") || is(state, "critical") ? STYLE_BAD : STYLE_WARN);
+        print_styled(state ?: "no decision yet", is(state, "normal")                          ? STYLE_GOOD
+                                                 : is(state, "hard") || is(state, "critical") ? STYLE_BAD
+                                                                                              : STYLE_WARN);
         printf(", automation ");
         print_styled(is(automation, "dry_run") ? "dry-run: nothing is changed" : automation ?: "-", is(automation, "running") ? STYLE_PLAIN : STYLE_WARN);
         printf(", up %s\n", field_duration(s, "uptime_seconds", uptime));
@@ -57,7 +59,8 @@ static void print_guarantee(const json_t *s) {
 }
 
 static void print_envelope(const json_t *s) {
-        uint64_t committed = field_count(s, "committed_bytes"), reserved = field_count(s, "reserved_bytes"), rule = field_count(s, "rule_bytes");
+        uint64_t committed = field_count(s, "committed_bytes"), reserved = field_count(s, "reserved_bytes"),
+                 rule = field_count(s, "rule_bytes");
         uint64_t deficit = field_count(s, "deficit_bytes");
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], bar[TEXT_BAR_MAX];
         double ratio;
@@ -69,7 +72,8 @@ static void print_envelope(const json_t *s) {
         }
         if (reserved != AEROSTAT_UNKNOWN)
                 committed = u64_add(committed, reserved);
-        printf("[%s] %s of %s, ", text_bar(bar, BAR_WIDTH, (double) committed, (double) rule), format_size(committed, a), format_size(rule, b));
+        printf("[%s] %s of %s, ", text_bar(bar, BAR_WIDTH, (double) committed, (double) rule), format_size(committed, a),
+               format_size(rule, b));
         if (deficit != AEROSTAT_UNKNOWN && deficit > 0) {
                 char text[FORMAT_SIZE_MAX + 32];
 
@@ -82,7 +86,8 @@ static void print_envelope(const json_t *s) {
         puts("");
         label("Overcommit");
         if (field_ratio(s, "overcommit_ratio", &ratio))
-                printf("%.2f x: the VMs' maximum is %s, the capacity %s\n", ratio, field_size(s, "max_bytes", a), field_size(s, "capacity_bytes", b));
+                printf("%.2f x: the VMs' maximum is %s, the capacity %s\n", ratio, field_size(s, "max_bytes", a),
+                       field_size(s, "capacity_bytes", b));
         else
                 puts("-");
 }
@@ -92,12 +97,14 @@ static void print_memory(const json_t *s) {
 
         label("Memory");
         printf("%s, %s available; %s kept in reserve, %s used by others\n", field_size(s, "memory_bytes", memory),
-               field_size(s, "available_bytes", available), field_size(s, "reserve_bytes", reserve), field_size(s, "other_bytes", other));
+               field_size(s, "available_bytes", available), field_size(s, "reserve_bytes", reserve),
+               field_size(s, "other_bytes", other));
 }
 
 static void print_swap(const json_t *s) {
         const json_t *swap = json_object_get(s, "swap");
-        uint64_t total = field_count(swap, "total_bytes"), used = field_count(swap, "disk_used_bytes"), ceiling = field_count(swap, "ceiling_bytes");
+        uint64_t total = field_count(swap, "total_bytes"), used = field_count(swap, "disk_used_bytes"),
+                 ceiling = field_count(swap, "ceiling_bytes");
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], percent[FIELD_PERCENT_MAX];
 
         label("Swap");
@@ -126,8 +133,12 @@ static void print_ksm(const json_t *s) {
         if (run == AEROSTAT_UNKNOWN)
                 puts("not in this kernel");
         else
-                printf("%s, saves %s (profit %s), takes %s of a CPU\n", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging",
-                       field_size(ksm, "saved_bytes", saved), field_size(ksm, "profit_bytes", profit), field_percent(ksm, "cpu_ratio", cpu));
+                printf("%s, saves %s (profit %s), takes %s of a CPU\n",
+                       run == 1   ? "scanning"
+                       : run == 0 ? "not scanning"
+                                  : "unmerging",
+                       field_size(ksm, "saved_bytes", saved), field_size(ksm, "profit_bytes", profit),
+                       field_percent(ksm, "cpu_ratio", cpu));
 }
 
 static void print_psi(const json_t *s) {
@@ -137,7 +148,8 @@ static void print_psi(const json_t *s) {
 
         label("Pressure");
         if (field_ratio(psi, "some_ratio", &ratio))
-                printf("some %s, full %s of the last 10 s\n", field_percent(psi, "some_ratio", some), field_percent(psi, "full_ratio", full));
+                printf("some %s, full %s of the last 10 s\n", field_percent(psi, "some_ratio", some),
+                       field_percent(psi, "full_ratio", full));
         else
                 puts("unknown: this kernel has no PSI (psi=1 on its command line?)");
 }
@@ -200,5 +212,8 @@ static int run_status(const struct context *context, const struct args *args) {
 }
 
 const struct verb verb_status = {
-        .name = "status", .operands = "", .summary = "The host at a glance: is all well, how much is promised, how much is left", .run = run_status,
+        .name = "status",
+        .operands = "",
+        .summary = "The host at a glance: is all well, how much is promised, how much is left",
+        .run = run_status,
 };

@@ -5,7 +5,8 @@
 
 #include "protocol/base.h"
 
-#define GAP 2u /* spaces between columns */
+#define GAP 2u          /* spaces between columns */
+#define LAST_MIN 20u    /* what the last column keeps, if it has it, before others are dropped */
 
 struct cell {
         char *text;
@@ -75,9 +76,9 @@ static size_t total_width(const struct table *table, size_t last_width) {
         return total;
 }
 
-/* Drops columns until the table fits with the last one cut to its title, and then cuts that as far as needed. */
+/* Drops columns until the table fits with the last one cut, and then cuts that no further than needed. */
 static void fit(struct table *table, size_t width) {
-        size_t last = table->n_columns - 1, least = strlen(table->columns[last].title), total;
+        size_t last = table->n_columns - 1, least = MIN(table->widths[last], LAST_MIN), total;
 
         while (total_width(table, least) > width) {
                 size_t victim = 0;

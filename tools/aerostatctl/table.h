@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Aligned tables. On a terminal that is too narrow, the columns with the highest `rank` go first, and the last one is cut; into a file or pipe all is
- * printed. Cells are made safe for the terminal. Running out of memory ends the program with a message: there is nothing to undo.
+ * Aligned tables. On a terminal that is too narrow, the columns with the highest `rank` go first, and the last one is cut; into a
+ * file or pipe all is printed. Cells are made safe for the terminal. Running out of memory ends the program with a message: there
+ * is nothing to undo.
  */
 
 #include <stddef.h>

@@ -38,7 +38,11 @@ size_t text_terminal_width(void) {
 /* Bytes of the character at text; *ret is its code point, or 0 when it is not UTF-8. */
 static size_t decode(const char *text, uint32_t *ret) {
         const unsigned char *s = (const unsigned char *) text;
-        size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+        size_t length = s[0] < 0x80                   ? 1
+                        : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                        : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+                        : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                                      : 0;
         uint32_t value;
 
         *ret = 0;
@@ -56,7 +60,8 @@ static size_t decode(const char *text, uint32_t *ret) {
 
 /* Characters that show nothing, but change what others look like: joiners, marks and overrides of direction, byte order mark. */
 static bool is_format(uint32_t c) {
-        return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xad;
+        return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+               c == 0xad;
 }
 
 static bool is_safe(uint32_t c) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Text for people: right in UTF-8 and in the C locale, coloured on a terminal only, and never a way for a name to speak to the terminal (names of
- * VMs are chosen by others).
+ * Text for people: right in UTF-8 and in the C locale, coloured on a terminal only, and never a way for a name to speak to the
+ * terminal (names of VMs are chosen by others).
  */
 
 #include <stdbool.h>
@@ -18,8 +18,8 @@ void text_init(void);
 /* Columns of the terminal on stdout, or 0 when it is none (nothing is cut then). COLUMNS overrides. */
 size_t text_terminal_width(void);
 
-/* A copy that is safe to print and fits the locale: control and format characters, and in the C locale all that is not ASCII, become '?'. text: valid
- * UTF-8 (anything else becomes '?' too). The caller frees it; NULL: out of memory. */
+/* A copy that is safe to print and fits the locale: control and format characters, and in the C locale all that is not ASCII,
+ * become '?'. text: valid UTF-8 (anything else becomes '?' too). The caller frees it; NULL: out of memory. */
 char *text_safe(const char *text);
 
 /* Columns that a text from text_safe() takes on the screen. */

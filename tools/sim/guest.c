@@ -6,7 +6,7 @@
 #define BOOT_USEC (3 * USEC_PER_SEC)           /* until the balloon's driver and the agent are up */
 #define BOOT_USE (64 * MIB)
 #define MIN_FREE (2 * MIB)                     /* the balloon leaves a guest this much (measured) */
-#define DISK_BPS (256 * MIB)                   /* reading files */
+#define DISK_BPS (64 * MIB)                    /* reading files, when others read, too */
 #define GUEST_SWAP_BPS (100 * MIB)
 #define PAGE 4096
 
@@ -187,8 +187,6 @@ void guest_step(struct guest *g, const struct guest_world *w) {
 static void send(struct guest *g, const struct guest_world *w, bool pressure) {
         uint64_t available = guest_available(g), free = u64_sub(available, g->cache_bytes);
 
-        if (g->spec->behaviour == LIMITED) /* the rest is there, but its kernel cannot get at it */
-                free = MIN(free, u64_sub(g->held_bytes, g->spec->limit_bytes));
         if (misbehaves(g, w, LIAR))
                 available = free = 0;
         if (misbehaves(g, w, BOASTER) || misbehaves(g, w, FAKER))

@@ -63,6 +63,7 @@ void guest_step(struct guest *g, const struct guest_world *w);
 /* Sends a report if one is due: 1 a new one because of pressure or the first, 0 otherwise. */
 bool guest_tell(struct guest *g, const struct guest_world *w);
 
+/* MemAvailable. A limited guest's kernel holds on to its limit, and says so. */
 static inline uint64_t guest_available(const struct guest *g) {
-        return u64_sub(g->held_bytes, g->in_use_bytes);
+        return u64_sub(g->held_bytes, MAX(g->in_use_bytes, g->spec->behaviour == LIMITED ? g->spec->limit_bytes : 0));
 }

@@ -90,11 +90,15 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
 }
 
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t own = 0, touched = 0, excess, before = h->swap_used_bytes, shared, resident;
+        uint64_t own = 0, touched = 0, excess, before = h->swap_used_bytes, used = before, shared, resident;
 
         for (size_t i = 0; i < n_guests; i++)
-                if (guests[i].running && (guests[i].contain_bytes != AEROSTAT_UNKNOWN || guests[i].own_swap_bytes > 0))
-                        own += contain(&guests[i], h->swap_used_bytes, ceiling_bytes, w);
+                if (guests[i].running && (guests[i].contain_bytes != AEROSTAT_UNKNOWN || guests[i].own_swap_bytes > 0)) {
+                        uint64_t was = guests[i].own_swap_bytes;
+
+                        own += contain(&guests[i], used, ceiling_bytes, w);
+                        used += u64_sub(guests[i].own_swap_bytes, was);
+                }
         while (settle(h, guests, n_guests, own, &excess)) {
                 own = 0;
                 for (size_t i = 0; i < n_guests; i++)

@@ -76,7 +76,8 @@ static void check_vm(const struct policy_config *config, uint64_t now_usec, cons
         bool freshly_unknown = !fresh && u64_sub(now_usec, silent_since) < HOLD_USEC && (!before->unsafe || !in->balloon_confirmed);
         uint64_t pin = MAX(MIN(size(in->pin_bytes, 0), r->max), p->floor_bytes);
 
-        if (p->set && (r->after < r->floor || r->after > r->max || r->after < p->floor_bytes))
+        /* A floor may have been raised, or found: on the way up to it is where a grant may end. */
+        if (p->set && (r->after > r->max || r->after < MIN(p->floor_bytes, r->base)))
                 invariants_violate(v, 1, "vm %zu: target %llu outside %llu .. %llu", i, LLU(r->after), LLU(p->floor_bytes), LLU(r->max));
         if (!p->set && p->target_bytes != r->base)
                 invariants_violate(v, 1, "vm %zu: target %llu shown, but %llu stands", i, LLU(p->target_bytes), LLU(r->base));
@@ -122,8 +123,8 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                 asked = u64_add(asked, r.movable ? r.after + r.overhead : r.liable_after);
                 if (r.movable)
                         could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
-                if (plan->deficit_bytes > 0 && r.after > r.base)
-                        invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.after - r.base), LLU(plan->deficit_bytes));
+                if (plan->deficit_bytes > 0 && r.liable_after > r.liable)
+                        invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.liable_after - r.liable), LLU(plan->deficit_bytes));
         }
         deficit = u64_sub(liable, plan->rule_bytes);
         if (committed != plan->committed_bytes)

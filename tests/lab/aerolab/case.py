@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 import unittest
 from typing import ClassVar, List, Optional
 
@@ -50,6 +51,13 @@ class LabCase(unittest.TestCase):
 
     def guest(self, name: str) -> Guest:
         return next(guest for guest in self.lab.guests if guest.name == name)
+
+    def wait_calm(self) -> None:
+        """Until no guest's target has changed for 3 s, and all are what was asked for."""
+        def calm() -> bool:
+            asked = [(guest, *guest.balloon_targets()[-1]) for guest in self.lab.guests if guest.options.balloon]
+            return all(time.time() - stamp > 3 and guest.actual() == size for guest, stamp, size in asked)
+        wait_until(calm, 90, "the targets settle")
 
     def add_guest(self, options: Options) -> Guest:
         """A guest for this test alone."""

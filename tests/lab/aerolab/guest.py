@@ -151,7 +151,9 @@ class Guest:
         virsh("suspend", self.name)
 
     def resume(self) -> None:
-        virsh("resume", self.name)
+        """Lets a paused guest run; a running one already does."""
+        if virsh("domstate", self.name) == "paused":
+            virsh("resume", self.name)
 
     def set_memory(self, size: int) -> None:
         virsh("setmem", self.name, f"{size}b", "--live")

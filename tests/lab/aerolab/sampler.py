@@ -130,7 +130,10 @@ class Sampler:
             envelope, reserve = sample.status["envelope_bytes"], sample.status["reserve_bytes"]
             for bound, what in ((envelope, "the envelope"), (sample.bearable(self.budget, reserve), "what the machine can bear")):
                 if sample.committed > bound:
-                    found.append(f"{sample.time - self.samples[0].time:.1f} s: {mib(sample.committed)} committed, {what} is {mib(bound)}")
+                    each = ", ".join(f"{name} {mib(g.actual)} + {mib(g.overhead)} or {mib(g.rss + g.swap)}"
+                                     for name, g in sorted(sample.guests.items()))
+                    found.append(f"{sample.time - self.samples[0].time:.1f} s: {mib(sample.committed)} committed ({each}), "
+                                 f"{what} is {mib(bound)}; the daemon says {mib(sample.status['committed_bytes'])}")
         return found
 
     def peak_ratio(self) -> float:

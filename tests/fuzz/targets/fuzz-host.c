@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the host agent reads from /proc, /sys and cgroups. The first byte chooses the parser, the rest is the file. Names of processes, of swap
+ * files and of groups in them are other people's choice. */
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "host-agent/system/cgroup.h"
+#include "host-agent/system/lines.h"
+#include "host-agent/system/parsers.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_process(const char *text) {
+        struct process_sample sample;
+        int r = process_stat_parse(text, 100, &sample);
+
+        assert(r == 0 || r == -EBADMSG || r == -ESRCH);
+        process_status_parse(text, &sample);
+}
+
+static void fuzz_mappings(char *text) {
+        struct mapping mapping;
+
+        for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                if (mapping_parse(line, &mapping)) {
+                        assert(mapping.start < mapping.end);
+                        (void) mapping_is_overhead(&mapping, 1 << 30);
+                }
+}
+
+/* Lines of proc/PID/cgroup up to the first empty one, then those of mountinfo. */
+static void fuzz_cgroup(char *text) {
+        static struct cgroup_place place;
+        char *mounts = strstr(text, "\n\n"), *save, *line;
+
+        place.found = place.mounted = false;
+        if (mounts) {
+                *mounts = 0;
+                mounts += 2;
+        }
+        for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                cgroup_parse_membership(&place, line);
+        if (!mounts)
+                return;
+        for (line = strtok_r(mounts, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                cgroup_parse_mount(&place, line);
+        if (place.found)
+                assert(cgroup_parent_length(place.path) <= strlen(place.path));
+        if (place.mounted)
+                assert(place.found && place.root_length <= strlen(place.path) && place.mount[0] == '/');
+}
+
+/* Every byte is in a line, is a delimiter, or belongs to a line that is too long. */
+static void fuzz_lines(const char *data, size_t size) {
+        _cleanup_close_ int fd = memfd_create("lines", 0);
+        struct lines lines;
+        size_t n = 0;
+        char *line;
+
+        assert(fd >= 0 && write(fd, data, size) == (ssize_t) size && lseek(fd, 0, SEEK_SET) == 0);
+        lines_init(&lines, fd, '\n');
+        while (lines_next(&lines, &line) > 0) {
+                n += strlen(line) + 1;
+                assert(strlen(line) <= LINES_MAX);
+        }
+        assert(n <= size + 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        _cleanup_free_ char *text = NULL;
+        struct host_sample sample;
+
+        if (size < 1 || size > 64 * 1024)
+                return 0;
+        text = malloc(size);
+        assert(text);
+        memcpy(text, data + 1, size - 1);
+        text[size - 1] = 0;
+        switch (*data) {
+        case 's':
+                swaps_parse(text, &sample);
+                break;
+        case 'a':
+                arcstats_parse(text, &sample);
+                break;
+        case 'n':
+                (void) number_parse(text);
+                (void) signed_number_parse(text);
+                (void) list_count(text);
+                (void) choice_is(text, "never");
+                (void) cgroup_parse_limit(text);
+                break;
+        case 'p':
+                fuzz_process(text);
+                break;
+        case 'm':
+                fuzz_mappings(text);
+                break;
+        case 'c':
+                fuzz_cgroup(text);
+                break;
+        case 'l':
+                fuzz_lines(text, size - 1);
+                break;
+        }
+        return 0;
+}

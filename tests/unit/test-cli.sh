@@ -1,0 +1,236 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# aerostatctl against the real control socket in front of an invented manager: every verb, exit codes, errors, --json, locales, help and man page.
+set -u
+
+build=${abs_top_builddir:-$PWD}
+source=${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
+ctl=$build/aerostatctl
+stub=$build/tests/unit/stub-aerostatd
+folder=$(mktemp -d "${TMPDIR:-/tmp}/aerostat-test-XXXXXX") || exit 99
+failures=0
+pid=
+
+cleanup() {
+	if [ -n "$pid" ]; then kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; fi
+	rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+start_stub() { # VMS [everyone]
+	"$stub" "$folder/socket" "$@" &
+	pid=$!
+	n=0
+	while [ ! -S "$folder/socket" ]; do
+		n=$((n + 1))
+		if [ $n -gt 200 ]; then echo "the stub does not start"; exit 99; fi
+		sleep 0.05
+	done
+}
+
+stop_stub() {
+	kill "$pid" && wait "$pid" || fail "the stub ended with status $?" # a sanitizer may have had something to say
+	pid=
+}
+
+fail() {
+	echo "FAILED: $*"
+	echo "  stdout:"; sed 's/^/    /' "$folder/out"
+	echo "  stderr:"; sed 's/^/    /' "$folder/err"
+	failures=$((failures + 1))
+}
+
+# expect STATUS OUT ERR ARGUMENT...: OUT and ERR are fixed strings that have to appear; "" for nothing printed there at all; * for anything.
+expect() {
+	status=$1 out=$2 err=$3
+	shift 3
+	"$ctl" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+	got=$?
+	[ $got -eq "$status" ] || fail "aerostatctl $*: exit status $got instead of $status"
+	case $out in
+	'') [ ! -s "$folder/out" ] || fail "aerostatctl $*: stdout is not empty" ;;
+	'*') ;;
+	*) grep -qF -e "$out" "$folder/out" || fail "aerostatctl $*: no \"$out\" on stdout" ;;
+	esac
+	case $err in
+	'') [ ! -s "$folder/err" ] || fail "aerostatctl $*: stderr is not empty" ;;
+	'*') ;;
+	*) grep -qF -e "$err" "$folder/err" || fail "aerostatctl $*: no \"$err\" on stderr" ;;
+	esac
+}
+
+AEROSTAT_SOCKET=$folder/socket
+export AEROSTAT_SOCKET
+unset COLUMNS NO_COLOR
+LC_ALL=C.UTF-8
+export LC_ALL
+
+# No daemon: what to do is said.
+expect 3 '' 'aerostatd is not running: there is no socket' status
+expect 3 '' 'systemctl start aerostatd' list
+expect 3 'aerostatctl ' 'aerostatd is not running' version
+
+# Usage needs no daemon.
+expect 2 '' '`aerostatctl --help` lists all verbs'
+expect 2 '' 'did you mean "status"?' statsu
+expect 2 '' '`aerostatctl --help` lists them' frobnicate
+expect 2 '' 'did you mean --json?' list --jsno
+expect 2 '' 'has no option --colour' list --colour
+expect 2 '' 'there is no option --for' --for 10s set web1 2G
+expect 2 '' 'takes no value' list --json=yes
+expect 2 '' 'needs a value' status -s
+expect 2 '' '`show` needs VM' show
+expect 2 '' '`set` needs VM SIZE' set web1
+expect 2 '' '"3G" is too much' set web1 2G 3G
+expect 2 '' 'virsh suspend web1' pause web1
+expect 2 '' 'virsh resume web1' resume web1
+expect 2 '' 'did you mean 512M?' set web1 512
+expect 2 '' 'negative' set web1 -1G
+expect 2 '' 'is not a size' set web1 1e9
+expect 2 '' 'too large' set web1 99999999999G
+expect 2 '' 'is not a size' set web1 ''
+expect 2 '' 'did you mean 10m' set web1 2G --for 10
+expect 2 '' 'is not a duration' set web1 2G --for soon
+expect 2 '' 'no time at all' set web1 2G --for 0s
+expect 2 '' 'given twice' set web1 2G --for 1s --for 2s
+expect 0 'aerostatctl ' '' --version
+expect 0 'Usage: aerostatctl' '' --help
+expect 0 'aerostatctl set VM SIZE [--for DURATION] [--force]' '' set --help
+expect 0 'Usage: aerostatctl pause' '' pause -h
+
+start_stub 0
+
+# Every verb, for people.
+expect 0 'tight' '' status
+for line in 'Guarantee   conditional (mode guaranteed)' 'a guest with autodeflate' '12 GiB of 14.2 GiB, 2.25 GiB free' '1.50 x' '21% of the ceiling' \
+	'saves 512 MiB' 'some 1.25%' '6: 2 managed, 1 fixed, 2 unknown, 1 breaching' 'Alerts      none'; do
+	expect 0 "$line" '' status
+done
+expect 0 'NAME' '' list
+expect 0 'web1        managed     4 GiB     1 GiB   2 GiB   2 GiB  1.92 GiB  2.20 GiB  2.06 GiB   0 B  agent    1.2 s  its share of a short host' '' list
+expect 0 'silent      unknown     2 GiB   512 MiB   2 GiB       -         -     2 GiB         -     -  none         -  boots: not heard of yet' '' list
+expect 0 '6 VMs                  22 GiB' '' list
+expect 0 'a higher weight or floor would give it more' '' show web1
+expect 0 'its QEMU process was not found' '' show silent
+expect 0 'Guest: has not reported' '' show silent
+expect 0 'db-1  11111111-2222-3333-4444-555555555501' '' show 11111111-2222-3333-4444-555555555501
+expect 0 'web1 is held at 2 GiB for 10 min 0 s.' '' set web1 2G --for 10m
+expect 0 'for another 10 min' '' show web1
+expect 0 'set by hand' '' list
+expect 0 'until `aerostatctl auto web1`' '' set web1 4G --force
+expect 0 'web1 is automatic again.' '' auto web1
+expect 0 'web1 is automatic already.' '' auto web1
+expect 0 'Paused: no VM is moved' '' pause
+expect 0 'automation paused' '' status
+expect 0 'Paused already' '' pause
+expect 0 'Running again' '' resume
+expect 0 'Running already' '' resume
+expect 0 'aerostatd ' '' version
+AEROSTAT_SOCKET=/nowhere expect 0 'tight' '' -s "$folder/socket" status
+AEROSTAT_SOCKET=/nowhere expect 0 'tight' '' status --socket="$folder/socket"
+
+# What the daemon refuses.
+expect 1 '' 'no running VM is called "nope"' show nope
+expect 1 '' 'no running VM is called "nope"' set nope 1G
+expect 1 '' '1 GiB .. 4 GiB' set web1 8G
+expect 1 '' 'beyond the envelope by 512 MiB' set web1 4G
+expect 1 '' 'has no balloon' set fixed 1G
+expect 1 '' 'not empty' show ''
+expect 2 '' 'valid UTF-8' show "$(printf '\377')"
+expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
+
+# JSON is the reply itself.
+expect 0 '"overcommit_ratio": 1.5,' '' --json status
+expect 0 '"some_ratio": 0.0125' '' status --json
+expect 0 '"actual_bytes": null' '' list --json
+expect 0 '"explanation": "It needs' '' show web1 --json
+expect 0 '"pin_bytes": 2147483648' '' --json set web1 2G
+expect 0 '"changed": true' '' --json auto web1
+expect 0 '"automation": "paused"' '' pause --json
+expect 0 '"automation": "running"' '' resume --json
+expect 0 '"uptime_seconds": 3600' '' --json version
+if command -v python3 >/dev/null; then
+	for verb in status list 'show web1' version; do
+		# shellcheck disable=SC2086 # the verb and its operand
+		"$ctl" --json $verb | python3 -c 'import json, sys; json.load(sys.stdin)' || fail "--json $verb is no JSON"
+	done
+fi
+
+# Names are what others chose: no escape sequence reaches the terminal, and the C locale gets ASCII.
+escape=$(printf '\033')
+expect 0 'бд-?[31m-ü' '' list
+if grep -q "$escape" "$folder/out"; then fail 'an escape sequence came through'; fi
+LC_ALL=C expect 0 '??-?[31m-?' '' list
+for verb in status list 'show web1'; do
+	# shellcheck disable=SC2086 # the verb and its operand
+	LC_ALL=C "$ctl" $verb >"$folder/out" 2>"$folder/err"
+	if LC_ALL=C grep -q '[^ -~	]' "$folder/out"; then fail "LC_ALL=C $verb is not ASCII"; fi
+done
+LC_ALL=C expect 0 '[#########################.....]' '' status
+
+# On a terminal: colour unless it is not wanted, and never wider than the terminal.
+if command -v script >/dev/null; then
+	for width in 50 80 120; do
+		LC_ALL=C COLUMNS=$width TERM=xterm NO_COLOR=1 script -qec "$ctl list" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+		grep -q web1 "$folder/out" || fail "no list on a terminal of $width columns"
+		awk -v width=$width 'length($0) > width { exit 1 }' "$folder/out" || fail "wider than a terminal of $width columns"
+		if grep -q "$escape" "$folder/out"; then fail 'NO_COLOR is ignored'; fi
+	done
+	TERM=xterm script -qec "$ctl status" /dev/null </dev/null >"$folder/out"
+	grep -q "$escape\[33mtight" "$folder/out" || fail 'no colour on a terminal'
+fi
+
+# Output that cannot be written is a failure.
+if [ -w /dev/full ]; then
+	"$ctl" list >/dev/full 2>"$folder/err" && fail 'a full disk went unnoticed'
+fi
+
+# Help, the verbs that there are, and the man page agree.
+man=$source/man/aerostatctl.1.scd
+"$ctl" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' >"$folder/verbs"
+[ -s "$folder/verbs" ] || fail 'help lists no verbs'
+while read -r verb; do
+	"$ctl" "$verb" --help >"$folder/out" 2>"$folder/err" || fail "$verb --help"
+	usage=$(sed -n 's/^Usage: aerostatctl //p' "$folder/out")
+	# In the man page, names are *bold* and what stands for something is _underlined_.
+	sed 's/[*_\\]//g' "$man" | grep -qxF -e "$usage" || fail "the man page has no heading \"$usage\""
+done <"$folder/verbs"
+sed -n '/^# VERBS/,/^# /s/^\*\([a-z]*\)\*.*/\1/p' "$man" | sort >"$folder/man-verbs"
+sort "$folder/verbs" | diff - "$folder/man-verbs" >"$folder/out" || fail 'the man page and help list different verbs'
+
+# Two daemons on one socket.
+"$stub" "$folder/socket" 2>"$folder/err" && fail 'a second daemon started'
+grep -q 'another aerostatd is running' "$folder/err" || fail 'a second daemon did not say why it ended'
+
+# Users without rights; needs root to become one.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 "$folder"
+	as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$ctl" "$@" >"$folder/out" 2>"$folder/err"; }
+	if setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$ctl"; then
+		as_nobody status; [ $? -eq 3 ] || fail 'nobody got through to a socket for the group'
+		grep -q 'you may not use' "$folder/err" || fail 'nobody was not told about the group'
+		stop_stub
+		start_stub 0 everyone
+		as_nobody status || fail 'nobody may not read what everyone may read'
+		as_nobody pause; [ $? -eq 1 ] || fail 'nobody paused the daemon'
+		grep -q 'not change' "$folder/err" || fail 'nobody was not told why'
+		expect 0 'automation running' '' status
+	else
+		echo 'not tested: users without rights (they cannot run the program here)'
+	fi
+fi
+stop_stub
+[ ! -e "$folder/socket" ] || fail 'the socket was left behind'
+
+# A thousand VMs.
+start_stub 1000
+expect 0 '1000 VMs' '' list
+begin=$(date +%s%N)
+"$ctl" list >/dev/null
+end=$(date +%s%N)
+case $begin$end in *N*) ;; *) echo "list of 1,000 VMs: $(((end - begin) / 1000000)) ms" ;; esac
+stop_stub
+
+if [ $failures -ne 0 ]; then echo "$failures failed"; exit 1; fi
+echo 'all passed'
