@@ -19,9 +19,6 @@ endif
 %C%_test_settings_CPPFLAGS = $(unit_cppflags) -DSRCDIR='"$(abs_srcdir)"'
 %C%_test_settings_SOURCES = %D%/test-settings.c %D%/unit.h
 %C%_test_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS) $(CMOCKA_LIBS)
-include %D%/guest.mk
-include %D%/ksm-swap.mk
-include %D%/virt.mk
 
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/test-host %D%/test-process %D%/test-cgroup
@@ -41,3 +38,4 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 include %D%/control.mk
 include %D%/guest.mk
 include %D%/virt.mk
+include %D%/ksm-swap.mk
