@@ -17,6 +17,13 @@
 
 #define SWAPPINESS_FROM_PPM 800000             /* of the limit */
 
+const char *swap_method_to_string(enum swap_method method) {
+        static const char *const names[] = {
+                [SWAP_NOT_LIMITED] = "none", [SWAP_BY_FILE] = "cgroup_v2", [SWAP_BY_SYSTEMD] = "systemd", [SWAP_BY_SWAPPINESS] = "cgroup_v1_swappiness",
+        };
+        return names[method];
+}
+
 static uint64_t share(uint64_t bytes, uint64_t ppm) {
         return u64_mul_div(bytes, ppm, PPM_ONE);
 }

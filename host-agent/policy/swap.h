@@ -16,6 +16,15 @@
 
 #include "host-agent/policy/policy.h"
 
+/* What keeps the limit. */
+enum swap_method {
+        SWAP_NOT_LIMITED,                      /* off, paused, no swap, or it cannot be */
+        SWAP_BY_FILE,                          /* cgroup v2, memory.swap.max */
+        SWAP_BY_SYSTEMD,                       /* the same through systemd */
+        SWAP_BY_SWAPPINESS,                    /* cgroup v1: a brake, not a limit */
+};
+const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v2", "systemd", "cgroup_v1_swappiness" */
+
 struct swap_input {
         uint64_t now_usec;
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
