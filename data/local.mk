@@ -1,10 +1,10 @@
 # Configuration samples, units, accounts.
 aerostatdir = $(sysconfdir)/aerostat
-dist_aerostat_DATA = %D%/aerostatd.conf
-EXTRA_DIST += %D%/aerostatd.service.in %D%/aerostat.sysusers
+dist_aerostat_DATA = %D%/aerostat-guest.conf %D%/aerostatd.conf
+EXTRA_DIST += %D%/aerostat-guest.service.in %D%/aerostatd.service.in %D%/aerostat.sysusers
 
-systemdsystemunit_DATA = %D%/aerostatd.service
-CLEANFILES += %D%/aerostatd.service
+systemdsystemunit_DATA = %D%/aerostat-guest.service %D%/aerostatd.service
+CLEANFILES += $(systemdsystemunit_DATA)
 sysusersdir = $(prefix)/lib/sysusers.d
 sysusers_DATA = %D%/aerostat.conf
 CLEANFILES += %D%/aerostat.conf

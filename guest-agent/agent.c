@@ -18,8 +18,8 @@
 #define RETRY_MIN_USEC USEC_PER_SEC          /* after EBUSY and the like; doubles */
 #define RETRY_MAX_USEC (30 * USEC_PER_SEC)
 
-/* A host writes a frame in one go. What is still incomplete after this time is the stump of a frame that was cut; the bytes that come now
- * belong to another one. */
+/* A host writes a frame in one go. What is still incomplete after this time is the stump of a frame that was cut; the bytes that
+ * come now belong to another one. */
 #define PARTIAL_USEC USEC_PER_SEC
 
 /* Bytes read before others get their turn: a host that never stops writing may not stop our timer. */
@@ -103,9 +103,7 @@ static void stop_sampling(struct agent *agent) {
         poll_psi(agent, false);
 }
 
-static void host_gone(struct agent *agent) {
-        if (agent->host && agent->session.id != 0)
-                log_info("the host has closed the channel");
+static void forget_host(struct agent *agent) {
         agent->host = false;
         agent->partial_usec = 0;
         frame_decoder_reset(&agent->decoder);
@@ -113,10 +111,16 @@ static void host_gone(struct agent *agent) {
         stop_sampling(agent);
 }
 
+static void host_gone(struct agent *agent) {
+        if (agent->session.id != 0)
+                log_info("the host has closed the channel");
+        forget_host(agent);
+}
+
 /* The port itself is gone, or not usable now. The monitor tells when one comes; without it, or after an error, we look again. */
 static void port_lost(struct agent *agent, int error) {
         log_info("port %s is gone: %s", port_path(agent->port), strerror(-error));
-        host_gone(agent);
+        forget_host(agent);
         port_close(agent->port); /* epoll forgets it with its last descriptor */
         agent->retry_interval_usec = RETRY_MIN_USEC;
         agent->retry_usec = now_usec() + agent->retry_interval_usec;
@@ -405,7 +409,7 @@ int agent_new(const struct config *config, const char *root, struct port *port, 
                 agent_free(agent);
                 return r;
         }
-        try_open(agent);
+        agent->retry_usec = now_usec(); /* the first step opens the port, when the caller has told all about us */
         *ret = agent;
         return 0;
 }

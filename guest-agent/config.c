@@ -26,7 +26,8 @@ static const char *const sections[] = { "agent", NULL };
 void config_init(struct config *config) {
         *config = (struct config) {
                 .port = PORT_NAME_DEFAULT,
-                /* 4 % of half a second: the shortest window, so that the kernel looks every 50 ms (it looks ten times in a window). */
+                /* 4 % of half a second: the shortest window, so that the kernel looks every 50 ms (it looks ten times in a
+                 * window). */
                 .psi_stall_usec = 20 * USEC_PER_MSEC,
                 .psi_window_usec = 500 * USEC_PER_MSEC,
                 .oom_score_adj = -900,
@@ -136,7 +137,8 @@ static int fail_unknown(struct parser *parser, const char *what, const char *nam
                            nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-/* libinih's handler: 0 is failure. Sections come only with their keys, so an empty section of any name goes unnoticed and does nothing. */
+/* libinih's handler: 0 is failure. Sections come only with their keys, so an empty section of any name goes unnoticed and does
+ * nothing. */
 static int handle(void *userdata, const char *section, const char *name, const char *value) {
         struct parser *parser = userdata;
         const char *names[ARRAY_SIZE(keys) + 1] = { NULL };
@@ -169,11 +171,13 @@ int config_parse(const char *text, const char *name, struct config *ret, char er
                 parser_fail(&parser, parser.lines.line + 1, "out of memory");
         if (parser.lines.error)
                 parser_fail(&parser, parser.lines.error_line, "%s", parser.lines.error);
-        /* libinih reads on after a line that it does not understand, and says only where the first one was: in the handler, or here. */
+        /* libinih reads on after a line that it does not understand, and says only where the first one was: in the handler, or
+         * here. */
         if (r > 0)
                 parser_fail(&parser, (unsigned) r, "this is no [section], no 'key = value' and no comment");
         if (parser.config.psi_stall_usec > parser.config.psi_window_usec)
-                parser_fail(&parser, MAX(parser.key_lines[KEY_PSI_STALL], parser.key_lines[KEY_PSI_WINDOW]), "psi-stall is longer than psi-window");
+                parser_fail(&parser, MAX(parser.key_lines[KEY_PSI_STALL], parser.key_lines[KEY_PSI_WINDOW]),
+                            "psi-stall is longer than psi-window");
         if (parser.failed_line > 0)
                 return -EINVAL;
         *ret = parser.config;

@@ -29,7 +29,8 @@ void config_init(struct config *config);
 /* Parses the text of a file; `name` is for messages. 0, or -EINVAL and a sentence in error. On failure *ret is untouched. */
 int config_parse(const char *text, const char *name, struct config *ret, char error[static CONFIG_ERROR_MAX]);
 
-/* Reads a file. 0; -ENOENT: it is not there (the caller knows whether that matters); others: with a sentence in error, also for -ENOENT. */
+/* Reads a file. 0; -ENOENT: it is not there (the caller knows whether that matters); others: with a sentence in error, also for
+ * -ENOENT. */
 int config_load(const char *path, struct config *ret, char error[static CONFIG_ERROR_MAX]);
 
 /* "error", "warning", "info", "debug". 0 or -EINVAL. */

@@ -39,34 +39,35 @@ static void help(void) {
                "      --foreground      log for a person: plain lines without priorities\n"
                "      --print           print one sample as JSON and exit\n"
                "      --root DIR        where proc and sys are (default /)\n"
-               "      --help            print this and exit\n"
+               "  -h, --help            print this and exit\n"
                "      --version         print the version and exit\n",
                CONFIG_PATH_DEFAULT, PORT_NAME_DEFAULT);
 }
 
 /* 0: go on; 1: done; -EINVAL: said why on stderr. */
 static int parse_options(int argc, char **argv, struct options *ret) {
-        enum { OPTION_PORT = 256, OPTION_FOREGROUND, OPTION_PRINT, OPTION_ROOT, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_PORT = 256, OPTION_FOREGROUND, OPTION_PRINT, OPTION_ROOT, OPTION_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' },
                 { "port", required_argument, NULL, OPTION_PORT },
                 { "foreground", no_argument, NULL, OPTION_FOREGROUND },
                 { "print", no_argument, NULL, OPTION_PRINT },
                 { "root", required_argument, NULL, OPTION_ROOT },
-                { "help", no_argument, NULL, OPTION_HELP },
+                { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 { NULL, 0, NULL, 0 },
         };
         int c;
 
-        while ((c = getopt_long(argc, argv, "c:", longs, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) >= 0)
                 switch (c) {
                 case 'c':
                         ret->config_path = optarg;
                         break;
                 case OPTION_PORT:
                         if (!*optarg || strlen(optarg) >= CONFIG_PORT_MAX) {
-                                fprintf(stderr, "aerostat-guest: --port needs a name or a path of less than %d characters\n", CONFIG_PORT_MAX);
+                                fprintf(stderr, "aerostat-guest: --port needs a name or a path of less than %d characters\n",
+                                        CONFIG_PORT_MAX);
                                 return -EINVAL;
                         }
                         ret->port = optarg;
@@ -80,7 +81,7 @@ static int parse_options(int argc, char **argv, struct options *ret) {
                 case OPTION_ROOT:
                         ret->root = optarg;
                         break;
-                case OPTION_HELP:
+                case 'h':
                         help();
                         return 1;
                 case OPTION_VERSION:
@@ -168,7 +169,8 @@ static bool protect(const struct config *config) {
         closep(&fd);
         if (!config->lock_memory)
                 return false;
-        /* What a report needs was touched when the first sample was made; ONFAULT keeps that and leaves the rest of the libraries out. */
+        /* What a report needs was touched when the first sample was made; ONFAULT keeps that and leaves the rest of the libraries
+         * out. */
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
                 log_warning("cannot lock memory: %s", strerror(errno));
                 return false;

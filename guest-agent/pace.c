@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "guest-agent/pace.h"
 
-/* A guest that the host has squeezed hovers at about twice the threshold, which is half of its headroom; from there a burst at 300 MiB/s
- * needs only 0.1 s per 32 MiB. So "near" begins above that. */
+/* A guest that the host has squeezed hovers at about twice the threshold, which is half of its headroom; from there a burst at
+ * 300 MiB/s needs only 0.1 s per 32 MiB. So "near" begins above that. */
 #define NEAR_FACTOR 3
 #define CLOSE_NUMERATOR 3 /* 1.5 x threshold */
 #define CLOSE_DENOMINATOR 2

@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * When to look at the guest's memory next, and when to say something about it. Pure: time and sample come in, a decision comes out.
+ * When to look at the guest's memory next, and when to say something about it. Pure: time and sample come in, a decision comes
+ * out.
  *
- * A burst in a guest takes memory at hundreds of MiB a second, and the host needs to hear of it while there is still something left. But a
- * calm guest should cost nothing. So: look about once a second, more often the sooner MemAvailable could reach the threshold at the rate at
- * which it falls, and closely when it is near or below. Look is cheap (one file); a report is made only where it tells something new.
+ * A burst in a guest takes memory at hundreds of MiB a second, and the host needs to hear of it while there is still something
+ * left. But a calm guest should cost nothing. So: look about once a second, more often the sooner MemAvailable could reach the
+ * threshold at the rate at which it falls, and closely when it is near or below. Look is cheap (one file); a report is made only
+ * where it tells something new.
  *
  *   state                                  next look                               report
  *   no threshold wanted                    with the next periodic report           every interval
@@ -27,14 +29,14 @@
 #define PACE_CALM_USEC USEC_PER_SEC                /* at most one wake-up a second when calm */
 #define PACE_NEAR_USEC (200 * USEC_PER_MSEC)
 #define PACE_CLOSE_USEC (100 * USEC_PER_MSEC)
-#define PACE_MIN_USEC (50 * USEC_PER_MSEC)         /* never sooner: 20 looks a second cost about 0.1 % of a CPU */
+#define PACE_MIN_USEC (50 * USEC_PER_MSEC)         /* never sooner: 12 looks and 3 reports a second take 0.12 % of a CPU */
 #define PACE_STUCK_USEC (250 * USEC_PER_MSEC)      /* below the threshold for PACE_STUCK_AFTER_USEC and nothing moves */
 #define PACE_STUCK_AFTER_USEC (2 * USEC_PER_SEC)
 
 #define PACE_DEFAULT_INTERVAL_USEC (2 * USEC_PER_SEC) /* until the host says otherwise */
 
 struct pace {
-        /* What the host wants; session.h sets it. */
+        /* What the host wants; agent.c sets it. */
         uint64_t interval_usec;
         uint64_t threshold_bytes;     /* 0: never report early; AEROSTAT_UNKNOWN: pace_threshold()'s own rule */
         /* The last look. */

@@ -18,8 +18,8 @@
 
 struct port;
 
-/* name_or_path: with a slash in it a device to open (a virtio port, or a terminal in tests), else a port's name. 0 or -ENOMEM. Where events
- * cannot be had (no netlink) port_monitor_fd() is -1 and the caller has to look again now and then. */
+/* name_or_path: with a slash in it a device to open (a virtio port, or a terminal in tests), else a port's name. 0 or -ENOMEM.
+ * Where events cannot be had (no netlink) port_monitor_fd() is -1 and the caller has to look again now and then. */
 int port_new(const char *name_or_path, struct port **ret);
 
 /* With an open, non-blocking descriptor instead, which port_open() then gives out once: for tests. Takes it over unless it fails. */
@@ -33,7 +33,8 @@ int port_monitor_fd(const struct port *port);
 /* Empties the monitor. True when something happened to any virtio port: try port_open() again. */
 bool port_monitor_drain(struct port *port);
 
-/* Finds and opens the port, which is closed. 0, -ENOENT when there is none of that name, -EBUSY when somebody else has it open, or another -errno. */
+/* Finds and opens the port, which is closed. 0, -ENOENT when there is none of that name, -EBUSY when somebody else has it open,
+ * or another -errno. */
 int port_open(struct port *port);
 void port_close(struct port *port);
 
@@ -43,8 +44,8 @@ int port_fd(const struct port *port);
 /* Where it was found, for the log. */
 const char *port_path(const struct port *port);
 
-/* Reads what is there: its size; 0: no host has the other end open (which is not the end: one will come); -EAGAIN: a host is there and has
- * said nothing; anything else: the port is gone, close it. */
+/* Reads what is there: its size; 0: no host has the other end open (which is not the end: one will come); -EAGAIN: a host is
+ * there and has said nothing; anything else: the port is gone, close it. */
 ssize_t port_read(struct port *port, uint8_t *buf, size_t size);
 
 /* Writes what fits: its size; -EAGAIN: no room, or no host; anything else: the port is gone. */

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Frames that wait for the port to take them. Fixed size, no allocation. When it is full the oldest report makes room, since a newer one
- * says all that it said; without a report in it the new frame is dropped. A frame of which a part is out is never taken away: the stream
- * would be cut in its middle.
+ * Frames that wait for the port to take them. Fixed size, no allocation. When it is full the oldest report makes room, since a
+ * newer one says all that it said; without a report in it the new frame is dropped. A frame of which a part is out is never taken
+ * away: the stream would be cut in its middle.
  */
 
 #include <stdbool.h>
@@ -25,7 +25,8 @@ struct queue {
         uint64_t dropped;       /* frames, since the start */
 };
 
-/* Drops everything, as when the other end is gone. With keep_begun a frame that is partly out stays: the other end is there and reads on. */
+/* Drops everything, as when the other end is gone. With keep_begun a frame that is partly out stays: the other end is there and
+ * reads on. */
 void queue_clear(struct queue *queue, bool keep_begun);
 
 /* Where to encode the next frame into (QUEUE_FRAME_MAX bytes), or NULL when it has to be dropped. */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One guest's numbers, from /proc and /sys below a root directory. Files are opened once and read again by pread(): when memory is short,
- * opening may wait for memory. No allocation after sampler_open().
+ * One guest's numbers, from /proc and /sys below a root directory. Files are opened once and read again by pread(): when memory
+ * is short, opening may wait for memory. No allocation after sampler_open().
  */
 
 #include <stdbool.h>
@@ -27,12 +27,13 @@ void sampler_close(struct sampler *sampler);
 /* The short look: total and available only. 0, or -errno. */
 int sampler_look(struct sampler *sampler, uint64_t *ret_total_bytes, uint64_t *ret_available_bytes);
 
-/* The whole report; its reason is left to the caller (REPORT_PERIODIC). What cannot be read is unknown. 0, or -errno when memory itself
- * cannot be read. */
+/* The whole report; its reason is left to the caller (REPORT_PERIODIC). What cannot be read is unknown. 0, or -errno when memory
+ * itself cannot be read. */
 int sampler_report(struct sampler *sampler, struct message_report *ret);
 
 /* The boot id of the running kernel: proc/sys/kernel/random/boot_id, or random bytes where there is none. */
 void sampler_boot_id(struct sampler *sampler, uint8_t ret[static 16]);
 
-/* Who we are, without MESSAGE_FEATURE_PSI_TRIGGER and MESSAGE_FEATURE_LOCKED, which the caller knows. 0, or -errno as sampler_look(). */
+/* Who we are, without MESSAGE_FEATURE_PSI_TRIGGER and MESSAGE_FEATURE_LOCKED, which the caller knows. 0, or -errno as
+ * sampler_look(). */
 int sampler_identity(struct sampler *sampler, struct message_hello_ack *ret);

@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * The guest's side of the protocol: frames in, frames out, no I/O and no clock. PROTOCOL.md, "The guest's state machine", is this file in words.
+ * The guest's side of the protocol: frames in, frames out, no I/O and no clock. PROTOCOL.md, "The guest's state machine", is this
+ * file in words.
  *
- * The channel keeps what a host wrote long ago, cuts frames and joins sessions (finding frames again is frame.h's work; this is about what to believe).
- * So nothing is obeyed before a hello, a hello is answered only when the input is drained (the newest one counts), requests of another
- * session are ignored, and those that are too late or meant for another boot are refused.
+ * The channel keeps what a host wrote long ago, cuts frames and joins sessions (finding frames again is frame.h's work; this is
+ * about what to believe). So nothing is obeyed before a hello, a hello is answered only when the input is drained (the newest one
+ * counts), requests of another session are ignored, and those that are too late or meant for another boot are refused.
  */
 
 #include <stdbool.h>
@@ -43,8 +44,8 @@ enum session_event {
         SESSION_ENDED,           /* the host said goodbye: stop sampling */
 };
 
-/* The port was opened and a host is there: forgets any session and says so (a goodbye of session 0), so that a host which believes in one
- * (our predecessor was killed) begins another at once. */
+/* The port was opened and a host is there: forgets any session and says so (a goodbye of session 0), so that a host which
+ * believes in one (our predecessor was killed) begins another at once. */
 void session_announce(struct session *session, uint64_t now_usec);
 
 /* No host is there any more: forgets the session and what was to be said. */

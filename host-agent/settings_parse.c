@@ -208,9 +208,6 @@ int settings_parse(const char *name, const char *text, struct settings *settings
         int r;
 
         static_assert(sizeof(bool) == 1, "flags are found by their offset in bytes");
-        /* A byte order mark, as some editors put there, would hide a header on the first line. */
-        if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
-                p.lines.next += 3;
         r = ini_parse_stream(read_line, &p, take_key, &p);
         if (r == -2)
                 return -ENOMEM;

@@ -1,5 +1,7 @@
 # Manual pages, written in scdoc. Without scdoc they are not built.
-man_sources = %D%/aerostatctl.1.scd %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
+man_sources = \
+	%D%/aerostat-decode.1.scd %D%/aerostat-guest.8.scd %D%/aerostat-guest.conf.5.scd \
+	%D%/aerostatctl.1.scd %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
 EXTRA_DIST += $(man_sources)
 if HAVE_SCDOC
 nodist_man_MANS += $(man_sources:.scd=)
@@ -7,7 +9,7 @@ CLEANFILES += $(man_sources:.scd=)
 endif
 
 SUFFIXES = .1.scd .1 .5.scd .5 .8.scd .8
-build_man = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SCDOC) < $< > $@
+build_man = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SCDOC) < $< > $@.tmp && mv $@.tmp $@
 .1.scd.1:
 	$(build_man)
 .5.scd.5:

@@ -35,7 +35,8 @@ struct frame {
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of data, continuing from crc (0 to begin). */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
-/* Writes the frame into buf. Returns 0 and the size written; -EMSGSIZE when the payload is too long, -ENOBUFS when buf is too small. */
+/* Writes the frame into buf. Returns 0 and the size written; -EMSGSIZE when the payload is too long, -ENOBUFS when buf is too
+ * small. */
 int frame_encode(const struct frame *frame, uint8_t *buf, size_t size, size_t *ret_size);
 
 /* Decoder of one direction of one stream. Zero-initialise it (or frame_decoder_reset). About 4 KiB. */
@@ -60,6 +61,6 @@ size_t frame_decoder_space(struct frame_decoder *decoder, uint8_t **ret_buf);
 /* Says that size bytes were put there. */
 void frame_decoder_fill(struct frame_decoder *decoder, size_t size);
 
-/* 1 and the next good frame (valid until the next call on this decoder), or 0 when more bytes are needed. Never fails: junk is skipped and
- * counted. Work is bounded by a small multiple of the buffer, whatever the bytes. */
+/* 1 and the next good frame (valid until the next call on this decoder), or 0 when more bytes are needed. Never fails: junk is
+ * skipped and counted. Work is bounded by a small multiple of the buffer, whatever the bytes. */
 int frame_decoder_next(struct frame_decoder *decoder, struct frame *ret);

@@ -2,13 +2,12 @@
 #pragma once
 
 /*
- * The strict line source that both agents put in front of libinih. libinih 55 leaks the tail of a comment longer than its buffer as a line
- * of its own, takes an indented line as more of the previous value, and tells its handler no line number (inih issue #145; measured). So we
- * feed it line by line: lines too long, indented, with control characters or a byte order mark are errors, and the number of the line in
- * hand is known. It also cuts section names at 49 characters without a word, so that a [vm "..."] pattern would match others; those are
- * errors, too, unless the caller reads headers itself.
- * Give ini_lines_read to ini_parse_stream() as its reader, with the struct as the stream.
- * libc only; no allocation; any thread, one thread per object.
+ * The strict line source that both agents put in front of libinih. libinih 55 leaks the tail of a comment longer than its buffer
+ * as a line of its own, takes an indented line as more of the previous value, and tells its handler no line number (inih issue
+ * #145; measured). So we feed it line by line: lines too long, indented, with control characters or a byte order mark are errors,
+ * and the number of the line in hand is known. It also cuts section names at 49 characters without a word, so that a [vm "..."]
+ * pattern would match others; those are errors, too, unless the caller reads headers itself. Give ini_lines_read to
+ * ini_parse_stream() as its reader, with the struct as the stream. libc only; no allocation; any thread, one thread per object.
  */
 
 #include <stdbool.h>

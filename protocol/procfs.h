@@ -16,8 +16,8 @@
 /* Opens root (a path such as "/") as a directory for the functions below: fd >= 0 or -errno. The caller closes it. */
 int procfs_open_root(const char *root);
 
-/* Reads a small file below root_fd ("proc/meminfo") whole into buf and terminates it. Returns its size; -E2BIG when it does not fit, or what
- * openat/read say. */
+/* Reads a small file below root_fd ("proc/meminfo") whole into buf and terminates it. Returns its size; -E2BIG when it does not
+ * fit, or what openat/read say. */
 ssize_t procfs_read(int root_fd, const char *path, char *buf, size_t size);
 
 /* The same from an open descriptor, from its start (pread): for files read often. */
@@ -50,7 +50,8 @@ struct pressure {
 };
 int pressure_parse(const char *text, struct pressure *ret); /* 0, or -EBADMSG when there is no "some" line */
 
-/* Arms a PSI trigger on proc/pressure/memory below root_fd: `some` stall of stall_usec within window_usec. Returns a descriptor to poll for
- * POLLPRI (edge by window; the caller closes it), or -errno: -EOPNOTSUPP no PSI, -EPERM (before Linux 6.1 without privilege), -EINVAL
- * (without CAP_SYS_RESOURCE the window must be a multiple of 2 s). On POLLERR drop it and fall back to a timer. */
+/* Arms a PSI trigger on proc/pressure/memory below root_fd: `some` stall of stall_usec within window_usec. Returns a descriptor
+ * to poll for POLLPRI (edge by window; the caller closes it), or -errno: -EOPNOTSUPP no PSI, -EPERM (before Linux 6.1 without
+ * privilege), -EINVAL (without CAP_SYS_RESOURCE the window must be a multiple of 2 s). On POLLERR drop it and fall back to a
+ * timer. */
 int psi_trigger_open(int root_fd, uint64_t stall_usec, uint64_t window_usec);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * aerostat-decode: prints what was said on a guest channel, from a capture of its bytes (one direction of it: both have frames of their
- * own). Finds frames as the agents do, so it shows what they would have seen.
+ * aerostat-decode: prints what was said on a guest channel, from a capture of its bytes (one direction of it: both have frames of
+ * their own). Finds frames as the agents do, so it shows what they would have seen.
  */
 
 #include <errno.h>
@@ -26,7 +26,7 @@ struct output {
         uint64_t bad;           /* frames whose message was not understood */
 };
 
-/* --- Printing ---------------------------------------------------------------------------------------------------------------------------- */
+/* Printing. */
 
 static void print_json(json_t *object) {
         json_dumpf(object, stdout, JSON_COMPACT);
@@ -38,7 +38,8 @@ static void flush_gap(struct output *output) {
         if (output->gap_size == 0)
                 return;
         if (output->json)
-                print_json(json_pack("{s:I, s:I}", "offset", (json_int_t) output->gap_offset, "skipped_bytes", (json_int_t) output->gap_size));
+                print_json(json_pack("{s:I, s:I}", "offset", (json_int_t) output->gap_offset, "skipped_bytes",
+                                     (json_int_t) output->gap_size));
         else
                 printf("@%" PRIu64 " %" PRIu64 " byte%s that belong to no frame\n", output->gap_offset, output->gap_size,
                        output->gap_size == 1 ? "" : "s");
@@ -138,7 +139,8 @@ static char *format_hex(const uint8_t *data, size_t size, char buf[static 2 * FR
         return buf;
 }
 
-static void print_frame_text(uint64_t offset, const struct frame *frame, const char *name, const struct message *message, const char *error) {
+static void print_frame_text(uint64_t offset, const struct frame *frame, const char *name, const struct message *message,
+                             const char *error) {
         static char hex[2 * FRAME_PAYLOAD_MAX + 1];
         const struct message_field *fields;
         char uuid[UUID_STRING_SIZE];
@@ -147,14 +149,16 @@ static void print_frame_text(uint64_t offset, const struct frame *frame, const c
         printf("@%" PRIu64 " %s  session %016" PRIx64 "  sequence %" PRIu64 "  boot %s  time %" PRIu64 ".%06" PRIu64 " s\n", offset, name,
                frame->session_id, frame->sequence, format_uuid(frame->boot_id, uuid), frame->time_usec / 1000000, frame->time_usec % 1000000);
         if (error) {
-                printf("    %s, payload: %s\n", error, frame->payload_size == 0 ? "none" : format_hex(frame->payload, frame->payload_size, hex));
+                printf("    %s, payload: %s\n", error,
+                       frame->payload_size == 0 ? "none" : format_hex(frame->payload, frame->payload_size, hex));
                 return;
         }
         fields = message_fields(frame->type, &n);
         print_fields(message, fields, n);
 }
 
-static void print_frame_json(uint64_t offset, const struct frame *frame, const char *name, const struct message *message, const char *error) {
+static void print_frame_json(uint64_t offset, const struct frame *frame, const char *name, const struct message *message,
+                             const char *error) {
         static char hex[2 * FRAME_PAYLOAD_MAX + 1];
         const struct message_field *fields;
         char uuid[UUID_STRING_SIZE], session[17];
@@ -192,7 +196,7 @@ static void print_frame(struct output *output, uint64_t offset, const struct fra
         (output->json ? print_frame_json : print_frame_text)(offset, frame, name, &message, error);
 }
 
-/* --- Reading ----------------------------------------------------------------------------------------------------------------------------- */
+/* Reading. */
 
 /* Prints the frames that the decoder holds. */
 static void drain(struct frame_decoder *decoder, struct output *output) {
@@ -317,16 +321,16 @@ static void help(void) {
                "Prints the messages in a capture of one direction of a guest channel (standard input: no FILE, or '-').\n\n"
                "  --hex      the capture is hex digits: plain, or as xxd prints them\n"
                "  --json     one JSON object for each frame, one to a line\n"
-               "  --help     print this and exit\n"
+               "  -h, --help print this and exit\n"
                "  --version  print the version and exit\n\n"
                "Exit status: 0 all was understood; 1 something was not, or could not be read; 2 wrong usage.\n");
 }
 
 int main(int argc, char **argv) {
-        enum { OPTION_HEX = 256, OPTION_JSON, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_HEX = 256, OPTION_JSON, OPTION_VERSION };
         static const struct option longs[] = {
                 { "hex", no_argument, NULL, OPTION_HEX },   { "json", no_argument, NULL, OPTION_JSON },
-                { "help", no_argument, NULL, OPTION_HELP }, { "version", no_argument, NULL, OPTION_VERSION },
+                { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, OPTION_VERSION },
                 { NULL, 0, NULL, 0 },
         };
         static struct frame_decoder decoder;
@@ -336,7 +340,7 @@ int main(int argc, char **argv) {
         bool hex = false;
         int c, r;
 
-        while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+        while ((c = getopt_long(argc, argv, "h", longs, NULL)) >= 0)
                 switch (c) {
                 case OPTION_HEX:
                         hex = true;
@@ -344,7 +348,7 @@ int main(int argc, char **argv) {
                 case OPTION_JSON:
                         output.json = true;
                         break;
-                case OPTION_HELP:
+                case 'h':
                         help();
                         return 0;
                 case OPTION_VERSION:

@@ -55,6 +55,13 @@ static inline uint64_t policy_evidence(const struct policy_vm *vm) {
         return u64_add(policy_size(vm->input.rss_bytes, 0), policy_size(vm->input.swap_bytes, 0));
 }
 
+/* Ideals and targets are whole MiB where they can be: noise of a few pages moves nobody, and balloons, which move in pages, can reach them. */
+#define POLICY_GRAIN MIB
+
+static inline uint64_t policy_round(uint64_t bytes, uint64_t floor, uint64_t max) {
+        return bytes >= max ? max : CLAMP(bytes & ~(POLICY_GRAIN - 1), MIN(floor, max), max);
+}
+
 /* Changes smaller than this are not worth a move. */
 static inline uint64_t policy_dead_band(const struct policy_vm *vm) {
         return MAX(policy_max(vm) / 100, 16 * MIB);

@@ -37,8 +37,8 @@ static uint64_t lazy_want(const struct policy_vm *vm, const struct policy_work *
         return want >= policy_dead_band(vm) ? want : 0;
 }
 
-static void set_target(const struct policy_context *c, struct policy_vm *vm, uint64_t bytes, enum policy_reason reason) {
-        vm->plan.target_bytes = bytes;
+static void set_target(const struct policy_context *c, struct policy_vm *vm, const struct policy_work *w, uint64_t bytes, enum policy_reason reason) {
+        vm->plan.target_bytes = bytes == w->ideal ? bytes : policy_round(bytes, w->floor, policy_max(vm));
         vm->plan.set = true;
         vm->plan.reason = reason;
         vm->state.set_usec = c->now_usec;
@@ -51,8 +51,8 @@ static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm,
 
         if (kept < (pressed ? MIB : policy_dead_band(vm)))
                 return;
-        w->base += kept;
-        set_target(c, vm, w->base, POLICY_REASON_GRANTED);
+        set_target(c, vm, w, w->base + kept, POLICY_REASON_GRANTED);
+        w->base = vm->plan.target_bytes;
 }
 
 static struct flow measure(struct policy_context *c) {
@@ -107,7 +107,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                         continue;
                 }
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
-                set_target(c, vm, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
+                set_target(c, vm, w, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
                 left -= w->fill;
         }
         return left;
@@ -131,7 +131,7 @@ static void fund(struct policy_context *c, uint64_t amount) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->cap > w->fill)
-                        set_target(c, &c->vms[i], MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
+                        set_target(c, &c->vms[i], w, MAX(w->base - (w->cap - w->fill), w->floor), POLICY_REASON_FUNDS);
         }
 }
 
@@ -151,7 +151,7 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
                 if (step == 0)
                         continue;
                 step = MIN(MAX(step, band), spare);
-                set_target(c, vm, w->base - step, POLICY_REASON_EQUALIZES);
+                set_target(c, vm, w, w->base - step, POLICY_REASON_EQUALIZES);
                 vm->state.shrunk_usec = c->now_usec;
                 wanted = u64_sub(wanted, step);
         }

@@ -9,12 +9,6 @@
  * than capacity leaves.
  */
 
-#define IDEAL_GRAIN MIB /* ideals are rounded down to this: noise of a few pages moves nobody */
-
-static uint64_t round_ideal(uint64_t bytes, uint64_t floor, uint64_t max) {
-        return CLAMP(bytes & ~(IDEAL_GRAIN - 1), MIN(floor, max), max);
-}
-
 /* What is left for the guests of VMs that move when all others have what they hold. */
 static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
         uint64_t gone = policy_size(c->host->reserved_bytes, 0);
@@ -127,7 +121,7 @@ void policy_targets(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->moves) {
-                        w->ideal = round_ideal(w->ideal, w->floor, policy_max(vm));
+                        w->ideal = policy_round(w->ideal, w->floor, policy_max(vm));
                         vm->plan.reason = explain(c, vm, w);
                 }
                 vm->plan.ideal_bytes = w->ideal;

@@ -51,7 +51,7 @@ struct channel *channel_free(struct channel *channel); /* says goodbye if it can
 DEFINE_CLEANUP(struct channel *, channel_free)
 
 /* How the agent shall report from now on; kept, and repeated after each handshake and reconnect. Sent only when it changes. See
- * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000). */
+ * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000; bytes up to INT64_MAX, or unknown). */
 int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64_t pressure_available_bytes);
 
 enum channel_state channel_get_state(const struct channel *channel);

@@ -141,7 +141,8 @@ enum channel_session_event channel_session_receive(struct channel_session *sessi
 }
 
 int channel_session_set_interval(struct channel_session *session, const struct message_set_interval *interval) {
-        if (interval->interval_msec < INTERVAL_MIN_MSEC || interval->interval_msec > INTERVAL_MAX_MSEC)
+        if (interval->interval_msec < INTERVAL_MIN_MSEC || interval->interval_msec > INTERVAL_MAX_MSEC ||
+            (interval->pressure_available_bytes > INT64_MAX && interval->pressure_available_bytes != AEROSTAT_UNKNOWN))
                 return -EINVAL;
         if (session->has_interval && session->interval.interval_msec == interval->interval_msec &&
             session->interval.pressure_available_bytes == interval->pressure_available_bytes)

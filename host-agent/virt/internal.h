@@ -52,8 +52,8 @@ struct call {
         uint32_t seconds;              /* PERIOD */
         bool flag;                     /* PAUSE: pause or resume; CONNECT: close only; JOB: the answer */
         struct virt_metadata metadata; /* METADATA */
-        uint64_t run;                  /* virt.c: which run of the VM it was asked of */
-        uint64_t serial;               /* virt.c: how many libvirt events had been seen when it was asked */
+        uint64_t run;                  /* machines.h: which run of the VM it was asked of */
+        uint64_t serial;               /* machines.h: of the VM when it was asked */
 
         struct virt_event event;       /* the answer: result, text, and what belongs to the kind */
         struct event_link *link;       /* CONNECT: in: closed first; out: the new one, or NULL */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The table of VMs that virt.c keeps. Main thread only. */
+/* The table of VMs. Main thread only. */
 
 #include "host-agent/virt/internal.h"
 

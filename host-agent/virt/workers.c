@@ -10,11 +10,12 @@
  *
  * Who owns what
  *   The hub is counted: the main thread, each worker, and each callback that is registered with libvirt hold a reference. So a worker that
- *   hangs in libvirt when the daemon ends, or a callback that libvirt runs late, still finds a hub; it is closed by then, and takes nothing.
+ *   hangs in libvirt when the daemon ends, or a callback that libvirt runs late, still finds a hub, though nobody
+ *   reads it any more.
  *   A call belongs to one side at a time: hub_submit() hands it over, hub_take_answer() or hub_withdraw() hand it back. A call that a worker
  *   holds when the hub is closed is freed by that worker.
  *   A connection belongs to its worker, the event connection to the CONNECT call's chain (struct call.link): it is opened and closed on
- *   workers only, because both can block.
+ *   workers, because both can block (only one that arrives while the daemon ends is closed by the main thread).
  *
  * Locks
  *   There is one: hub->lock. It protects the lists, the ring of notes, the counts of workers and call->begun_usec. It is never held while
@@ -24,9 +25,10 @@
  *
  * Why so many workers
  *   A QEMU that does not answer holds a call without limit (measured: SIGSTOP; for ever for the call that waits on the monitor, 30 s for those
- *   behind it). The main thread allows one call per VM, so n stuck VMs hold n workers; those do not count (hub_allow, at most a
- *   tenth of a second later), and others take their place, up to WORKERS_MAX. libvirtd's own default is 20 workers (max_workers in libvirtd.conf):
- *   beyond 20 hung QEMUs it is libvirtd that answers nobody, and only raising that helps.
+ *   behind it). The main thread allows one call per VM, so n stuck VMs hold n workers; those do not count (hub_allow, at most a tenth of a
+ *   second after they got stuck), and others take their place, up to WORKERS_MAX. Measured: a target behind 40 calls that hang at the same
+ *   time is set after 50 to 80 ms. libvirtd's own default is 20 workers (max_workers in libvirtd.conf): beyond 20 hung QEMUs it is libvirtd that
+ *   answers nobody, and only raising that helps.
  *
  * When memory is short
  *   Submitting, withdrawing, notes and answers allocate nothing. One worker always stays. When no thread can be created, calls wait for those

@@ -1,2 +1,4 @@
 include %D%/guest.mk
 include %D%/control.mk
+include %D%/virt.mk
+include %D%/system.mk

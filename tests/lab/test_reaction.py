@@ -11,39 +11,49 @@ from aerolab import MIB, Guest, LabCase, Options, log, main, mib, wait_until
 
 CONFIG = {"host": {"memory": "1900M"}}
 BURSTS = 12
+RAMPS = (60 * MIB, 120 * MIB, 240 * MIB, 0)  # bytes a second; 0: as fast as it can
 MEDIAN_MAX = 0.250  # seconds
 
 
 class Reaction(LabCase):
     guests = [Options("a"), Options("b"), Options("c")]
 
-    def burst(self, guest: Guest) -> "tuple[float, str]":
-        """One burst; returns the reaction in seconds and a description."""
+    def burst(self, guest: Guest, ramp: int) -> "tuple[float | None, str]":
+        """One burst; returns the reaction in seconds, or None where memory came before it was short, and a description."""
         uncertainty = guest.load.align_clocks()
         inside = guest.load.guest()
         before = guest.actual()
         since = len(guest.load.port.events)
+        start = time.time()
         guest.load.watch_headroom(reserved=before - inside["total_bytes"])
-        # All at once, since aerostatd keeps ahead of a slow burst; a little less than there is, so that nothing is killed.
-        guest.load.hold("burst", inside["available_bytes"] - 24 * MIB)
-        crossed = guest.load.wait_crossed(30, since)
+        # As fast as it can only up to a little less than there is, so that nothing is killed; slower ones go on beyond that.
+        guest.load.hold("burst", inside["available_bytes"] + (100 * MIB if ramp else -24 * MIB), ramp=ramp)
+        wait_until(lambda: guest.load.work("burst")["filled_usec"] > 0, 30, "the burst is filled")
+        crossed = guest.load.crossed(since)
         answers = []
-        wait_until(lambda: answers.extend(t for t, size in guest.balloon_targets() if t > crossed and size > before) or answers, 10,
+        wait_until(lambda: answers.extend(t for t, size in guest.balloon_targets() if t > start and size > before) or answers, 10,
                    f"{guest.name} is given more after its burst", every=0.02)
-        reaction = answers[0] - crossed
         guest.load.free_all()
-        return reaction, f"{guest.name} at {mib(before)}: {1000 * reaction:.0f} ms (clocks within {1000 * uncertainty:.1f} ms)"
+        text = f"{guest.name} at {mib(before)}, {mib(ramp) + '/s' if ramp else 'at once'}: "
+        if crossed is None:
+            return None, text + f"given more {1000 * (answers[0] - start):.0f} ms after the burst began, never under half its headroom"
+        # Answers that came before the crossing were to its approach; what counts is the first from then on, unless there was none left to give.
+        reaction = min([t - crossed for t in answers if t >= crossed] or [0.0])
+        return reaction, text + f"{1000 * reaction:.0f} ms (clocks within {1000 * uncertainty:.1f} ms)"
 
     def test_bursts_are_answered_at_once(self) -> None:
         self.start_daemon(CONFIG)
         reactions = []
         for i in range(BURSTS):
             self.wait_calm()
-            reaction, text = self.burst(self.lab.guests[i % len(self.lab.guests)])
-            reactions.append(reaction)
+            reaction, text = self.burst(self.lab.guests[i % len(self.lab.guests)], RAMPS[i % len(RAMPS)])
             log(f"burst {i + 1}: {text}")
+            if reaction is not None:
+                reactions.append(reaction)
+        self.assertGreaterEqual(len(reactions), BURSTS // 3, "too few bursts outran the daemon to say how soon it answers")
         median = statistics.median(reactions)
-        log(f"reaction to {BURSTS} bursts: median {1000 * median:.0f} ms, least {1000 * min(reactions):.0f}, most {1000 * max(reactions):.0f}")
+        log(f"{BURSTS - len(reactions)} of {BURSTS} bursts were met before memory was short; reaction to the rest: "
+            f"median {1000 * median:.0f} ms, least {1000 * min(reactions):.0f}, most {1000 * max(reactions):.0f}")
         self.assertLess(median, MEDIAN_MAX)
 
 

@@ -6,6 +6,8 @@ guest_unit_tests = \
 check_PROGRAMS += $(guest_unit_tests)
 TESTS += $(guest_unit_tests)
 endif
+dist_check_SCRIPTS += %D%/check-decode
+TESTS += %D%/check-decode
 protocol_unit_libs = libaerostat-protocol.a $(CMOCKA_LIBS)
 guest_unit_libs = $(guest_agent_libs) $(CMOCKA_LIBS)
 fixture_cppflags = $(unit_cppflags) -DTOP_SRCDIR='"$(abs_top_srcdir)"'

@@ -218,8 +218,8 @@ static void test_reset_and_long_claims(void **state) {
         assert_int_equal(feed(&decoder, buf, n, NULL), 1);
 }
 
-/* A hostile stream full of headers that claim 4 KiB each, all with a wrong checksum: the work stays a small multiple of the bytes, and an
- * honest frame is found again soon after it ends. */
+/* A hostile stream full of headers that claim 4 KiB each, all with a wrong checksum: the work stays a small multiple of the
+ * bytes, and an honest frame is found again soon after it ends. */
 static void test_hostile_stream_is_bounded(void **state) {
         static uint8_t junk[1 << 20];
         struct frame_decoder decoder = { 0 };

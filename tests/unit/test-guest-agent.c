@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The whole agent against a host that is this test, over a socket pair or a terminal in place of the port, and with memory that is a file. */
+/* The whole agent against a host that is this test, over a socket pair or a terminal in place of the port, and with memory that
+ * is a file. */
 
 #include "tests/unit/unit.h"
 

@@ -93,8 +93,8 @@ static void test_zones(void **state) {
         }
 }
 
-/* Bursts of every speed from far away: when available has fallen below the threshold, a pressure report follows within 250 ms, mostly much
- * sooner, and the following reports keep up. */
+/* Bursts of every speed from far away: when available has fallen below the threshold, a pressure report follows within 250 ms,
+ * mostly much sooner, and the following reports keep up. */
 static void test_burst(void **state) {
         for (uint64_t rate = 25 * MIB; rate <= 400 * MIB; rate *= 2) {
                 struct pace pace = fresh();

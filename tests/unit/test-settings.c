@@ -161,8 +161,11 @@ static void test_libinih(void **state) {
         /* A semicolon after a blank ended the header. */
         assert_int_equal(parse("[vm \"a ;b\"] ; a note\nweight = 7\n"), 0);
         assert_string_equal(s.vms[0].pattern, "a ;b");
-        /* A byte order mark, and no newline at the end. */
-        assert_int_equal(parse("\xef\xbb\xbf[swap]\nceiling = 20%"), 0);
+        /* A byte order mark hid a header on the first line. */
+        assert_int_equal(parse("\xef\xbb\xbf[swap]\nceiling = 20%"), -EINVAL);
+        assert_string_equal(error, "f.conf:1: a byte order mark: save the file as UTF-8 without it");
+        /* No newline at the end. */
+        assert_int_equal(parse("[swap]\nceiling = 20%"), 0);
         assert_int_equal(s.policy.swap_ceiling_ppm, 200000);
 }
 

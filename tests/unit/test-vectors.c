@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The golden vectors of protocol/vectors, both ways. Their format is described in PROTOCOL.md; their hex was made by another program than
- * ours, so that this is a check against the specification and not against ourselves. */
+/* The golden vectors of protocol/vectors, both ways. Their format is described in PROTOCOL.md; their hex was made by another
+ * program than ours, so that this is a check against the specification and not against ourselves. */
 
 #include "tests/unit/unit.h"
 

@@ -3,22 +3,19 @@
 /* What the host agent reads from /proc, /sys and cgroups. The first byte chooses the parser, the rest is the file. Names of processes, of swap
  * files and of groups in them are other people's choice. */
 
-#include <assert.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "host-agent/system/cgroup.h"
 #include "host-agent/system/lines.h"
 #include "host-agent/system/parsers.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void fuzz_process(const char *text) {
         struct process_sample sample;
         int r = process_stat_parse(text, 100, &sample);
 
-        assert(r == 0 || r == -EBADMSG || r == -ESRCH);
+        CHECK(r == 0 || r == -EBADMSG || r == -ESRCH);
         process_status_parse(text, &sample);
 }
 
@@ -27,7 +24,7 @@ static void fuzz_mappings(char *text) {
 
         for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
                 if (mapping_parse(line, &mapping)) {
-                        assert(mapping.start < mapping.end);
+                        CHECK(mapping.start < mapping.end);
                         (void) mapping_is_overhead(&mapping, 1 << 30);
                 }
 }
@@ -49,9 +46,9 @@ static void fuzz_cgroup(char *text) {
         for (line = strtok_r(mounts, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
                 cgroup_parse_mount(&place, line);
         if (place.found)
-                assert(cgroup_parent_length(place.path) <= strlen(place.path));
+                CHECK(cgroup_parent_length(place.path) <= strlen(place.path));
         if (place.mounted)
-                assert(place.found && place.root_length <= strlen(place.path) && place.mount[0] == '/');
+                CHECK(place.found && place.root_length <= strlen(place.path) && place.mount[0] == '/');
 }
 
 /* Every byte is in a line, is a delimiter, or belongs to a line that is too long. */
@@ -61,13 +58,13 @@ static void fuzz_lines(const char *data, size_t size) {
         size_t n = 0;
         char *line;
 
-        assert(fd >= 0 && write(fd, data, size) == (ssize_t) size && lseek(fd, 0, SEEK_SET) == 0);
+        CHECK(fd >= 0 && write(fd, data, size) == (ssize_t) size && lseek(fd, 0, SEEK_SET) == 0);
         lines_init(&lines, fd, '\n');
         while (lines_next(&lines, &line) > 0) {
                 n += strlen(line) + 1;
-                assert(strlen(line) <= LINES_MAX);
+                CHECK(strlen(line) <= LINES_MAX);
         }
-        assert(n <= size + 1);
+        CHECK(n <= size + 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -76,10 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size < 1 || size > 64 * 1024)
                 return 0;
-        text = malloc(size);
-        assert(text);
-        memcpy(text, data + 1, size - 1);
-        text[size - 1] = 0;
+        text = fuzz_string(data + 1, size - 1);
         switch (*data) {
         case 's':
                 swaps_parse(text, &sample);

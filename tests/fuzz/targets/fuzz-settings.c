@@ -2,12 +2,8 @@
 
 /* aerostatd.conf: any text is taken or refused with a sentence, and what was taken prints as a text that reads back the same. */
 
-#include <assert.h>
-#include <string.h>
-
 #include "host-agent/settings.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static struct settings first, second;
@@ -17,20 +13,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size > 64 * 1024)
                 return 0;
-        text = strndup((const char *) data, size);
-        assert(text);
+        text = fuzz_string(data, size);
         settings_init(&first);
         if (settings_parse("fuzz", text, &first, error) < 0) {
-                assert(strncmp(error, "fuzz:", 5) == 0);
+                CHECK(strncmp(error, "fuzz:", 5) == 0);
                 return 0;
         }
         settings_for_vm(&first, text, &vm);
-        assert(vm.has_managed && vm.has_floor && vm.has_weight && vm.has_priority);
-        assert(settings_floor_bytes(&vm, 1 << 30) <= 1 << 30);
+        CHECK(vm.has_managed && vm.has_floor && vm.has_weight && vm.has_priority);
+        CHECK(settings_floor_bytes(&vm, 1 << 30) <= 1 << 30);
 
-        assert(settings_format(&first, &printed) == 0);
+        CHECK(settings_format(&first, &printed) == 0);
         settings_init(&second);
-        assert(settings_parse("again", printed, &second, error) == 0);
-        assert(memcmp(&first, &second, sizeof(first)) == 0);
+        CHECK(settings_parse("again", printed, &second, error) == 0);
+        CHECK(memcmp(&first, &second, sizeof(first)) == 0);
         return 0;
 }

@@ -76,6 +76,13 @@ class Load:
     def watch_headroom(self, reserved: int) -> None:
         self.request("watch", headroom=1, reserved=reserved)
 
+    def crossed(self, since: int = 0) -> "float | None":
+        """As wait_crossed(), for what has come so far; None: it has not."""
+        for event in self.port.events[since:]:
+            if event.get("event") == "crossed":
+                return self.host_time(event["time_usec"])
+        return None
+
     def wait_crossed(self, timeout: float, since: int = 0) -> float:
         """When MemAvailable first fell below what watch_headroom() watches, in the host's time."""
         event = self.port.wait_event(lambda event: event.get("event") == "crossed", timeout, since)

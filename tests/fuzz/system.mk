@@ -1,0 +1,15 @@
+# Fuzz targets of the host agent's settings and of what it reads from /proc and /sys; see guest.mk.
+fuzz_system_targets = %D%/fuzz-host %D%/fuzz-settings
+check_PROGRAMS += $(fuzz_system_targets)
+if !FUZZING
+TESTS += $(fuzz_system_targets)
+endif
+
+%C%_fuzz_host_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_host_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_host_SOURCES = %D%/targets/fuzz-host.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_host_LDADD = libaerostat-system.a libaerostat-protocol.a
+%C%_fuzz_settings_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_settings_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_settings_SOURCES = %D%/targets/fuzz-settings.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS)
