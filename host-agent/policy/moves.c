@@ -65,6 +65,10 @@ static struct flow measure(struct policy_context *c) {
 
                 if (has_target(vm))
                         w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
+                if (has_target(vm) && w->base > w->ideal) { /* what a person asked for is done at once, and to the byte */
+                        w->base = w->ideal;
+                        set_target(c, vm, w->base, POLICY_REASON_PINNED);
+                }
                 if (w->moves && !vm->state.uncooperative)
                         stop_shrinking(c, vm, w);
                 if (vm->plan.gap)
@@ -101,11 +105,8 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
 
                 if (w->cap == 0)
                         continue;
-                if (w->fill < MIN(w->cap, GRANT_GRAIN)) {
-                        if (urgent)
-                                vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                if (w->fill < MIN(w->cap, GRANT_GRAIN))
                         continue;
-                }
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
                 left -= w->fill;
@@ -191,7 +192,11 @@ void policy_moves(struct policy_context *c) {
 
                 spare = u64_add(spare, surplus(w));
                 busy |= vm->plan.gap || vm->plan.set;
-                if (!vm->plan.set && w->moves && w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
+                if (vm->plan.set || !w->moves)
+                        continue;
+                if (w->urgent)
+                        vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                else if (w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
                         vm->plan.reason = POLICY_REASON_DEAD_BAND;
         }
         /* An unsafe host whose guests have nothing left to give is not helped by looking ten times a second. */

@@ -39,3 +39,4 @@ include %D%/control.mk
 include %D%/guest.mk
 include %D%/virt.mk
 include %D%/ksm-swap.mk
+include %D%/policy.mk

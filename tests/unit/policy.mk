@@ -1,0 +1,19 @@
+# The policy's rules, with worked numbers.
+if HAVE_CMOCKA
+policy_tests = %D%/test-policy-envelope %D%/test-policy-guests %D%/test-policy-targets %D%/test-policy-moves
+check_PROGRAMS += $(policy_tests)
+TESTS += $(policy_tests)
+endif
+policy_test_ldadd = libaerostat-policy.a $(CMOCKA_LIBS)
+%C%_test_policy_envelope_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_envelope_SOURCES = %D%/test-policy-envelope.c %D%/policy.h %D%/unit.h
+%C%_test_policy_envelope_LDADD = $(policy_test_ldadd)
+%C%_test_policy_guests_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_guests_SOURCES = %D%/test-policy-guests.c %D%/policy.h %D%/unit.h
+%C%_test_policy_guests_LDADD = $(policy_test_ldadd)
+%C%_test_policy_targets_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_targets_SOURCES = %D%/test-policy-targets.c %D%/policy.h %D%/unit.h
+%C%_test_policy_targets_LDADD = $(policy_test_ldadd)
+%C%_test_policy_moves_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_moves_SOURCES = %D%/test-policy-moves.c %D%/policy.h %D%/unit.h
+%C%_test_policy_moves_LDADD = $(policy_test_ldadd)
