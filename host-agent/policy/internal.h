@@ -59,7 +59,7 @@ static inline uint64_t policy_evidence(const struct policy_vm *vm) {
 #define POLICY_GRAIN MIB
 
 static inline uint64_t policy_round(uint64_t bytes, uint64_t floor, uint64_t max) {
-        return bytes >= max ? max : CLAMP(bytes & ~(POLICY_GRAIN - 1), MIN(floor, max), max);
+        return bytes >= max ? max : MAX(bytes & ~(POLICY_GRAIN - 1), MIN(floor, bytes)); /* never up: that would be a grant */
 }
 
 /* Changes smaller than this are not worth a move. */

@@ -67,7 +67,7 @@ static struct flow measure(struct policy_context *c) {
                         w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
                 if (has_target(vm) && w->base > w->ideal) { /* what a person asked for is done at once, and to the byte */
                         w->base = w->ideal;
-                        set_target(c, vm, w->base, POLICY_REASON_PINNED);
+                        set_target(c, vm, w, w->base, POLICY_REASON_PINNED);
                 }
                 if (w->moves && !vm->state.uncooperative)
                         stop_shrinking(c, vm, w);
