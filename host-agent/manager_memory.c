@@ -140,8 +140,11 @@ static void tick_swap(struct manager *m, uint64_t now_usec) {
 }
 
 void manager_memory_tick(struct manager *m, uint64_t now_usec) {
-        if (m->memory_usec != 0 && now_usec - m->memory_usec < TICK_USEC)
+        if (m->memory_usec != 0 && now_usec - m->memory_usec < TICK_USEC) {
+                if (swap_is_urgent(m->host.available_bytes, m->plan.reserve_bytes))
+                        tick_swap(m, now_usec);
                 return;
+        }
         m->memory_usec = MAX(now_usec, 1);
         tick_ksm(m, now_usec);
         tick_swap(m, now_usec);

@@ -6,7 +6,7 @@
 #define DANGER_PPM 160000                      /* of the reserve: below it the limit is lifted */
 #define CLEAR_PPM 480000                       /* above it for CLEAR_USEC: it comes back */
 #define CLEAR_USEC (30 * USEC_PER_SEC)
-#define LIFT_USEC USEC_PER_SEC                 /* a step up each second ... */
+#define LIFT_USEC (200 * USEC_PER_MSEC)        /* a step up so often ... */
 #define RETURN_USEC (5 * USEC_PER_SEC)         /* ... and down every 5 s */
 #define LIFT_PPM 50000                         /* of all swap */
 #define LIFT_MIN (64 * MIB)
@@ -101,6 +101,10 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
         };
         if (in->enforce && in->allowance_bytes != AEROSTAT_UNKNOWN)
                 ret->limit_bytes = MIN(u64_add(u64_add(in->allowance_bytes, s->lift_bytes), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
+}
+
+bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes) {
+        return reserve_bytes != AEROSTAT_UNKNOWN && available_bytes < share(reserve_bytes, CLEAR_PPM);
 }
 
 uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {

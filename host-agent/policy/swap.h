@@ -56,8 +56,11 @@ struct swap_plan {
         uint64_t in_per_sec, out_per_sec;      /* pages; unknown: not yet */
 };
 
-/* Decides; about once a second. */
+/* Decides; about once a second, and as often as it may be while swap_is_urgent(). */
 void swap_decide(const struct swap_input *input, struct swap_state *state, struct swap_plan *ret);
+
+/* Whether memory is so short that the limit may have to be lifted any moment. */
+bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes);
 
 /* A VM's share of the limit, by weight (all weights 0: equal shares). n_vms > 0. Unknown (no limit) stays unknown. */
 uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms);
