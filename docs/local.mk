@@ -1,1 +1,2 @@
 dist_doc_DATA += %D%/ARCHITECTURE.md
+dist_doc_DATA += %D%/KSM-AND-SWAP.md
