@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How soon pressure of the host itself is answered: from the kernel's event to setMemory.
+
+Pressure is made by processes that read a file larger than their memory limit over and over: they stall on refaults, which the kernel counts for
+the whole host. The lab listens to the same kind of event as the daemon, so both hear of it within the kernel's own step of a tenth of a window."""
+
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+import unittest
+from typing import List
+
+from aerolab import MIB, LabCase, Options, log, main, wait_until
+from aerolab.machine import read_text
+
+CONFIG = {"host": {"memory": "1900M"}}
+EVENTS = 4
+MEDIAN_MAX = 0.100  # seconds
+GROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+LIMITS = ("memory.limit_in_bytes", "memory.max")
+TRIGGERS = (b"some 100000 1000000\0", b"some 200000 2000000\0")  # as the daemon: the second without CAP_SYS_RESOURCE
+
+READER = """
+import os, sys
+file = os.open(sys.argv[1], os.O_RDONLY)
+while True:
+    os.lseek(file, 0, os.SEEK_SET)
+    while os.read(file, 1 << 20):
+        pass
+"""
+
+
+def stalled() -> float:
+    """Seconds in which some process of the host waited for memory, since boot."""
+    return int(read_text("/proc/pressure/memory").split("total=")[1].split()[0]) / 1e6
+
+
+class Hog:
+    """Processes in a group of their own whose file does not fit their limit. Four readers in 8 MiB stall more than half of the time here; one reader in
+    24 MiB, on a quick disk, 2 %."""
+
+    def __init__(self, folder: str) -> None:
+        for root, limit in zip(GROUPS, LIMITS):
+            self.group = f"{root}/aerolab-hog-{os.getpid()}"
+            try:
+                os.mkdir(self.group)
+            except OSError:
+                continue
+            if os.path.exists(f"{self.group}/{limit}"):
+                break
+            os.rmdir(self.group)
+        else:
+            raise unittest.SkipTest("no cgroup with a memory limit can be made here")
+        with open(f"{self.group}/{limit}", "w", encoding="ascii") as file:
+            file.write(str(8 * MIB))
+        self.path = f"{folder}/hog"
+        with open(self.path, "wb") as file:
+            for _ in range(96):
+                file.write(os.urandom(MIB))
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.processes: List[subprocess.Popen] = []
+
+    def start(self) -> None:
+        def enter() -> None:
+            with open(f"{self.group}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+        self.processes = [subprocess.Popen([sys.executable, "-c", READER, self.path], preexec_fn=enter) for _ in range(4)]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
+
+    def remove(self) -> None:
+        self.stop()
+        wait_until(lambda: not read_text(f"{self.group}/cgroup.procs"), 5, "the hog is gone")
+        os.rmdir(self.group)
+
+
+class Pressure(LabCase):
+    guests = [Options("a"), Options("b"), Options("c")]
+
+    def next_event(self, timeout: float) -> float:
+        """When the kernel next tells of pressure."""
+        before = stalled()
+        trigger = os.open("/proc/pressure/memory", os.O_RDWR | os.O_NONBLOCK)
+        try:
+            try:
+                os.write(trigger, TRIGGERS[0])
+            except OSError:
+                os.write(trigger, TRIGGERS[1])
+            poll = select.poll()
+            poll.register(trigger, select.POLLPRI)
+            deadline = time.monotonic() + timeout
+            while time.monotonic() < deadline:
+                # A new trigger fires once at the first stall, however short: only what it was asked for counts.
+                if poll.poll(1000) and stalled() - before >= 0.1:
+                    return time.time()
+            raise TimeoutError(f"no memory pressure within {timeout:g} s")
+        finally:
+            os.close(trigger)
+
+    def test_pressure_of_the_host_is_answered_at_once(self) -> None:
+        if not os.path.exists("/proc/pressure/memory"):
+            self.skipTest("this kernel has no PSI")
+        self.start_daemon(CONFIG)
+        hog = Hog(self.lab.folder)
+        self.addCleanup(hog.remove)
+        reactions = []
+        for i in range(EVENTS):
+            self.wait_calm()
+            hog.start()
+            event = self.next_event(30)
+            answers = []
+            # An answer may come a little before our own event: the kernel looks at each trigger at a moment of its own.
+            wait_until(lambda: answers.extend(t for guest in self.lab.guests for t, _ in guest.balloon_targets() if t > event - 0.2) or answers,
+                       20, "guests are asked for memory", every=0.02)
+            hog.stop()
+            reactions.append(max(0.0, min(answers) - event))
+            log(f"event {i + 1}: setMemory {1000 * (min(answers) - event):.0f} ms after the lab heard of it")
+            time.sleep(3)
+        median = statistics.median(reactions)
+        log(f"host pressure to setMemory: median {1000 * median:.0f} ms, most {1000 * max(reactions):.0f}")
+        self.assertLess(median, MEDIAN_MAX)
+
+
+if __name__ == "__main__":
+    main()
