@@ -115,7 +115,7 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
         uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE)), allowed = allowance(in);
 
         watch_thrashing(in, s);
-        if (in->enforce)
+        if (in->enforce && !in->soft)
                 lift(in, s, allowed);
         else
                 s->lift_bytes = s->clear_usec = 0;

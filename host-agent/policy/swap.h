@@ -29,6 +29,7 @@ const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v
 struct swap_input {
         uint64_t now_usec;
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
+        bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
         uint64_t vms_bytes;                    /* swap that VMs use; the rest of used_bytes is others', and off their allowance */
         uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */

@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	%D%/aerolab/daemon.py \
 	%D%/aerolab/guest.py \
 	%D%/aerolab/jsonport.py \
+	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \
 	%D%/aerolab/libvirtd.py \
 	%D%/aerolab/load.py \
@@ -16,6 +17,7 @@ EXTRA_DIST += \
 	%D%/aerolab/qmp.py \
 	%D%/aerolab/sampler.py \
 	%D%/aerolab/sandbox.py \
+	%D%/bench_ksm.py \
 	%D%/demo.py \
 	%D%/guest/build-image \
 	%D%/guest/init \

@@ -2,43 +2,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """KSM under control: equal guests merge within the CPU budget; scanning ends when there is nothing to find, and starts again with a new guest."""
 
-import glob
 import os
 import time
-from typing import Dict
 
-from aerolab import GIB, MIB, LabCase, Options, log, main, mib, wait_until
-from aerolab.machine import read_text, write_text
+from aerolab import MIB, LabCase, Options, log, main, mib, wait_until
+from aerolab.ksm import CONFIG, KSM, knobs, ksmd_seconds, number, saved
+from aerolab.machine import write_text
 from aerolab.sandbox import HOST_PROC
 
-KSM = "/sys/kernel/mm/ksm"
 MEMORY = 512 * MIB
-# A budget that two guests exceed, so that memory is short: only then does `auto` merge.
-CONFIG = {"host": {"memory": "1000M"}, "policy": {"floor": "200M"}, "ksm": {"cpu-normal": "5%", "cpu-critical": "60%"}}
-BUDGETS = {"normal": 0.05, "tight": 0.15, "hard": 0.30, "critical": 0.60}
-
-
-def knobs() -> Dict[str, str]:
-    return {os.path.basename(path): read_text(path).strip() for path in glob.glob(f"{KSM}/*") if os.stat(path).st_mode & 0o200}
-
-
-def number(name: str) -> int:
-    return int(read_text(f"{KSM}/{name}"))
-
-
-def saved() -> int:
-    return number("pages_sharing") * os.sysconf("SC_PAGESIZE")
-
-
-def ksmd_seconds() -> float:
-    """CPU time of ksmd, from the host's own /proc."""
-    for path in glob.glob(f"{HOST_PROC}/[0-9]*/comm"):
-        try:
-            if read_text(path) == "ksmd\n":
-                return int(read_text(os.path.dirname(path) + "/schedstat").split()[0]) / 1e9
-        except OSError:
-            pass
-    raise RuntimeError("ksmd is not to be seen")
 
 
 class Ksm(LabCase):

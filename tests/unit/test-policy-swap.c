@@ -63,6 +63,10 @@ static void test_survival(void **state) {
                 assert_int_equal(p.limit_bytes, (300 + 64 * i) * MIB);
         }
         in.vms_bytes = in.used_bytes = 1000 * MIB;
+        in.soft = true; /* on v1 the limit is a brake */
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 300 * MIB);
+        in.soft = false;
         tick(&in, &s, &p, 100);
         assert_int_equal(p.limit_bytes, 1000 * MIB); /* all there is, and no more */
         assert_true(p.above_ceiling);
