@@ -4,7 +4,8 @@
 #include "protocol/units.h"
 
 #define DANGER_PPM 160000                      /* of the reserve: below it a limit that is reached is lifted */
-#define CLEAR_PPM 480000                       /* above it for CLEAR_USEC: it comes back */
+#define DANGER_MIN (16 * MIB)                  /* what the smallest host still calls available when the kernel kills */
+#define CLEAR_TIMES 3                          /* above three times that for CLEAR_USEC: it comes back */
 #define CLEAR_USEC (30 * USEC_PER_SEC)
 #define LIFT_USEC (200 * USEC_PER_MSEC)        /* a step up so often ... */
 #define RETURN_USEC (5 * USEC_PER_SEC)         /* ... and down every 5 s */
@@ -42,8 +43,12 @@ static uint64_t allowance(const struct swap_input *in) {
         return u64_sub(u64_sub(ceiling, others), known(in->zswap_bytes));
 }
 
+static uint64_t danger(const struct swap_input *in) {
+        return MAX(share(known(in->reserve_bytes), DANGER_PPM), DANGER_MIN);
+}
+
 bool swap_is_urgent(const struct swap_input *in) {
-        return in->enforce && in->available_bytes < known(in->reserve_bytes) && known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
+        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) && known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
 }
 
 /* By how much a value that went from `before` to `now` in `elapsed` goes on in FORESIGHT_USEC; both ways. */
@@ -60,7 +65,7 @@ static bool is_deadly(const struct swap_input *in, const struct swap_state *s, u
         uint64_t used = u64_add(known(in->vms_bytes), to_come(s->seen_vms_bytes, known(in->vms_bytes), elapsed));
         uint64_t available = u64_sub(in->available_bytes, to_come(in->available_bytes, s->seen_available_bytes, elapsed));
 
-        return used >= limit - share(limit, MARGIN_PPM) && available < share(known(in->reserve_bytes), DANGER_PPM);
+        return used >= limit - share(limit, MARGIN_PPM) && available < danger(in);
 }
 
 /* Survival: how far the limit has to be lifted. */
@@ -74,7 +79,7 @@ static void lift(const struct swap_input *in, struct swap_state *s, uint64_t all
                         s->lift_bytes = u64_add(s->lift_bytes, step);
                         s->lift_usec = in->now_usec;
                 }
-        } else if (in->available_bytes < share(known(in->reserve_bytes), CLEAR_PPM))
+        } else if (in->available_bytes < u64_mul(CLEAR_TIMES, danger(in)))
                 s->clear_usec = 0;
         else {
                 if (s->clear_usec == 0)

@@ -194,7 +194,7 @@ static void run_phase(sd_event *event, int root_fd, const struct phase *phase) {
         while (now_usec() - start < PHASE_USEC) {
                 look(control, &s, phase, &seen);
                 /* As the manager does: once a second, every 100 ms where memory is short. */
-                if (now_usec() - ticked >= (s.meminfo.available_bytes < policy_auto_reserve(s.meminfo.total_bytes) ? USEC_PER_SEC / 10 : USEC_PER_SEC)) {
+                if (now_usec() - ticked >= (s.meminfo.available_bytes < 48 * MIB ? USEC_PER_SEC / 10 : USEC_PER_SEC)) {
                         ticked = now_usec();
                         tick(control, root_fd, &s, phase, pids, &seen);
                 }
