@@ -81,7 +81,7 @@ def boot(phases: str, command_line: str = "") -> List[Dict[str, Any]]:
 
 def tell(kind: str, one: Dict[str, Any]) -> None:
     log(f"{kind}: VMs take {100 * one['memory']:.0f} % of memory and {100 * one['swap']:.0f} % of swap, control {'on' if one['on'] else 'off'}: swap peak "
-        f"{100 * one['used_peak'] / one['swap_total']:.1f} %, group {one['group_peak'] / MIB:.1f} MiB, {one['above_limit']} bytes above its limit, lifted by "
+        f"{100 * one['used_peak'] / one['swap_total']:.1f} %, of VMs only in swap {100 * one['vms_peak'] / one['swap_total']:.1f} %, group {one['group_peak'] / MIB:.1f} MiB, {one['above_limit']} bytes above its limit, lifted by "
         f"{one['lift_peak'] / MIB:.0f} MiB, swappiness down to {one['swappiness_least']}, {one['alive']} of 3 alive ({one['method']})")
 
 
@@ -105,12 +105,13 @@ class SwapGroups(unittest.TestCase):
         self.assertLess(on["group_peak_kept"], CEILING * on["swap_total"] + 4096)
 
     def test_v1_slows_down_at_the_ceiling(self) -> None:
-        off, on, more = boot("v1 95%,40%,off 95%,24%,on 95%,55%,on")
+        # Swap in use is no measure here: without a limit the kernel keeps the slots of pages that are back in memory until half of swap is in use.
+        off, on, more = boot("v1 95%,24%,off 95%,24%,on 95%,55%,on")
         for one in (off, on, more):
             tell("v1", one)
             self.assertEqual(one["alive"], 3)
         self.assertEqual(on["method"], "cgroup_v1_swappiness")
-        self.assertLess(on["used_peak"] / on["swap_total"], 0.36)
+        self.assertLess(on["vms_peak"] / on["swap_total"], 0.36)
         self.assertEqual(more["swappiness_least"], 1)
 
 

@@ -44,6 +44,7 @@ struct phase {
 
 struct seen {
         uint64_t used_peak, group_peak, group_peak_kept; /* bytes; kept: while the ceiling was not lifted */
+        uint64_t vms_peak;             /* what is in swap only: swap in use counts slots of pages that are back in memory, too */
         uint64_t limit, lift_peak, swappiness_least;
         uint64_t above_limit;          /* by how much the group ever was above the limit that was in force */
         unsigned alive;
@@ -164,6 +165,7 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
                 vms[i] = (struct swap_vm) { .pid = pids[i], .start_ticks = process.start_ticks, .weight = 1000, .swap_bytes = process.swap_bytes };
                 vm_swap = u64_add(vm_swap, process.swap_bytes == AEROSTAT_UNKNOWN ? 0 : process.swap_bytes);
         }
+        seen->vms_peak = MAX(seen->vms_peak, vm_swap);
         in = (struct swap_input) {
                 .now_usec = now_usec(), .enforce = phase->on, .vms_bytes = vm_swap, .total_bytes = s->swap_disk_total_bytes, .used_bytes = s->swap_disk_used_bytes, .ceiling_ppm = CEILING_PPM,
                 .available_bytes = s->meminfo.available_bytes, .reserve_bytes = reserve, .in_pages = s->vmstat.pswpin, .out_pages = s->vmstat.pswpout,
@@ -202,10 +204,10 @@ static void run_phase(sd_event *event, int root_fd, const struct phase *phase) {
         }
         for (unsigned i = 0; i < VMS; i++)
                 seen.alive += waitpid(pids[i], NULL, WNOHANG) == 0;
-        printf("{\"memory\": %.2f, \"swap\": %.2f, \"on\": %s, \"swap_total\": %" PRIu64 ", \"used_peak\": %" PRIu64 ", \"group_peak\": %" PRIu64
+        printf("{\"memory\": %.2f, \"swap\": %.2f, \"on\": %s, \"swap_total\": %" PRIu64 ", \"used_peak\": %" PRIu64 ", \"vms_peak\": %" PRIu64 ", \"group_peak\": %" PRIu64
                ", \"group_peak_kept\": %" PRIu64 ", \"above_limit\": %" PRIu64 ", \"lift_peak\": %" PRIu64 ", \"swappiness_least\": %" PRId64
                ", \"alive\": %u, \"method\": \"%s\", \"note\": \"%s\"}\n",
-               (double) phase->memory_ppm / 1e6, (double) phase->swap_ppm / 1e6, phase->on ? "true" : "false", s.swap_disk_total_bytes, seen.used_peak, seen.group_peak,
+               (double) phase->memory_ppm / 1e6, (double) phase->swap_ppm / 1e6, phase->on ? "true" : "false", s.swap_disk_total_bytes, seen.used_peak, seen.vms_peak, seen.group_peak,
                seen.group_peak_kept, seen.above_limit, seen.lift_peak, (int64_t) seen.swappiness_least, seen.alive, seen.method, seen.note);
         fflush(stdout);
         for (unsigned i = 0; i < VMS; i++) {
