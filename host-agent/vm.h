@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host-agent/decisions.h"
 #include "host-agent/log.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
@@ -64,6 +65,8 @@ struct vm {
         uint64_t overhead_bytes;               /* decaying peak, with room for growth; unknown: never measured */
         uint64_t overhead_due_usec;            /* when to measure next */
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
+
+        struct decisions decisions;            /* its last moves, those of earlier boots too */
 
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
