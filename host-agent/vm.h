@@ -71,7 +71,7 @@ struct vm {
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
 
         struct decisions decisions;            /* its last moves, those of earlier boots too */
-
+        uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
 };

@@ -2,10 +2,11 @@
 #include "host-agent/control/json.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "host-agent/control/alert_json.h"
 #include "host-agent/control/explain.h"
 #include "host-agent/control/put.h"
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -35,14 +36,6 @@ static const char *source_to_string(enum report_source source) {
                 [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent"
         };
         return names[source];
-}
-
-/* The wall clock as RFC 3339 in UTC, to the second; NULL when it cannot be told. */
-static const char *time_now(char buf[static sizeof("2000-01-01T00:00:00Z")]) {
-        time_t now = time(NULL);
-        struct tm tm;
-
-        return gmtime_r(&now, &tm) && strftime(buf, sizeof("2000-01-01T00:00:00Z"), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0 ? buf : NULL;
 }
 
 static json_t *json_swap(const struct host_view *h) {
@@ -167,12 +160,12 @@ static void put_plan(struct put *put, const struct host_view *h) {
 }
 
 json_t *json_status(struct manager *manager) {
-        char now[sizeof("2000-01-01T00:00:00Z")];
+        char now[JSON_TIME_MAX];
         struct put put = put_new();
         struct host_view h;
 
         manager_view_host(manager, &h);
-        put_text(&put, "time", time_now(now));
+        put_text(&put, "time", json_time(clock_realtime_usec(), now));
         put_text(&put, "version", PACKAGE_VERSION);
         put_text(&put, "mode", mode_to_string(h.settings->policy.mode));
         put_text(&put, "automation", automation_to_string(h.automation));
@@ -185,7 +178,7 @@ json_t *json_status(struct manager *manager) {
         put_value(&put, "psi", json_psi(&h));
         put_count(&put, "vms", h.n_vms);
         put_value(&put, "vm_states", json_vm_states(manager, h.n_vms));
-        put_value(&put, "alerts", json_array());
+        put_value(&put, "alerts", json_alerts_firing(h.alerts));
         put_usec(&put, "uptime_seconds", h.uptime_usec);
         put_count(&put, "decisions", h.decisions);
         return put_end(&put);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host-agent/control/alert_json.h"
 #include "host-agent/control/json.h"
 #include "host-agent/control/memory.h"
 #include "host-agent/control/put.h"
@@ -154,6 +155,15 @@ static void answer_resume(struct varlink_call *call, json_t *parameters, void *u
         set_paused(call, parameters, control_manager(userdata), false);
 }
 
+static void answer_alerts(struct varlink_call *call, json_t *parameters, void *userdata) {
+        if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
+                varlink_reply(call, json_alerts(control_manager(userdata)));
+}
+
+static void answer_watch(struct varlink_call *call, json_t *parameters, void *userdata) {
+        follow_answer(control_followers(userdata), call, parameters);
+}
+
 static void answer_version(struct varlink_call *call, json_t *parameters, void *userdata) {
         struct host_view host;
         struct put put;
@@ -176,6 +186,8 @@ const struct varlink_method control_methods[] = {
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
+        { "Alerts", false, answer_alerts },
+        { "Watch", false, answer_watch },
         { "Ksm", false, answer_ksm },
         { "SetKsm", true, answer_set_ksm },
         { "Swap", false, answer_swap },

@@ -38,6 +38,7 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 include %D%/control.mk
 include %D%/doctor.mk
 include %D%/guest.mk
+include %D%/alerts.mk
 include %D%/virt.mk
 include %D%/ksm-swap.mk
 include %D%/policy.mk

@@ -3,6 +3,7 @@ bin_PROGRAMS += aerostatctl
 aerostatctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 aerostatctl_SOURCES = \
 	%D%/adjust.c \
+	%D%/alerts.c \
 	%D%/args.c %D%/args.h \
 	%D%/automation.c \
 	%D%/client.c %D%/client.h \

@@ -22,6 +22,9 @@ static const struct verb *const verbs[] = {
         &verb_resume,
         &verb_ksm,
         &verb_swap,
+        &verb_alerts,
+        &verb_watch,
+        &verb_check,
         &verb_version,
         NULL,
 };
@@ -68,7 +71,7 @@ static void print_help(void) {
         }
         print_options();
         printf("\nSizes are written 512M, 4G or 1.5GiB, durations 30s, 10m, 2h or 1d. VM is a name or a UUID.\n"
-               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the daemon cannot be reached.\n");
+               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the daemon cannot be reached; `check` has its own.\n");
 }
 
 static void print_verb_help(const struct verb *verb) {
