@@ -16,6 +16,7 @@ sbin_PROGRAMS += aerostatd
 aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 aerostatd_SOURCES = \
 	%D%/main.c \
+	%D%/decisions.c %D%/decisions.h \
 	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
 	%D%/manager_memory.c %D%/operator.c %D%/view.h \

@@ -60,6 +60,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,
                 .last_set_usec_ago = vm->set_usec == 0 ? AEROSTAT_UNKNOWN : now_usec - vm->set_usec,
                 .reaction_usec = vm->reaction_usec,
+                .decisions = &vm->decisions,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
         memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host-agent/decisions.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
@@ -51,6 +52,7 @@ struct vm_view {
         uint64_t guest_refault_bytes_per_sec;
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
+        const struct decisions *decisions;     /* its last moves; their times on the clock of host_view.now_usec */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };
 

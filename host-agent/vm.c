@@ -139,6 +139,8 @@ static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
 }
 
 void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec) {
+        struct process_sample sample;
+
         if (vm->process_usec != 0 && now_usec - vm->process_usec < max_age_usec)
                 return;
         if (vm->pid < 0) {
@@ -149,11 +151,12 @@ void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_u
                 if (vm->pid < 0)
                         return;
         }
-        if (process_sample_read(root_fd, vm->pid, &vm->process) < 0) {
-                vm->pid = -ESRCH;
+        if (process_sample_read(root_fd, vm->pid, &sample) < 0 || (vm->process_usec != 0 && sample.start_ticks != vm->process.start_ticks)) {
+                vm->pid = -ESRCH; /* gone, or its number is another process's by now */
                 vm->process_usec = 0;
                 return;
         }
+        vm->process = sample;
         vm->process_usec = now_usec;
         measure_overhead(vm, root_fd, now_usec);
 }

@@ -4,6 +4,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/connection.c %D%/connection.h \
 	%D%/control.c %D%/control.h \
 	%D%/explain.c %D%/explain.h \
+	%D%/explain_more.c \
 	%D%/json.c %D%/json.h \
 	%D%/listen.c %D%/listen.h \
 	%D%/memory.c %D%/memory.h \

@@ -7,6 +7,7 @@ aerostatctl_SOURCES = \
 	%D%/automation.c \
 	%D%/client.c %D%/client.h \
 	%D%/ctl.h \
+	%D%/explain.c \
 	%D%/field.c %D%/field.h \
 	%D%/ksm.c \
 	%D%/list.c \
