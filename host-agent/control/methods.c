@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host-agent/control/alert_json.h"
 #include "host-agent/control/json.h"
 #include "host-agent/control/memory.h"
 #include "host-agent/control/put.h"
@@ -60,6 +61,17 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
         if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
                 return;
         varlink_reply(call, json_show(manager, index));
+}
+
+static void answer_explain(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        const char *name = NULL;
+        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
+        size_t index;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        varlink_reply(call, json_explain(manager, index));
 }
 
 /* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
@@ -143,6 +155,15 @@ static void answer_resume(struct varlink_call *call, json_t *parameters, void *u
         set_paused(call, parameters, control_manager(userdata), false);
 }
 
+static void answer_alerts(struct varlink_call *call, json_t *parameters, void *userdata) {
+        if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
+                varlink_reply(call, json_alerts(control_manager(userdata)));
+}
+
+static void answer_watch(struct varlink_call *call, json_t *parameters, void *userdata) {
+        follow_answer(control_followers(userdata), call, parameters);
+}
+
 static void answer_version(struct varlink_call *call, json_t *parameters, void *userdata) {
         struct host_view host;
         struct put put;
@@ -160,10 +181,13 @@ const struct varlink_method control_methods[] = {
         { "Status", false, answer_status },
         { "List", false, answer_list },
         { "Show", false, answer_show },
+        { "Explain", false, answer_explain },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
+        { "Alerts", false, answer_alerts },
+        { "Watch", false, answer_watch },
         { "Ksm", false, answer_ksm },
         { "SetKsm", true, answer_set_ksm },
         { "Swap", false, answer_swap },

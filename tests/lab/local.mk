@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	%D%/guest/load/watch.c \
 	%D%/guest/load/work.c \
 	%D%/test_badinput.py \
+	%D%/test_alerts.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
 	%D%/test_ksm.py \

@@ -3,10 +3,12 @@ bin_PROGRAMS += aerostatctl
 aerostatctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 aerostatctl_SOURCES = \
 	%D%/adjust.c \
+	%D%/alerts.c \
 	%D%/args.c %D%/args.h \
 	%D%/automation.c \
 	%D%/client.c %D%/client.h \
 	%D%/ctl.h \
+	%D%/explain.c \
 	%D%/field.c %D%/field.h \
 	%D%/ksm.c \
 	%D%/list.c \

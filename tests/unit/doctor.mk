@@ -1,0 +1,8 @@
+# What the manager keeps for people, and the operator's tools that need no daemon.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-decisions
+TESTS += %D%/test-decisions
+endif
+%C%_test_decisions_CPPFLAGS = $(unit_cppflags)
+%C%_test_decisions_SOURCES = host-agent/decisions.c host-agent/decisions.h %D%/test-decisions.c %D%/unit.h
+%C%_test_decisions_LDADD = $(CMOCKA_LIBS)
