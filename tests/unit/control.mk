@@ -5,15 +5,15 @@ dist_check_SCRIPTS += %D%/test-cli.sh
 TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
 endif
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
-control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-log.a libaerostat-protocol.a \
+control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-policy.a libaerostat-protocol.a \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
-%C%_stub_aerostatd_SOURCES = host-agent/decisions.c %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
+%C%_stub_aerostatd_SOURCES = %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
 %C%_stub_aerostatd_LDADD = $(control_test_ldadd)
 
 %C%_test_control_CPPFLAGS = $(control_test_cppflags)
-%C%_test_control_SOURCES = host-agent/decisions.c %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
+%C%_test_control_SOURCES = %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_control_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)

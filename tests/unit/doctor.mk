@@ -4,5 +4,5 @@ check_PROGRAMS += %D%/test-decisions
 TESTS += %D%/test-decisions
 endif
 %C%_test_decisions_CPPFLAGS = $(unit_cppflags)
-%C%_test_decisions_SOURCES = host-agent/decisions.c host-agent/decisions.h %D%/test-decisions.c %D%/unit.h
-%C%_test_decisions_LDADD = $(CMOCKA_LIBS)
+%C%_test_decisions_SOURCES = %D%/test-decisions.c %D%/unit.h
+%C%_test_decisions_LDADD = libaerostat-host.a $(CMOCKA_LIBS)
