@@ -166,6 +166,23 @@ static void answer_version(struct varlink_call *call, json_t *parameters, void *
         varlink_reply(call, put_end(&put));
 }
 
+static void answer_config(struct varlink_call *call, json_t *parameters, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        struct host_view host;
+        struct put put;
+
+        if (varlink_take_parameters(call, parameters, no_parameters) < 0)
+                return;
+        manager_view_host(control_manager(userdata), &host);
+        if (settings_format(host.settings, &text) < 0) {
+                varlink_reply(call, NULL);
+                return;
+        }
+        put = put_new();
+        put_text(&put, "config", text);
+        varlink_reply(call, put_end(&put));
+}
+
 const struct varlink_method control_methods[] = {
         { "Status", false, answer_status },
         { "List", false, answer_list },
@@ -176,5 +193,6 @@ const struct varlink_method control_methods[] = {
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
         { "Version", false, answer_version },
+        { "Config", true, answer_config },
 };
 const size_t control_n_methods = ARRAY_SIZE(control_methods);

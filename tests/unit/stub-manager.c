@@ -22,9 +22,7 @@ struct manager {
 };
 
 static void invent_host(struct manager *m) {
-        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED,
-                                                     .swap_ceiling_ppm = 300000,
-                                                     .swap_warn_ppm = 800000 };
+        settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
                 .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,

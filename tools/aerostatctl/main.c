@@ -15,6 +15,7 @@ static const struct verb *const verbs[] = {
         &verb_status, &verb_list, &verb_show,
         &verb_explain,
         &verb_doctor,
+        &verb_config,
         &verb_set, &verb_auto, &verb_pause, &verb_resume, &verb_version, NULL,
 };
 
