@@ -17,6 +17,7 @@ aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 aerostatd_SOURCES = \
 	%D%/main.c \
 	%D%/decisions.c %D%/decisions.h \
+	%D%/history.c %D%/history.h \
 	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
 	%D%/operator.c %D%/view.h \

@@ -37,6 +37,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .n_vms = m->n_vms,
                 .now_usec = clock_monotonic_usec(),
                 .decisions = m->decisions,
+                .history = &m->history,
         };
         ret->uptime_usec = ret->now_usec - m->started_usec;
 }
@@ -59,6 +60,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .last_set_usec_ago = vm->set_usec == 0 ? AEROSTAT_UNKNOWN : now_usec - vm->set_usec,
                 .reaction_usec = vm->reaction_usec,
                 .decisions = &vm->decisions,
+                .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
         memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));

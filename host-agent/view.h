@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "host-agent/decisions.h"
+#include "host-agent/history.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
 
@@ -30,6 +31,7 @@ struct host_view {
         size_t n_vms;
         uint64_t now_usec, uptime_usec;
         uint64_t decisions;                    /* made since start */
+        const struct history *history;         /* envelope, committed, used (MemTotal - MemAvailable), swap used */
 };
 
 enum report_source { SOURCE_NONE, SOURCE_BALLOON_STATS, SOURCE_AGENT };
@@ -48,6 +50,7 @@ struct vm_view {
         uint64_t guest_refault_bytes_per_sec;
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
+        const struct history *history;         /* actual, demand, rss, swap */
         const struct decisions *decisions;     /* its last moves; their times on the clock of host_view.now_usec */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };

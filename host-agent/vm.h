@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "host-agent/decisions.h"
+#include "host-agent/history.h"
 #include "host-agent/log.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
@@ -66,6 +67,7 @@ struct vm {
         uint64_t overhead_due_usec;            /* when to measure next */
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
 
+        struct history history;                /* actual, demand, rss, swap */
         struct decisions decisions;            /* its last moves, those of earlier boots too */
 
         char note[160];                        /* a sentence about what is wrong; "" nothing */

@@ -6,6 +6,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/explain.c %D%/explain.h \
 	%D%/explain_more.c \
 	%D%/json.c %D%/json.h \
+	%D%/json_history.c \
 	%D%/listen.c %D%/listen.h \
 	%D%/message.c %D%/message.h \
 	%D%/methods.c %D%/methods.h \

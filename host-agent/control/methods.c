@@ -72,6 +72,20 @@ static void answer_explain(struct varlink_call *call, json_t *parameters, void *
         varlink_reply(call, json_explain(manager, index));
 }
 
+static void answer_history(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        uint64_t since_usec = 5 * USEC_PER_MINUTE;
+        const char *name = NULL;
+        const struct varlink_parameter list[] = {
+                { "vm", VARLINK_STRING, false, &name }, { "since_seconds", VARLINK_SECONDS, false, &since_usec }, {},
+        };
+        size_t index = SIZE_MAX;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || (name && find_vm(call, manager, name, &index) < 0))
+                return;
+        varlink_reply(call, json_history(manager, index, since_usec));
+}
+
 /* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
 static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_bytes, uint64_t for_usec, bool changed) {
         struct put put = put_new();
@@ -188,6 +202,7 @@ const struct varlink_method control_methods[] = {
         { "List", false, answer_list },
         { "Show", false, answer_show },
         { "Explain", false, answer_explain },
+        { "History", false, answer_history },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },

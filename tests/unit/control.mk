@@ -8,11 +8,11 @@ control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
 control_test_ldadd = libaerostat-control.a libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS) $(INIH_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
-%C%_stub_aerostatd_SOURCES = host-agent/decisions.c %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
+%C%_stub_aerostatd_SOURCES = host-agent/decisions.c host-agent/history.c %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
 %C%_stub_aerostatd_LDADD = $(control_test_ldadd)
 
 %C%_test_control_CPPFLAGS = $(control_test_cppflags)
-%C%_test_control_SOURCES = host-agent/decisions.c %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
+%C%_test_control_SOURCES = host-agent/decisions.c host-agent/history.c %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_control_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)

@@ -18,6 +18,7 @@ struct manager {
         struct policy_vm *vms;
         struct vm_view *views;
         struct decisions web_decisions, no_decisions;
+        struct history host_history, web_history, no_history;
         char (*names)[32];
 };
 
@@ -148,6 +149,14 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
         invent_decisions(&m->web_decisions);
+        for (size_t i = 0; i < m->n_vms; i++)
+                m->views[i].history = i == STUB_WEB ? &m->web_history : &m->no_history;
+        for (uint64_t i = 0; i < 1000; i++) {
+                uint64_t at = USEC_PER_HOUR - (1000 - i) * USEC_PER_SEC, swing = (i % 300) * 8 * MIB;
+
+                history_add(&m->host_history, at, (const uint64_t[]) { 14 * GIB, 10 * GIB + swing, 9 * GIB + swing, 512 * MIB });
+                history_add(&m->web_history, at, (const uint64_t[]) { GIB + swing, GIB, GIB + swing + 60 * MIB, AEROSTAT_UNKNOWN });
+        }
         m->views[STUB_DB].source = SOURCE_BALLOON_STATS;
         m->views[STUB_DB].guest_psi_some_ppm = m->views[STUB_DB].guest_psi_full_ppm = AEROSTAT_UNKNOWN;
         invent_silent(&m->vms[STUB_SILENT], &m->views[STUB_SILENT]);
@@ -193,6 +202,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .ksm_saved_bytes = KNOWN(512 * MIB), .ksm_profit_bytes = KNOWN(500 * MIB), .ksm_cpu_ppm = KNOWN(21000),
                 .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
                 .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
+                .history = &m->host_history,
         };
 #undef KNOWN
 }

@@ -167,6 +167,17 @@ expect 1 '' 'no QEMU with the name or UUID "nope" runs' doctor nope --root "$roo
 expect 1 '' 'cannot open /nowhere' doctor --root /nowhere
 AEROSTAT_SOCKET=/nowhere expect 1 'warn  daemon: aerostatd does not answer' '' doctor --root "$root"
 
+# Memory over time.
+expect 0 'in steps of 2 s' '' history
+expect 0 'envelope     14 GiB' '' history
+expect 0 'in steps of 60 s' '' history web1 --since 1h
+expect 0 'actual' '' history web1
+expect 0 'Nothing is remembered yet' '' history db-1
+expect 0 '"step_seconds": 60' '' history --since 1d --json
+expect 1 '' 'no running VM is called "nope"' history nope
+expect 2 '' 'is not a duration' history --since yesterday
+LC_ALL=C expect 0 '####' '' history
+
 # The configuration: checked by the daemon's own reader, shown as it is in force, and what is shown is good.
 PATH=$build:$PATH
 expect 0 'floor = ' '' config show

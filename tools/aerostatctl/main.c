@@ -16,6 +16,7 @@ static const struct verb *const verbs[] = {
         &verb_explain,
         &verb_doctor,
         &verb_config,
+        &verb_history,
         &verb_set, &verb_auto, &verb_pause, &verb_resume, &verb_version, NULL,
 };
 
