@@ -178,6 +178,16 @@ expect 1 '' 'no running VM is called "nope"' history nope
 expect 2 '' 'is not a duration' history --since yesterday
 LC_ALL=C expect 0 '####' '' history
 
+expect 0 '' '' history --svg "$folder/host.svg"
+expect 0 '' '' history web1 --svg "$folder/web1.svg" --since 1h
+for word in '<svg ' 'Memory of web1' ' GiB</text>' ' min</text>' '>actual</text>' 'prefers-color-scheme:dark' '</svg>'; do
+	grep -qF -e "$word" "$folder/web1.svg" || fail "no $word in the picture"
+done
+if command -v python3 >/dev/null; then
+	python3 -c 'import sys, xml.dom.minidom; [xml.dom.minidom.parse(f) for f in sys.argv[1:]]' "$folder"/*.svg || fail 'the picture is no XML'
+fi
+expect 1 '' 'cannot write /nowhere/x' history --svg /nowhere/x
+
 # The configuration: checked by the daemon's own reader, shown as it is in force, and what is shown is good.
 PATH=$build:$PATH
 expect 0 'floor = ' '' config show

@@ -8,6 +8,7 @@
 #include "tools/aerostatctl/args.h"
 #include "tools/aerostatctl/client.h"
 #include "tools/aerostatctl/field.h"
+#include "tools/aerostatctl/history.h"
 #include "tools/aerostatctl/table.h"
 
 #define SPARK_WIDTH 60u
@@ -85,6 +86,19 @@ static void print_history(json_t *reply) {
         table_free(table);
 }
 
+static int write_picture(json_t *reply, const char *path) {
+        FILE *out = fopen(path, "we");
+        bool failed;
+
+        if (!out)
+                return complain(CTL_FAILED, "cannot write %s: %m", path);
+        history_draw(reply, out);
+        failed = ferror(out);
+        if (fclose(out) != 0 || failed)
+                return complain(CTL_FAILED, "cannot write %s: %m", path);
+        return CTL_DONE;
+}
+
 static int run_history(const struct context *context, const struct args *args) {
         uint64_t since_usec = SINCE_DEFAULT_USEC;
         json_t *parameters, *reply;
@@ -98,9 +112,12 @@ static int run_history(const struct context *context, const struct args *args) {
         r = client_call_or_print(context, "History", parameters, &reply);
         if (r != CTL_DONE || !reply)
                 return r;
-        print_history(reply);
+        if (args->values[1])
+                r = write_picture(reply, args->values[1]);
+        else
+                print_history(reply);
         json_decref(reply);
-        return CTL_DONE;
+        return r;
 }
 
 const struct verb verb_history = {
@@ -109,6 +126,6 @@ const struct verb verb_history = {
         .summary = "Memory over time, of the host or of one VM",
         .help = "The daemon remembers 5 minutes in steps of 2 s, and a day in minutes (the highest of each). Default: the last 5 minutes.",
         .max_operands = 1,
-        .options = { { "--since", "DURATION" } },
+        .options = { { "--since", "DURATION" }, { "--svg", "FILE" } },
         .run = run_history,
 };

@@ -12,7 +12,7 @@ aerostatctl_SOURCES = \
 	%D%/doctor_cpu.c %D%/doctor_findings.c %D%/doctor_kernel.c %D%/doctor_memory.c %D%/doctor_qemu.c %D%/doctor_vm.c \
 	%D%/explain.c \
 	%D%/field.c %D%/field.h \
-	%D%/history.c \
+	%D%/history.c %D%/history.h %D%/history_svg.c \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/show.c \
