@@ -207,8 +207,10 @@ static void remember(struct manager *m, uint64_t now_usec) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 const struct policy_vm *vm = &m->policy_vms[i];
 
-                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, vm->plan.demand_bytes, vm->input.rss_bytes,
-                                                                                vm->input.swap_bytes });
+                /* Without a report the terms of a demand are a formality. */
+                uint64_t demand = vm->input.report_usec != 0 ? vm->plan.demand_bytes : AEROSTAT_UNKNOWN;
+
+                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, demand, vm->input.rss_bytes, vm->input.swap_bytes });
         }
 }
 
