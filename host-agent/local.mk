@@ -7,6 +7,7 @@ libaerostat_host_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 libaerostat_host_a_SOURCES = \
 	%D%/alert_conditions.c %D%/alert_conditions.h \
 	%D%/decisions.c %D%/decisions.h \
+	%D%/history.c %D%/history.h \
 	%D%/log.c %D%/log.h
 
 libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)

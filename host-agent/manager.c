@@ -227,6 +227,19 @@ static void watch_start(struct manager *m, uint64_t now_usec) {
                 m->options.ready(0, m->options.userdata);
 }
 
+static void remember(struct manager *m, uint64_t now_usec) {
+        history_add(&m->history, now_usec, (const uint64_t[]) { m->plan.envelope_bytes, m->plan.committed_bytes,
+                                                                u64_sub(m->host.total_bytes, m->host.available_bytes), m->host.swap_used_bytes });
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct policy_vm *vm = &m->policy_vms[i];
+
+                /* Without a report the terms of a demand are a formality. */
+                uint64_t demand = vm->input.report_usec != 0 ? vm->plan.demand_bytes : AEROSTAT_UNKNOWN;
+
+                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, demand, vm->input.rss_bytes, vm->input.swap_bytes });
+        }
+}
+
 static void decide(struct manager *m) {
         uint64_t now_usec = clock_monotonic_usec();
 
@@ -242,6 +255,7 @@ static void decide(struct manager *m) {
         policy_decide(&m->settings.policy, &m->host, now_usec, &m->state, m->policy_vms, m->work, m->n_vms, &m->plan);
         m->decided_usec = now_usec;
         m->decisions++;
+        remember(m, now_usec);
         watch_start(m, now_usec);
         apply(m, now_usec);
         tell_agents(m);

@@ -50,6 +50,7 @@ struct manager {
         sd_event_source *psi_source, *timer, *soon, *release_timer;
         bool psi_event;
         uint64_t psi_stalled_usec;     /* the kernel's count of stall at the last event that was believed */
+        struct history history;        /* of the host: envelope, committed, used, swap */
         uint64_t started_usec, decided_usec, decisions;
         uint64_t synced_usec;          /* 0: the first full listing is still to come */
         bool ready;

@@ -44,6 +44,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .n_vms = m->n_vms,
                 .now_usec = clock_monotonic_usec(),
                 .decisions = m->decisions,
+                .history = &m->history,
         };
         ret->uptime_usec = ret->now_usec - m->started_usec;
 }
@@ -73,6 +74,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
                 .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),
+                .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
         memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));

@@ -12,6 +12,7 @@
 
 #include "host-agent/decisions.h"
 #include "host-agent/histogram.h"
+#include "host-agent/history.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/policy/policy.h"
@@ -40,6 +41,7 @@ struct host_view {
         size_t n_vms;
         uint64_t now_usec, uptime_usec;
         uint64_t decisions;                    /* made since start */
+        const struct history *history;         /* envelope, committed, used (MemTotal - MemAvailable), swap used */
 };
 
 enum report_source { SOURCE_NONE, SOURCE_BALLOON_STATS, SOURCE_AGENT };
@@ -58,6 +60,7 @@ struct vm_view {
         uint64_t guest_refault_bytes_per_sec;
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
+        const struct history *history;         /* actual, demand, rss, swap */
         const struct decisions *decisions;     /* its last moves; their times on the clock of host_view.now_usec */
         /* How long ago; unknown: never. */
         uint64_t oom_kill_usec_ago;            /* the guest's count of OOM kills rose */

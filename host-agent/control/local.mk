@@ -14,6 +14,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/http.c %D%/http.h \
 	%D%/http_socket.c %D%/http_socket.h \
 	%D%/json.c %D%/json.h \
+	%D%/json_history.c \
 	%D%/listen.c %D%/listen.h \
 	%D%/memory.c %D%/memory.h \
 	%D%/message.c %D%/message.h \

@@ -22,13 +22,12 @@ struct manager {
         struct policy_vm *vms;
         struct vm_view *views;
         struct decisions web_decisions, no_decisions;
+        struct history host_history, web_history, no_history;
         char (*names)[32];
 };
 
 static void invent_host(struct manager *m) {
-        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED,
-                                                     .swap_ceiling_ppm = 300000,
-                                                     .swap_warn_ppm = 800000 };
+        settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
                 .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
@@ -157,6 +156,14 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
         invent_decisions(&m->web_decisions);
+        for (size_t i = 0; i < m->n_vms; i++)
+                m->views[i].history = i == STUB_WEB ? &m->web_history : &m->no_history;
+        for (uint64_t i = 0; i < 1000; i++) {
+                uint64_t at = USEC_PER_HOUR - (1000 - i) * USEC_PER_SEC, swing = (i % 300) * 8 * MIB;
+
+                history_add(&m->host_history, at, (const uint64_t[]) { 14 * GIB, 10 * GIB + swing, 9 * GIB + swing, 512 * MIB });
+                history_add(&m->web_history, at, (const uint64_t[]) { GIB + swing, GIB, GIB + swing + 60 * MIB, AEROSTAT_UNKNOWN });
+        }
         m->views[STUB_DB].source = SOURCE_BALLOON_STATS;
         m->views[STUB_DB].guest_psi_some_ppm = m->views[STUB_DB].guest_psi_full_ppm = AEROSTAT_UNKNOWN;
         invent_silent(&m->vms[STUB_SILENT], &m->views[STUB_SILENT]);
@@ -222,6 +229,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .swap_in_bytes_per_sec = KNOWN(0), .swap_out_bytes_per_sec = KNOWN(0),
                 .alerts = &m->alerts, .decisions_taken = &m->decisions_taken, .reactions = &m->reactions, .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
                 .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
+                .history = &m->host_history,
         };
 #undef KNOWN
 }

@@ -167,6 +167,53 @@ expect 1 '' 'no QEMU with the name or UUID "nope" runs' doctor nope --root "$roo
 expect 1 '' 'cannot open /nowhere' doctor --root /nowhere
 AEROSTAT_SOCKET=/nowhere expect 1 'warn  daemon: aerostatd does not answer' '' doctor --root "$root"
 
+# Memory over time.
+expect 0 'in steps of 2 s' '' history
+expect 0 'envelope     14 GiB' '' history
+expect 0 'in steps of 60 s' '' history web1 --since 1h
+expect 0 'actual' '' history web1
+expect 0 'Nothing is remembered yet' '' history db-1
+expect 0 '"step_seconds": 60' '' history --since 1d --json
+expect 1 '' 'no running VM is called "nope"' history nope
+expect 2 '' 'is not a duration' history --since yesterday
+LC_ALL=C expect 0 '####' '' history
+
+expect 0 '' '' history --svg "$folder/host.svg"
+expect 0 '' '' history web1 --svg "$folder/web1.svg" --since 1h
+for word in '<svg ' 'Memory of web1' ' GiB</text>' ' min</text>' '>actual</text>' 'prefers-color-scheme:dark' '</svg>'; do
+	grep -qF -e "$word" "$folder/web1.svg" || fail "no $word in the picture"
+done
+if command -v python3 >/dev/null; then
+	python3 -c 'import sys, xml.dom.minidom; [xml.dom.minidom.parse(f) for f in sys.argv[1:]]' "$folder"/*.svg || fail 'the picture is no XML'
+fi
+expect 1 '' 'cannot write /nowhere/x' history --svg /nowhere/x
+
+# The configuration: checked by the daemon's own reader, shown as it is in force, and what is shown is good.
+PATH=$build:$PATH
+expect 0 'floor = ' '' config show
+expect 0 '"config": "' '' --json config show
+"$ctl" config show >"$folder/shown.conf"
+expect 0 'the configuration is good' '' config check "$folder/shown.conf"
+printf '[policy]\nflor = 25%%\n' >"$folder/bad.conf"
+expect 1 '' 'bad.conf:2' config check "$folder/bad.conf"
+expect 1 '' 'nowhere.conf' config check "$folder/nowhere.conf"
+expect 2 '' 'takes check or show' config chekc
+expect 2 '' 'did you mean `config check x`' config show x
+
+# Completion: what help says, and the VMs that there are.
+if command -v bash >/dev/null; then
+	complete() { # WORDS...: completes the last
+		bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _aerostatctl && printf "%s\n" "${COMPREPLY[@]}"' \
+			"$source/tools/completions/aerostatctl.bash" aerostatctl "$@" >"$folder/out" 2>"$folder/err"
+	}
+	bash -n "$source/tools/completions/aerostatctl.bash" || fail 'the completion is no bash'
+	complete st; [ "$(cat "$folder/out")" = status ] || fail 'completion of st'
+	complete show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
+	complete -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
+	complete set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
+	complete config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
+fi
+
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
 expect 0 '"some_ratio": 0.0125' '' status --json

@@ -52,6 +52,8 @@ extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto,
 
 extern const struct verb verb_explain;
 extern const struct verb verb_doctor;
+extern const struct verb verb_config;
+extern const struct verb verb_history;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

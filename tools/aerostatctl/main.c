@@ -17,6 +17,7 @@ static const struct verb *const verbs[] = {
         &verb_show,
         &verb_explain,
         &verb_doctor,
+        &verb_history,
         &verb_set,
         &verb_auto,
         &verb_pause,
@@ -26,6 +27,7 @@ static const struct verb *const verbs[] = {
         &verb_alerts,
         &verb_watch,
         &verb_check,
+        &verb_config,
         &verb_version,
         NULL,
 };
