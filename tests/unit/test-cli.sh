@@ -151,6 +151,22 @@ expect 1 '' 'not empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
 
+# The doctor examines a tree without the daemon, too; here a host where nothing is right, with one VM.
+root=$folder/root
+mkdir -p "$root/proc/42"
+printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
+printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
+expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+	'aerostatd 0.' 'ok    vms: 1 examined'; do
+	expect 1 "$line" '' doctor --root "$root"
+done
+expect 1 '"bad": ' '' doctor --root "$root" --json
+expect 1 "name='org.aerostat.guest.0'" '' doctor web1 --root "$root"
+expect 1 '' 'no QEMU with the name or UUID "nope" runs' doctor nope --root "$root"
+expect 1 '' 'cannot open /nowhere' doctor --root /nowhere
+AEROSTAT_SOCKET=/nowhere expect 1 'warn  daemon: aerostatd does not answer' '' doctor --root "$root"
+
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
 expect 0 '"some_ratio": 0.0125' '' status --json

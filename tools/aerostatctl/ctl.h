@@ -51,6 +51,7 @@ extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto,
         verb_watch, verb_check, verb_version;
 
 extern const struct verb verb_explain;
+extern const struct verb verb_doctor;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -16,6 +16,7 @@ static const struct verb *const verbs[] = {
         &verb_list,
         &verb_show,
         &verb_explain,
+        &verb_doctor,
         &verb_set,
         &verb_auto,
         &verb_pause,
