@@ -73,11 +73,12 @@ static void observe_swap(const struct context *c, const struct host_view *h) {
                     AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN);
 }
 
-/* It scans, and what it brings is not worth it. */
+/* It scans, or rests because of that, and what it brings is not worth it. */
 static void observe_ksm(const struct context *c, const struct host_view *h) {
         uint64_t worth = share(h->plan->memory_bytes, KSM_PROFIT_PPM);
+        bool rests = h->ksm && h->ksm->plan.unprofitable;
 
-        if (h->ksm_run != 1 || h->ksm_profit_bytes == AEROSTAT_UNKNOWN || h->settings->ksm_mode == SETTINGS_KSM_LEAVE)
+        if ((h->ksm_run != 1 && !rests) || h->ksm_profit_bytes == AEROSTAT_UNKNOWN || h->settings->ksm_mode == SETTINGS_KSM_LEAVE)
                 return;
         say(c, ALERT_KSM_UNPROFITABLE, h->ksm_profit_bytes < worth ? HOLDS : h->ksm_profit_bytes < 2 * worth ? KEEPS : GONE, h->ksm_profit_bytes,
             h->ksm_saved_bytes, h->ksm_cpu_ppm, AEROSTAT_UNKNOWN);

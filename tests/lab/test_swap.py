@@ -8,11 +8,12 @@ import threading
 import time
 from typing import Dict, List
 
-from aerolab import GIB, MIB, LabCase, Options, log, main, mib, wait_until
+from aerolab import GIB, MIB, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
 
 SWAP = GIB
-LEFT = 2600 * MIB           # available to the guests and what else runs here, once the host has been made small
+LEFT = 2450 * MIB           # available to the guests and what else runs here, once the host has been made small
 HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
 NAMES = ("a", "b", "c", "d")
 RAMP = 100 * MIB
@@ -73,8 +74,14 @@ class Swap(LabCase):
         # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
         # slows the guest down.
         options = [Options(name, reporting=False, swap=512 * MIB) for name in NAMES]
-        guests = self.lab.add(*options, will_use=0)
-        self.addCleanup(lambda: self.lab.remove(*[guest for guest in guests if guest in self.lab.guests]))
+        self.addCleanup(self.forget)
+        self.lab.add(*options, will_use=0)
+
+    def forget(self) -> None:
+        guests = list(self.lab.guests)
+        self.lab.remove(*guests)
+        for guest in guests:
+            virsh("undefine", guest.name)  # each test defines its own anew
 
     def burst(self) -> None:
         """Pairs of guests burst, each pair in its turn; all have a hot set and read a file."""
@@ -146,6 +153,14 @@ class Swap(LabCase):
                 self.assertEqual(read_text(f"/sys/fs/cgroup/memory{path[0]}/memory.swappiness").strip(), read_text("/sys/fs/cgroup/memory/memory.swappiness").strip())
 
 
+def ended(load: Load) -> bool:
+    try:
+        load.agent("status")
+        return False
+    except LoadError:
+        return True
+
+
 class Tools(LabCase):
     """aerostatctl swap on a real host, and the agent's zram."""
 
@@ -182,11 +197,13 @@ class Tools(LabCase):
         self.assertTrue(90 * MIB < total < 130 * MIB, total)  # a quarter of what the guest has
         self.assertLess(s.guest()["swap_total_bytes"], 65 * MIB)  # has swap: none is added
         z.agent("kill")
+        wait_until(lambda: ended(z), 10, "the agent is dead")
         z.agent("start")
         time.sleep(2)
         self.assertEqual(z.guest()["swap_total_bytes"], total)  # taken over
         z.agent("term")
         wait_until(lambda: z.guest()["swap_total_bytes"] == 0, 10, "zram is removed with the agent")
+        wait_until(lambda: ended(z), 10, "the agent has ended")
         z.agent("start")
         wait_until(lambda: z.guest()["swap_total_bytes"] == total, 10, "and made again")
         z.hold("much", 440 * MIB, rate_hz=1)  # more than there would be without
