@@ -104,6 +104,10 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 if (!plan->set || (m->paused && plan->class != POLICY_PINNED))
                         continue;
                 log_move(m, vm, plan, before, dry_run ? "would move " : "");
+                decisions_add(&vm->decisions, &(struct decision) {
+                        .last_usec = now_usec, .before_bytes = before, .after_bytes = plan->target_bytes, .demand_bytes = plan->demand_bytes,
+                        .reason = plan->reason, .dry_run = dry_run,
+                });
                 manager_emit(m, &(const struct manager_event) {
                         .type = MANAGER_EVENT_MOVE, .vm = vm->name, .before_bytes = before, .after_bytes = plan->target_bytes,
                         .reason = plan->reason, .would = dry_run,

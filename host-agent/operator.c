@@ -69,6 +69,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,
                 .last_set_usec_ago = usec_ago(vm->set_usec, now_usec),
                 .reaction_usec = vm->reaction_usec,
+                .decisions = &vm->decisions,
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
                 .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),

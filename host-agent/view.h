@@ -10,9 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host-agent/decisions.h"
 #include "host-agent/histogram.h"
-#include "host-agent/policy/alerts.h"
 #include "host-agent/ksm_control.h"
+#include "host-agent/policy/alerts.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
@@ -57,6 +58,7 @@ struct vm_view {
         uint64_t guest_refault_bytes_per_sec;
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
+        const struct decisions *decisions;     /* its last moves; their times on the clock of host_view.now_usec */
         /* How long ago; unknown: never. */
         uint64_t oom_kill_usec_ago;            /* the guest's count of OOM kills rose */
         uint64_t violation_usec_ago;           /* its agent broke the protocol */

@@ -204,15 +204,27 @@ static json_t *json_guest(const struct vm_view *vm) {
         return put_end(&put);
 }
 
-static void put_vm(struct put *put, const struct vm_view *vm) {
-        const struct policy_vm_input *in = &vm->policy->input;
-        const struct policy_vm_plan *p = &vm->policy->plan;
-        bool decided = vm_is_decided(vm);
+static void put_identity(struct put *put, const struct vm_view *vm) {
         char uuid[UUID_STRING_SIZE];
 
         put_text(put, "name", vm->name);
         put_text(put, "uuid", format_uuid(vm->uuid, uuid));
         put_text(put, "state", policy_class_to_string(vm_class(vm)));
+}
+
+static void put_reason(struct put *put, const struct vm_view *vm) {
+        bool decided = vm_is_decided(vm);
+
+        put_text(put, "reason", decided ? explain_briefly(vm->policy->plan.reason) : NULL);
+        put_text(put, "reason_code", decided ? policy_reason_to_string(vm->policy->plan.reason) : NULL);
+}
+
+static void put_vm(struct put *put, const struct vm_view *vm) {
+        const struct policy_vm_input *in = &vm->policy->input;
+        const struct policy_vm_plan *p = &vm->policy->plan;
+        bool decided = vm_is_decided(vm);
+
+        put_identity(put, vm);
         put_bytes(put, "max_bytes", in->max_bytes);
         put_bytes(put, "floor_bytes", in->floor_bytes);
         put_count(put, "weight", in->weight);
@@ -227,8 +239,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_text(put, "source", source_to_string(vm->source));
         put_usec(put, "report_age_seconds", vm->report_age_usec);
         put_value(put, "guest", json_guest(vm));
-        put_text(put, "reason", decided ? explain_briefly(p->reason) : NULL);
-        put_text(put, "reason_code", decided ? policy_reason_to_string(p->reason) : NULL);
+        put_reason(put, vm);
 }
 
 json_t *json_list(struct manager *manager) {
@@ -246,6 +257,52 @@ json_t *json_list(struct manager *manager) {
                 put.failed |= json_array_append_new(vms, put_end(&row)) < 0;
         }
         put_value(&put, "vms", vms);
+        return put_end(&put);
+}
+
+static json_t *json_moves(const struct decisions *decisions, uint64_t now_usec) {
+        json_t *moves = json_array();
+
+        for (size_t i = 0; i < decisions_count(decisions); i++) {
+                const struct decision *d = decisions_get(decisions, i);
+                struct put put = put_new();
+
+                put_usec(&put, "age_seconds", u64_sub(now_usec, d->first_usec));
+                put_usec(&put, "last_age_seconds", u64_sub(now_usec, d->last_usec));
+                put_bytes(&put, "before_bytes", d->before_bytes);
+                put_bytes(&put, "after_bytes", d->after_bytes);
+                put_bytes(&put, "demand_bytes", d->demand_bytes);
+                put_count(&put, "steps", d->steps);
+                put_bool(&put, "applied", !d->dry_run);
+                put_text(&put, "reason", explain_briefly(d->reason));
+                put_text(&put, "reason_code", policy_reason_to_string(d->reason));
+                if (json_array_append_new(moves, put_end(&put)) < 0) {
+                        json_decref(moves);
+                        return NULL;
+                }
+        }
+        return moves;
+}
+
+json_t *json_explain(struct manager *manager, size_t index) {
+        struct put put = put_new();
+        char sentence[EXPLAIN_MAX];
+        struct host_view h;
+        struct vm_view vm;
+        bool decided;
+
+        manager_view_host(manager, &h);
+        manager_view_vm(manager, index, &vm);
+        decided = vm_is_decided(&vm);
+        put_identity(&put, &vm);
+        put_bytes(&put, "target_bytes", decided ? vm.policy->plan.target_bytes : AEROSTAT_UNKNOWN);
+        put_reason(&put, &vm);
+        put_text(&put, "need", decided ? explain_need(&vm, sentence) : NULL);
+        put_text(&put, "entitlement", decided ? explain_entitlement(&h, &vm, sentence) : NULL);
+        put_text(&put, "explanation", decided ? explain_vm(&h, &vm, sentence) : NULL);
+        put_text(&put, "more", decided ? explain_more(&h, &vm, sentence) : NULL);
+        put_text(&put, "note", vm.note);
+        put_value(&put, "decisions", json_moves(vm.decisions, h.now_usec));
         return put_end(&put);
 }
 

@@ -19,3 +19,6 @@ json_t *json_list(struct manager *manager);
 
 /* One VM as in the list, and all that is known about it besides. */
 json_t *json_show(struct manager *manager, size_t index);
+
+/* Why one VM has what it has, in sentences, and its last moves. */
+json_t *json_explain(struct manager *manager, size_t index);

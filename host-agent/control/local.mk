@@ -9,6 +9,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/dashboard.h \
 	%D%/delivery.c %D%/delivery.h \
 	%D%/explain.c %D%/explain.h \
+	%D%/explain_more.c \
 	%D%/follow.c %D%/follow.h \
 	%D%/http.c %D%/http.h \
 	%D%/http_socket.c %D%/http_socket.h \

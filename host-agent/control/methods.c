@@ -63,6 +63,17 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
         varlink_reply(call, json_show(manager, index));
 }
 
+static void answer_explain(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        const char *name = NULL;
+        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
+        size_t index;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        varlink_reply(call, json_explain(manager, index));
+}
+
 /* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
 static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_bytes, uint64_t for_usec, bool changed) {
         struct put put = put_new();
@@ -170,6 +181,7 @@ const struct varlink_method control_methods[] = {
         { "Status", false, answer_status },
         { "List", false, answer_list },
         { "Show", false, answer_show },
+        { "Explain", false, answer_explain },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },

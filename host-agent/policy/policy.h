@@ -119,6 +119,9 @@ struct policy_vm_state {
         uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec;
         uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */
         bool uncooperative;
+        bool settled;                          /* the balloon had reached its target ... */
+        uint64_t allowed_bytes;                /* ... and the most that was asked for since is this */
+        bool taking;                           /* it holds clearly more than that */
         uint64_t practical_floor_bytes, practical_floor_until_usec;
         uint64_t breach_since_usec;
         bool breaching;

@@ -7,7 +7,7 @@ check_PROGRAMS += %D%/test-alerts %D%/test-delivery %D%/test-web
 TESTS += %D%/test-alerts %D%/test-delivery %D%/test-web
 endif
 %C%_test_alerts_CPPFLAGS = $(alert_test_cppflags)
-%C%_test_alerts_SOURCES = %D%/test-alerts.c %D%/unit.h host-agent/alert_conditions.c
+%C%_test_alerts_SOURCES = %D%/test-alerts.c %D%/unit.h
 %C%_test_alerts_LDADD = $(alert_test_ldadd)
 
 %C%_test_delivery_CPPFLAGS = $(alert_test_cppflags)

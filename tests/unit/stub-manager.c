@@ -21,6 +21,7 @@ struct manager {
         size_t n_vms;
         struct policy_vm *vms;
         struct vm_view *views;
+        struct decisions web_decisions, no_decisions;
         char (*names)[32];
 };
 
@@ -126,6 +127,19 @@ static void invent_silent(struct policy_vm *vm, struct vm_view *view) {
         view->note = "its QEMU process was not found";
 }
 
+static void invent_decisions(struct decisions *decisions) {
+        const uint64_t now = USEC_PER_HOUR;
+
+        decisions_add(decisions, &(struct decision) { .last_usec = now - 10 * USEC_PER_MINUTE, .before_bytes = 4 * GIB, .after_bytes = 3 * GIB,
+                                                      .demand_bytes = GIB, .reason = POLICY_REASON_FUNDS });
+        for (uint64_t i = 0; i < 5; i++)
+                decisions_add(decisions, &(struct decision) { .last_usec = now - (65 - 10 * i) * USEC_PER_SEC, .before_bytes = 3 * GIB - i * 256 * MIB,
+                                                              .after_bytes = 3 * GIB - (i + 1) * 256 * MIB, .demand_bytes = GIB,
+                                                              .reason = POLICY_REASON_EQUALIZES });
+        decisions_add(decisions, &(struct decision) { .last_usec = now - 8 * USEC_PER_SEC, .before_bytes = 3 * GIB - 5 * 256 * MIB,
+                                                      .after_bytes = 2 * GIB, .demand_bytes = 2 * GIB, .reason = POLICY_REASON_GRANTED });
+}
+
 struct manager *stub_manager_new(size_t n_vms) {
         static const char *const names[] = { STUB_WEB_NAME,   STUB_DB_NAME,  STUB_SILENT_NAME,
                                              STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
@@ -140,6 +154,9 @@ struct manager *stub_manager_new(size_t n_vms) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
         }
+        for (size_t i = 0; i < m->n_vms; i++)
+                m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
+        invent_decisions(&m->web_decisions);
         m->views[STUB_DB].source = SOURCE_BALLOON_STATS;
         m->views[STUB_DB].guest_psi_some_ppm = m->views[STUB_DB].guest_psi_full_ppm = AEROSTAT_UNKNOWN;
         invent_silent(&m->vms[STUB_SILENT], &m->views[STUB_SILENT]);

@@ -115,6 +115,16 @@ expect 0 'a higher weight or floor would give it more' '' show web1
 expect 0 'its QEMU process was not found' '' show silent
 expect 0 'Guest: has not reported' '' show silent
 expect 0 'db-1  11111111-2222-3333-4444-555555555501' '' show 11111111-2222-3333-4444-555555555501
+expect 0 'It needs 1.92 GiB: 1.50 GiB in use' '' explain web1
+for line in 'That is the word of its agent, 1.2 s old.' 'It is entitled to 2.20 GiB when everybody wants everything: the maximums come to 21 GiB' \
+	'It has what it needs' '[host] mode = swap_backed would add 2.40 GiB' '25.0 s ago         3 GiB  1.75 GiB   1 GiB      5  moves slowly to its share'; do
+	expect 0 "$line" '' explain web1
+done
+expect 0 'What it needs is not known' '' explain silent
+expect 0 'It takes no part in the sharing' '' explain fixed
+expect 0 'Nothing has been decided about it yet' '' explain new
+expect 0 'It has not been moved' '' explain new
+expect 0 '"steps": 5' '' --json explain web1
 expect 0 'web1 is held at 2 GiB for 10 min 0 s.' '' set web1 2G --for 10m
 expect 0 'for another 10 min' '' show web1
 expect 0 'set by hand' '' list
@@ -132,6 +142,7 @@ AEROSTAT_SOCKET=/nowhere expect 0 'tight' '' status --socket="$folder/socket"
 
 # What the daemon refuses.
 expect 1 '' 'no running VM is called "nope"' show nope
+expect 1 '' 'no running VM is called "nope"' explain nope
 expect 1 '' 'no running VM is called "nope"' set nope 1G
 expect 1 '' '1 GiB .. 4 GiB' set web1 8G
 expect 1 '' 'beyond the envelope by 512 MiB' set web1 4G
@@ -139,6 +150,22 @@ expect 1 '' 'has no balloon' set fixed 1G
 expect 1 '' 'not empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
+
+# The doctor examines a tree without the daemon, too; here a host where nothing is right, with one VM.
+root=$folder/root
+mkdir -p "$root/proc/42"
+printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
+printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
+expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+	'aerostatd 0.' 'ok    vms: 1 examined'; do
+	expect 1 "$line" '' doctor --root "$root"
+done
+expect 1 '"bad": ' '' doctor --root "$root" --json
+expect 1 "name='org.aerostat.guest.0'" '' doctor web1 --root "$root"
+expect 1 '' 'no QEMU with the name or UUID "nope" runs' doctor nope --root "$root"
+expect 1 '' 'cannot open /nowhere' doctor --root /nowhere
+AEROSTAT_SOCKET=/nowhere expect 1 'warn  daemon: aerostatd does not answer' '' doctor --root "$root"
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status

@@ -144,13 +144,14 @@ static void test_a_hanging_command_is_killed_with_its_children(void **state) {
 }
 
 static void test_many_at_once_are_limited_and_all_delivered(void **state) {
-        const struct runner_limits limits = FAST;
+        struct runner_limits limits = FAST;
         struct runner_counters c;
         char path[256], key[16];
         _cleanup_free_ char *log = NULL;
         struct runner *r;
         int most = 0, now = 0, n = 0;
 
+        limits.timeout_usec = USEC_PER_MINUTE; /* on a busy machine a run takes long, and a second try would count twice */
         assert_int_equal(runner_new(&r, loop, &limits), 0);
         write_script("many", "echo + >> many.log; sleep 0.02; echo - >> many.log", path);
         for (int i = 0; i < 50; i++) {

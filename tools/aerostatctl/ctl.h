@@ -50,5 +50,8 @@ struct verb {
 extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_ksm, verb_swap, verb_alerts,
         verb_watch, verb_check, verb_version;
 
+extern const struct verb verb_explain;
+extern const struct verb verb_doctor;
+
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

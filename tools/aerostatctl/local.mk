@@ -8,6 +8,9 @@ aerostatctl_SOURCES = \
 	%D%/automation.c \
 	%D%/client.c %D%/client.h \
 	%D%/ctl.h \
+	%D%/doctor.c %D%/doctor.h \
+	%D%/doctor_cpu.c %D%/doctor_findings.c %D%/doctor_kernel.c %D%/doctor_memory.c %D%/doctor_qemu.c %D%/doctor_vm.c \
+	%D%/explain.c \
 	%D%/field.c %D%/field.h \
 	%D%/ksm.c \
 	%D%/list.c \
