@@ -129,7 +129,8 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         say(&c, ALERT_GUEST_BREACHING, p->class == POLICY_BREACHING ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, p->target_bytes, no);
         say(&c, ALERT_GUEST_UNCOOPERATIVE, p->class == POLICY_UNCOOPERATIVE || vm->policy->state.uncooperative ? HOLDS : GONE, in->actual_bytes,
             p->target_bytes, no, no);
-        say(&c, ALERT_GUEST_STALE, stale(vm), vm->report_age_usec, no, no, no);
+        /* Where only the agent is lost, the age is that of the balloon's statistics. */
+        say(&c, ALERT_GUEST_STALE, stale(vm), vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no, no);
         say(&c, ALERT_VM_UNRESPONSIVE, in->unresponsive ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, no, no);
         if (reports) {
                 say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, ceiling, ceiling - ceiling / 8), in->guest_swap_used_bytes,

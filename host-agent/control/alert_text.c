@@ -99,7 +99,7 @@ static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                 break;
         case ALERT_GUEST_STALE:
                 if (n[0] == AEROSTAT_UNKNOWN)
-                        SAY("%s no longer reports", a->subject);
+                        SAY("the agent of %s no longer reports", a->subject);
                 else
                         SAY("%s has not reported for %s", a->subject, format_duration(n[0], d0));
                 break;

@@ -142,7 +142,7 @@ static const struct {
         { ALERT_GUEST_OOM_KILL, hold_oom, NULL, "web1 ran out of memory and killed a process (1 since" },
         { ALERT_GUEST_UNCOOPERATIVE, hold_stuck, NULL, "web1 was asked to shrink" },
         { ALERT_GUEST_STALE, hold_stale, keep_stale, "web1 has not reported for 1 min" },
-        { ALERT_GUEST_STALE, hold_lost_agent, NULL, "web1 has not reported" },
+        { ALERT_GUEST_STALE, hold_lost_agent, NULL, "the agent of web1 no longer reports" },
         { ALERT_VM_UNRESPONSIVE, hold_unresponsive, NULL, "QEMU of web1 does not answer" },
         { ALERT_PROTOCOL_ERROR, hold_violation, NULL, "agent of web1 breaks the protocol" },
         { ALERT_LAST_RESORT, hold_resort, NULL, "last resort was taken on web1" },
