@@ -7,6 +7,12 @@ libaerostat_settings_a_SOURCES = \
 	%D%/settings.c %D%/settings.h \
 	%D%/settings_keys.h %D%/settings_parse.c %D%/settings_table.c %D%/settings_value.c
 
+# What outlives the daemon; a library so that tests and fuzzing link it.
+noinst_LIBRARIES += libaerostat-state.a
+libaerostat_state_a_SOURCES = \
+	%D%/reservations.c %D%/reservations.h \
+	%D%/state_file.c %D%/state_file.h
+
 include %D%/policy/local.mk
 include %D%/system/local.mk
 include %D%/virt/local.mk
@@ -18,9 +24,12 @@ aerostatd_SOURCES = \
 	%D%/main.c \
 	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
+	%D%/keep.c \
+	%D%/limits.h \
 	%D%/operator.c %D%/view.h \
+	%D%/state_writer.c \
 	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \
 	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
-	libaerostat-policy.a libaerostat-protocol.a \
+	libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
 	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

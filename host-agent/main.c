@@ -252,7 +252,7 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int run(struct daemon *d, const struct settings *settings) {
         struct manager_options options = {
-                .root = d->options.root, .dry_run = d->options.dry_run || d->options.once, .ready = on_ready, .userdata = d,
+                .root = d->options.root, .state_dir = d->options.once ? NULL : d->options.state_dir, .dry_run = d->options.dry_run || d->options.once, .ready = on_ready, .userdata = d,
         };
         char error[VIEW_ERROR_MAX];
         sigset_t signals;

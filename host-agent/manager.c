@@ -171,6 +171,7 @@ static void expire_pins(struct manager *m, uint64_t now_usec) {
                 if (m->vms[i]->pin_until_usec <= now_usec) {
                         log_vm(LOG_INFO, m->vms[i]->name, "the manual target's time is over: automatic again");
                         m->vms[i]->pin_bytes = m->vms[i]->pin_until_usec = AEROSTAT_UNKNOWN;
+                        m->changed = true;
                 }
 }
 
@@ -217,6 +218,7 @@ static void decide(struct manager *m) {
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
+        manager_keep_write(m);
         sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
@@ -349,7 +351,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         char old_path[VIRT_PATH_MAX] = "";
         size_t at;
         struct vm *vm = find(m, e->uuid, &at);
-        bool boots = !vm || vm->id != e->id;
+        bool first = !vm, boots = first || vm->id != e->id;
 
         if (!vm) {
                 if (make_room(m) < 0 || vm_new(&vm, m, e->uuid) < 0) {
@@ -372,6 +374,10 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 vm->actual_bytes = vm->overhead_bytes = vm->limit_bytes = AEROSTAT_UNKNOWN;
                 vm_boot(vm, now_usec);
                 vm->channel = channel_free(vm->channel);
+                if (!first) /* another run of it: what was set by hand ended with the one before */
+                        vm_clear_by_hand(vm);
+                manager_keep_restore(m, vm);
+                m->changed = true;
         }
         vm_apply_settings(vm, &m->settings);
         if (vm->note[0])
@@ -389,7 +395,7 @@ static void on_gone(struct manager *m, size_t at) {
         log_vm(LOG_INFO, vm->name, "gone");
         take_out(m, at);
         vm_free(vm);
-        manager_decide_soon(m);
+        manager_keep_changed(m);
 }
 
 static void on_target(struct manager *m, struct vm *vm, const struct virt_event *e) {
@@ -435,6 +441,7 @@ static void on_virt(const struct virt_event *e, void *userdata) {
         case VIRT_EVENT_SYNCED:
                 if (m->synced_usec == 0)
                         m->synced_usec = now_usec;
+                manager_keep_forget(m);
                 manager_decide_soon(m);
                 break;
         case VIRT_EVENT_DOMAIN:
@@ -566,6 +573,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         /* After all that is ready to be read in this turn of the loop: many reports, one decision. */
         sd_event_source_set_priority(m->soon, SD_EVENT_PRIORITY_NORMAL + 10);
         follow_pressure(m);
+        r = manager_keep_start(m);
+        if (r < 0)
+                return r;
         r = virt_new(&m->virt, event, m->settings.uri, on_virt, m);
         if (r < 0)
                 return r;
@@ -577,11 +587,14 @@ struct manager *manager_free(struct manager *m) {
         if (!m)
                 return NULL;
         m->virt = virt_free(m->virt);
+        manager_keep_write(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
         free(m->policy_vms);
         free(m->work);
+        state_writer_free(m->writer);
+        state_done(&m->kept);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->soon);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The manager's own state, shared by manager.c (sources and decisions) and operator.c (what others see and ask) only. */
+/* The manager's own state, shared by manager.c (sources and decisions), operator.c and reserve.c (what others see and ask) and keep.c (what outlives us). */
 
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/reservations.h"
+#include "host-agent/state_file.h"
 #include "host-agent/system/host.h"
 #include "host-agent/virt/virt.h"
 #include "host-agent/vm.h"
@@ -45,6 +47,13 @@ struct manager {
         void *release_userdata;
         size_t release_pending;
 
+        /* what outlives us */
+        uint8_t boot_id[16];           /* of the host; zero: not known */
+        struct state kept;             /* vms: of the last run, those not found yet */
+        struct state_writer *writer;   /* NULL: nothing is kept */
+        bool changed;                  /* to be written after the next decision */
+        struct reservations reservations;
+
         struct log_limit sample_log, connect_log;
         enum policy_host_state logged_state;
         bool logged_unsafe;
@@ -52,3 +61,11 @@ struct manager {
 
 /* Decides as soon as the event loop is back, once, however often it is asked for until then. */
 void manager_decide_soon(struct manager *manager);
+
+/* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
+ * were found, the rest is gone. Changed: write what holds now, after the decision that follows. */
+int manager_keep_start(struct manager *manager);
+void manager_keep_restore(struct manager *manager, struct vm *vm);
+void manager_keep_forget(struct manager *manager);
+void manager_keep_changed(struct manager *manager);
+void manager_keep_write(struct manager *manager);

@@ -152,7 +152,7 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
         log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }
 
@@ -165,7 +165,7 @@ int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERR
         }
         vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
         log_vm(LOG_NOTICE, vm->name, "automatic again");
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }
 
@@ -176,6 +176,6 @@ int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ER
         }
         m->paused = paused;
         log_message(LOG_NOTICE, paused ? "automation paused by the operator: targets stay where they are" : "automation resumed");
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }

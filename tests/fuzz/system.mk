@@ -13,3 +13,13 @@ endif
 %C%_fuzz_settings_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_settings_SOURCES = %D%/targets/fuzz-settings.c $(fuzz_driver) %D%/fuzz.h
 %C%_fuzz_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS)
+
+# The state file.
+check_PROGRAMS += %D%/fuzz-state
+if !FUZZING
+TESTS += %D%/fuzz-state
+endif
+%C%_fuzz_state_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_state_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_state_SOURCES = %D%/targets/fuzz-state.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_state_LDADD = libaerostat-state.a libaerostat-protocol.a

@@ -18,3 +18,12 @@ control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-prot
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)
 %C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/unit.h
 %C%_test_varlink_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
+
+# What outlives the daemon.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-state
+TESTS += %D%/test-state
+endif
+%C%_test_state_CPPFLAGS = $(unit_cppflags)
+%C%_test_state_SOURCES = %D%/test-state.c %D%/unit.h
+%C%_test_state_LDADD = libaerostat-state.a libaerostat-protocol.a $(CMOCKA_LIBS)
