@@ -24,6 +24,7 @@ aerostatd_SOURCES = \
 	%D%/main.c \
 	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
+	%D%/by_hand.c \
 	%D%/keep.c \
 	%D%/limits.h \
 	%D%/operator.c %D%/view.h \

@@ -393,6 +393,7 @@ static void on_gone(struct manager *m, size_t at) {
         struct vm *vm = m->vms[at];
 
         log_vm(LOG_INFO, vm->name, "gone");
+        manager_limits_written(m, vm, -ENOENT, "the VM is gone");
         take_out(m, at);
         vm_free(vm);
         manager_keep_changed(m);
@@ -493,6 +494,8 @@ static void on_virt(const struct virt_event *e, void *userdata) {
                 }
                 break;
         case VIRT_EVENT_METADATA:
+                if (vm)
+                        manager_limits_written(m, vm, e->result, e->text);
                 break;
         }
 }

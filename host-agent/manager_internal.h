@@ -69,3 +69,9 @@ void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
+
+/* by_hand.c: libvirt has answered a request to write metadata, or the VM is gone. */
+void manager_limits_written(struct manager *manager, struct vm *vm, int result, const char *text);
+
+/* operator.c. What all hold for good: floors of what can move, all of what cannot, overheads, reservations; VM `index` with `bytes` (SIZE_MAX: none so). */
+uint64_t manager_least_bytes(struct manager *manager, size_t index, uint64_t bytes);

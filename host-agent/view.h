@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host-agent/limits.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
 
@@ -38,6 +39,9 @@ struct vm_view {
         uint8_t uuid[16];
         const struct policy_vm *policy;        /* input and plan */
         uint64_t priority;
+        uint64_t floor_bytes, weight;          /* in force from now on; policy->input has those of the last decision */
+        bool managed;
+        const struct limits *limits;           /* set by hand */
         enum report_source source;
         uint64_t report_age_usec;              /* unknown: never */
         uint64_t pin_until_usec_left;          /* of a pin with an end; unknown: no end */
@@ -65,3 +69,16 @@ int manager_set_target(struct manager *manager, size_t index, uint64_t bytes, ui
                        char error[static VIEW_ERROR_MAX]);
 int manager_set_auto(struct manager *manager, size_t index, char error[static VIEW_ERROR_MAX]);
 int manager_set_paused(struct manager *manager, bool paused, char error[static VIEW_ERROR_MAX]);
+
+/* Limits set by hand: they go before the domain's metadata, which goes before the configuration, and hold until reset or until this run of the VM ends. */
+struct limits_request {
+        struct limits limits;          /* what is set replaces what was */
+        bool reset;                    /* forget first what was set by hand before */
+        bool persist;                  /* write all that is set by hand to the domain's metadata instead */
+        void (*done)(int result, const char *error, void *userdata); /* persist: libvirt's answer */
+        void *userdata;
+};
+
+/* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
+int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
+void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */

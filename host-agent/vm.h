@@ -31,6 +31,12 @@ struct vm {
         uint64_t floor_bytes, weight, priority;
         bool managed;
         struct limits limits;                  /* set by hand, for this run of the VM */
+        struct {
+                bool pending;                  /* libvirt was asked to write the metadata */
+                struct virt_metadata metadata;
+                void (*done)(int result, const char *error, void *userdata); /* or NULL: nobody listens any more */
+                void *userdata;
+        } persist;
         uint64_t pin_bytes;                    /* unknown: automatic */
         uint64_t pin_until_usec;               /* unknown: no end */
 

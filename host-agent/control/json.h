@@ -19,3 +19,6 @@ json_t *json_list(struct manager *manager);
 
 /* One VM as in the list, and all that is known about it besides. */
 json_t *json_show(struct manager *manager, size_t index);
+
+/* Limits set by hand; what is not is null. */
+json_t *json_limits(const struct limits *limits, uint64_t max_bytes);

@@ -5,6 +5,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/control.c %D%/control.h \
 	%D%/explain.c %D%/explain.h \
 	%D%/json.c %D%/json.h \
+	%D%/limits.c \
 	%D%/listen.c %D%/listen.h \
 	%D%/message.c %D%/message.h \
 	%D%/methods.c %D%/methods.h \

@@ -26,17 +26,17 @@ static const char *error_name(int r) {
         }
 }
 
-static void refuse(struct varlink_call *call, int r, const char *sentence) {
+void method_refuse(struct varlink_call *call, int r, const char *sentence) {
         varlink_error_message(call, error_name(r), "%s", sentence);
 }
 
-static int find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {
+int method_find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {
         char error[VIEW_ERROR_MAX] = "";
         int r;
 
         r = manager_find_vm(manager, name, ret, error);
         if (r < 0)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         return r;
 }
 
@@ -56,7 +56,7 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
         const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
         size_t index;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         varlink_reply(call, json_show(manager, index));
 }
@@ -90,11 +90,11 @@ static void answer_set(struct varlink_call *call, json_t *parameters, void *user
         size_t index;
         int r;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         r = manager_set_target(manager, index, bytes, for_usec, force, error);
         if (r < 0 && r != -EALREADY)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         else
                 varlink_reply(call, vm_reply(manager, index, bytes, for_usec, r != -EALREADY));
 }
@@ -107,11 +107,11 @@ static void answer_auto(struct varlink_call *call, json_t *parameters, void *use
         size_t index;
         int r;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         r = manager_set_auto(manager, index, error);
         if (r < 0 && r != -EALREADY)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         else
                 varlink_reply(call, vm_reply(manager, index, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, r != -EALREADY));
 }
@@ -125,7 +125,7 @@ static void set_paused(struct varlink_call *call, json_t *parameters, struct man
                 return;
         r = manager_set_paused(manager, paused, error);
         if (r < 0 && r != -EALREADY) {
-                refuse(call, r, error);
+                method_refuse(call, r, error);
                 return;
         }
         put = put_new();
@@ -161,6 +161,7 @@ const struct varlink_method control_methods[] = {
         { "Show", false, answer_show },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
+        { "Limits", true, method_limits },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
         { "Version", false, answer_version },

@@ -39,6 +39,16 @@ static const char *take(const struct varlink_parameter *p, const json_t *value) 
                         return "true or false";
                 *(bool *) p->ret = json_is_true(value);
                 return NULL;
+        case VARLINK_COUNT:
+                if (!json_is_integer(value) || json_integer_value(value) < 0)
+                        return "a whole number that is not negative";
+                *(uint64_t *) p->ret = (uint64_t) json_integer_value(value);
+                return NULL;
+        case VARLINK_RATIO:
+                if (!json_is_number(value) || !(json_number_value(value) >= 0) || json_number_value(value) > 1)
+                        return "a fraction from 0 to 1";
+                *(uint64_t *) p->ret = (uint64_t) (json_number_value(value) * (double) PPM_ONE + 0.5);
+                return NULL;
         }
         return "of a type that this daemon knows";
 }

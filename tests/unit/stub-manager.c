@@ -17,6 +17,7 @@ struct manager {
         size_t n_vms;
         struct policy_vm *vms;
         struct vm_view *views;
+        struct limits *limits;
         char (*names)[32];
 };
 
@@ -127,6 +128,7 @@ struct manager *stub_manager_new(size_t n_vms) {
         m->n_vms = MAX(n_vms, (size_t) STUB_VMS);
         m->vms = calloc(m->n_vms, sizeof(*m->vms));
         m->views = calloc(m->n_vms, sizeof(*m->views));
+        m->limits = calloc(m->n_vms, sizeof(*m->limits));
         m->names = calloc(m->n_vms, sizeof(*m->names));
         invent_host(m);
         for (size_t i = 0; i < m->n_vms; i++) {
@@ -148,6 +150,7 @@ struct manager *stub_manager_new(size_t n_vms) {
 void stub_manager_free(struct manager *m) {
         free(m->vms);
         free(m->views);
+        free(m->limits);
         free(m->names);
         free(m);
 }
@@ -184,6 +187,10 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
 
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
         *ret = m->views[index];
+        ret->limits = &m->limits[index];
+        ret->floor_bytes = m->vms[index].input.floor_bytes;
+        ret->weight = m->vms[index].input.weight;
+        ret->managed = m->vms[index].input.managed;
 }
 
 int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]) {
@@ -240,4 +247,29 @@ int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ER
         }
         m->automation = paused ? AUTOMATION_PAUSED : AUTOMATION_RUNNING;
         return 0;
+}
+
+int manager_set_limits(struct manager *m, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]) {
+        struct policy_vm_input *in = &m->vms[index].input;
+        struct limits *l = &m->limits[index];
+
+        if (request->limits.has_floor && request->limits.floor_ppm == AEROSTAT_UNKNOWN && request->limits.floor_bytes > in->max_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "a floor of that size is more than the maximum of %s, 4 GiB", m->views[index].name);
+                return -ERANGE;
+        }
+        if (request->reset)
+                *l = (struct limits) {};
+        limits_merge(l, &request->limits);
+        if (l->has_floor)
+                in->floor_bytes = l->floor_ppm != AEROSTAT_UNKNOWN ? u64_mul_div(in->max_bytes, l->floor_ppm, PPM_ONE) : l->floor_bytes;
+        if (l->has_weight)
+                in->weight = l->weight;
+        if (request->persist) {
+                snprintf(error, VIEW_ERROR_MAX, "libvirt cannot be asked");
+                return -ENOTCONN;
+        }
+        return 0;
+}
+
+void manager_limits_abandon(struct manager *m, void *userdata) {
 }

@@ -121,6 +121,13 @@ expect 0 'set by hand' '' list
 expect 0 'until `aerostatctl auto web1`' '' set web1 4G --force
 expect 0 'web1 is automatic again.' '' auto web1
 expect 0 'web1 is automatic already.' '' auto web1
+expect 0 'web1: floor 1 GiB, weight 1000, priority 100, managed yes' '' limits web1
+expect 0 'Set by hand, until the VM stops or `--reset`: floor, weight.' '' limits web1 --floor 50% --weight 2000
+expect 0 'floor 2 GiB, weight 2000' '' limits web1
+expect 0 'limits set by hand' '' show web1
+expect 0 '"limits_by_hand": true' '' list --json
+expect 0 'floor 1 GiB' '' limits web1 --reset --floor 1G --weight 1000
+expect 0 '"managed": null' '' limits web1 --reset --json
 expect 0 'Paused: no VM is moved' '' pause
 expect 0 'automation paused' '' status
 expect 0 'Paused already' '' pause
@@ -139,6 +146,15 @@ expect 1 '' 'has no balloon' set fixed 1G
 expect 1 '' 'not empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
+
+expect 1 '' 'more than the maximum of web1' limits web1 --floor 5G
+expect 1 '' 'no running VM' limits nope
+expect 1 '' 'libvirt cannot be asked' limits web1 --weight 1000 --persist
+expect 2 '' 'from 0% to 100%' limits web1 --floor 120%
+expect 2 '' 'has no unit' limits web1 --floor 5
+expect 2 '' 'a number from 0 to 1000000' limits web1 --weight -1
+expect 2 '' 'a number from 0 to 1000,' limits web1 --priority 1001
+expect 2 '' 'is yes or no' limits web1 --managed maybe
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status

@@ -49,5 +49,7 @@ struct verb {
 
 extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_version;
 
+extern const struct verb verb_limits;
+
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@ aerostatctl_SOURCES = \
 	%D%/client.c %D%/client.h \
 	%D%/ctl.h \
 	%D%/field.c %D%/field.h \
+	%D%/limits.c \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/show.c \
