@@ -28,6 +28,7 @@ aerostatd_SOURCES = \
 	%D%/keep.c \
 	%D%/limits.h \
 	%D%/operator.c %D%/view.h \
+	%D%/reserve.c \
 	%D%/state_writer.c \
 	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \

@@ -204,6 +204,7 @@ static void decide(struct manager *m) {
         /* The host first: VMs that grow between the two readings then count as VMs, not as other use. */
         sample_host(m, now_usec);
         expire_pins(m, now_usec);
+        manager_reservations_expire(m, now_usec);
         for (size_t i = 0; i < m->n_vms; i++) {
                 bool moving = m->policy_vms[i].plan.gap || m->vms[i]->pressure_usec != 0;
 
@@ -214,6 +215,7 @@ static void decide(struct manager *m) {
         m->decided_usec = now_usec;
         m->decisions++;
         watch_start(m, now_usec);
+        manager_reservations_judge(m, now_usec);
         apply(m, now_usec);
         tell_agents(m);
         ask_stats(m, now_usec);
@@ -377,6 +379,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 if (!first) /* another run of it: what was set by hand ended with the one before */
                         vm_clear_by_hand(vm);
                 manager_keep_restore(m, vm);
+                manager_reservations_hand_over(m, vm->name);
                 m->changed = true;
         }
         vm_apply_settings(vm, &m->settings);

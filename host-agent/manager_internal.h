@@ -12,6 +12,13 @@
 #include "host-agent/virt/virt.h"
 #include "host-agent/vm.h"
 
+/* A call that waits until a reservation is met. */
+struct reserve_waiter {
+        uint64_t id, deadline_usec, wait_usec;
+        void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
+        void *userdata;
+};
+
 struct manager {
         sd_event *event;
         struct settings settings;
@@ -53,6 +60,8 @@ struct manager {
         struct state_writer *writer;   /* NULL: nothing is kept */
         bool changed;                  /* to be written after the next decision */
         struct reservations reservations;
+        struct reserve_waiter waiters[RESERVATIONS_MAX]; /* in no order; at most one for each reservation */
+        size_t n_waiters;
 
         struct log_limit sample_log, connect_log;
         enum policy_host_state logged_state;
@@ -69,6 +78,11 @@ void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
+
+/* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
+void manager_reservations_expire(struct manager *manager, uint64_t now_usec);
+void manager_reservations_judge(struct manager *manager, uint64_t now_usec);
+void manager_reservations_hand_over(struct manager *manager, const char *name); /* a VM of this name has started */
 
 /* by_hand.c: libvirt has answered a request to write metadata, or the VM is gone. */
 void manager_limits_written(struct manager *manager, struct vm *vm, int result, const char *text);

@@ -12,6 +12,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/parameters.c \
 	%D%/peer.c %D%/peer.h \
 	%D%/put.c %D%/put.h \
+	%D%/reserve.c \
 	%D%/varlink.c %D%/varlink.h
 nodist_libaerostat_control_a_SOURCES = %D%/description.c
 

@@ -19,6 +19,8 @@ static const char *error_name(int r) {
                 return "OutOfRange";
         case ENOSPC:
                 return "BeyondEnvelope";
+        case ETIMEDOUT:
+                return "NotFree";
         case EPERM:
                 return "NotMovable";
         default:
@@ -164,6 +166,9 @@ const struct varlink_method control_methods[] = {
         { "Limits", true, method_limits },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
+        { "Reserve", true, method_reserve },
+        { "Release", true, method_release },
+        { "Reservations", false, method_reservations },
         { "Version", false, answer_version },
 };
 const size_t control_n_methods = ARRAY_SIZE(control_methods);

@@ -23,3 +23,8 @@ void method_refuse(struct varlink_call *call, int r, const char *sentence);
 int method_find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret_index);
 
 void method_limits(struct varlink_call *call, json_t *parameters, void *userdata); /* limits.c */
+
+/* reserve.c */
+void method_reserve(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_release(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_reservations(struct varlink_call *call, json_t *parameters, void *userdata);

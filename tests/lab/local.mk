@@ -28,5 +28,6 @@ EXTRA_DIST += \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
 	%D%/test_reaction.py \
+	%D%/test_reserve.py \
 	%D%/test_smoke.py \
 	%D%/test_targets.py

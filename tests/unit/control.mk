@@ -5,7 +5,7 @@ dist_check_SCRIPTS += %D%/test-cli.sh
 TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
 endif
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
-control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
 %C%_stub_aerostatd_SOURCES = %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h
@@ -27,3 +27,6 @@ endif
 %C%_test_state_CPPFLAGS = $(unit_cppflags)
 %C%_test_state_SOURCES = %D%/test-state.c %D%/unit.h
 %C%_test_state_LDADD = libaerostat-state.a libaerostat-protocol.a $(CMOCKA_LIBS)
+
+dist_check_SCRIPTS += %D%/test-hook.sh
+TESTS += %D%/test-hook.sh

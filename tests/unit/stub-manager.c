@@ -18,6 +18,7 @@ struct manager {
         struct policy_vm *vms;
         struct vm_view *views;
         struct limits *limits;
+        struct reservations reservations;
         char (*names)[32];
 };
 
@@ -272,4 +273,45 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
 }
 
 void manager_limits_abandon(struct manager *m, void *userdata) {
+}
+
+size_t manager_view_reservations(struct manager *m, struct reservation_view ret[static RESERVATIONS_MAX]) {
+        for (size_t i = 0; i < m->reservations.n; i++) {
+                const struct reservation *one = &m->reservations.list[i];
+
+                ret[i] = (struct reservation_view) { one->id, one->bytes, one->until_usec, one->for_vm, one->met };
+        }
+        return m->reservations.n;
+}
+
+/* Up to 2 GiB is free at once; a wait for more is for ever. */
+int manager_reserve(struct manager *m, const struct reserve_request *request, struct reservation_view *ret, char error[static VIEW_ERROR_MAX]) {
+        struct reservation *one;
+        int r;
+
+        if (request->bytes > 8 * GIB) {
+                snprintf(error, VIEW_ERROR_MAX, "9 GiB cannot be reserved: 1 GiB is missing");
+                return -ENOSPC;
+        }
+        r = reservations_add(&m->reservations, request->bytes, request->ttl_usec, request->for_vm ?: "", &one);
+        if (r < 0)
+                return r;
+        one->met = one->bytes <= 2 * GIB;
+        *ret = (struct reservation_view) { one->id, one->bytes, one->until_usec, one->for_vm, one->met };
+        return request->wait_usec > 0 && !one->met;
+}
+
+void manager_reserve_abandon(struct manager *m, void *userdata) {
+        reservations_remove(&m->reservations, &m->reservations.list[m->reservations.n - 1]);
+}
+
+int manager_unreserve(struct manager *m, uint64_t id, const char *for_vm, char error[static VIEW_ERROR_MAX]) {
+        struct reservation *one = for_vm ? reservations_find_vm(&m->reservations, for_vm) : reservations_find(&m->reservations, id);
+
+        if (!one) {
+                snprintf(error, VIEW_ERROR_MAX, "there is no such reservation");
+                return -ENOENT;
+        }
+        reservations_remove(&m->reservations, one);
+        return 0;
 }

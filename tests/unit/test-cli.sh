@@ -128,6 +128,15 @@ expect 0 'limits set by hand' '' show web1
 expect 0 '"limits_by_hand": true' '' list --json
 expect 0 'floor 1 GiB' '' limits web1 --reset --floor 1G --weight 1000
 expect 0 '"managed": null' '' limits web1 --reset --json
+expect 0 'No reservations.' '' reservations
+expect 0 'Reservation 1: 1 GiB for new1 free, held for 5 min 0 s.' '' reserve 1G --for-vm new1
+expect 0 'Reservation 2: 4 GiB being freed, held for 1 min 0 s.' '' reserve 4G --ttl 1m
+expect 0 'being freed' '' reservations
+expect 0 '"met": true' '' reserve 512M --wait 5s --json
+expect 0 'Released.' '' release 3
+expect 0 'Released.' '' release --for-vm new1
+expect 0 'Released.' '' release 2
+expect 0 'No reservations.' '' reservations
 expect 0 'Paused: no VM is moved' '' pause
 expect 0 'automation paused' '' status
 expect 0 'Paused already' '' pause
@@ -155,6 +164,13 @@ expect 2 '' 'has no unit' limits web1 --floor 5
 expect 2 '' 'a number from 0 to 1000000' limits web1 --weight -1
 expect 2 '' 'a number from 0 to 1000,' limits web1 --priority 1001
 expect 2 '' 'is yes or no' limits web1 --managed maybe
+
+expect 1 '' '1 GiB is missing' reserve 9G
+expect 0 '' 'may start all the same' reserve 9G --for-vm new2 --hook
+expect 1 '' 'no such reservation' release 77
+expect 2 '' 'needs either' release
+expect 2 '' 'is not the ID' release x
+expect 2 '' 'of no memory' reserve 0
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status

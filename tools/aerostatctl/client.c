@@ -113,8 +113,8 @@ static int receive(int fd, uint64_t deadline_usec, char **ret) {
         }
 }
 
-static int exchange(const char *path, const char *call, json_t **ret) {
-        uint64_t deadline = now_usec() + PATIENCE_USEC;
+static int exchange(const char *path, uint64_t wait_usec, const char *call, json_t **ret) {
+        uint64_t deadline = u64_add(now_usec() + PATIENCE_USEC, wait_usec);
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -1;
         int r;
@@ -205,7 +205,7 @@ int client_call(const struct context *context, const char *method, json_t *param
         json_decref(call);
         if (!text) /* the only text of ours that can fail is a name that is not UTF-8 */
                 return complain(CTL_USAGE, "names have to be valid UTF-8");
-        r = exchange(context->socket, text, &reply);
+        r = exchange(context->socket, context->wait_usec, text, &reply);
         if (r < 0)
                 return explain_failure(context->socket, r);
         error = json_string_value(json_object_get(reply, "error"));

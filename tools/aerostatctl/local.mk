@@ -11,6 +11,7 @@ aerostatctl_SOURCES = \
 	%D%/limits.c \
 	%D%/list.c \
 	%D%/main.c \
+	%D%/reserve.c \
 	%D%/show.c \
 	%D%/status.c \
 	%D%/table.c %D%/table.h \

@@ -14,6 +14,9 @@
 static const struct verb *const verbs[] = {
         &verb_status, &verb_list, &verb_show, &verb_set, &verb_auto,
         &verb_limits,
+        &verb_reserve,
+        &verb_release,
+        &verb_reservations,
         &verb_pause, &verb_resume, &verb_version, NULL,
 };
 
