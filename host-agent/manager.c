@@ -20,6 +20,7 @@
 #define HOST_CONFIG_USEC USEC_PER_MINUTE
 #define READY_USEC (3 * USEC_PER_SEC)                  /* how long agents that are there may take to speak after we connect */
 #define CONNECT_USEC (10 * USEC_PER_SEC)               /* no libvirt at all for so long after the start: it is not coming */
+#define WAITER_USEC (100 * USEC_PER_MSEC)
 #define RELEASE_USEC (5 * USEC_PER_SEC)
 #define PSI_STALL_USEC (100 * USEC_PER_MSEC)           /* 10 % of a second: clearly more than noise */
 #define PSI_WINDOW_USEC USEC_PER_SEC
@@ -221,7 +222,8 @@ static void decide(struct manager *m) {
         ask_stats(m, now_usec);
         log_states(m);
         manager_keep_write(m);
-        sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
+        /* Who waits for a reservation wants an answer when its time is over, also on a calm host. */
+        sd_event_source_set_time_relative(m->timer, m->n_waiters > 0 ? MIN(m->plan.next_usec, WAITER_USEC) : m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
 
