@@ -93,7 +93,7 @@ class Reserve(LabCase):
         daemon.json("limits", "a", "--weight", "3000")
         daemon.json("limits", "b", "--floor", "30%", "--persist")
         daemon.json("set", "a", "700M", "--for", "1h")
-        daemon.json("reserve", "64M")
+        wait_until(lambda: daemon.ctl("reserve", "64M").returncode == 0, 10, "its VMs are all heard of")
         wait_until(lambda: "reserve" in open(f"{daemon.state_folder}/state", encoding="utf-8").read(), 5, "the state is written")
         daemon.kill()
         daemon.start()
