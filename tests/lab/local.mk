@@ -32,6 +32,7 @@ EXTRA_DIST += \
 	%D%/test_kinds.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
+	%D%/test_reserve.py \
 	%D%/test_smoke.py \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
