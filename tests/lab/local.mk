@@ -27,6 +27,7 @@ EXTRA_DIST += \
 	%D%/test_badinput.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_pressure.py \
 	%D%/test_reaction.py \
 	%D%/test_smoke.py \
 	%D%/test_targets.py

@@ -10,14 +10,15 @@ import time
 from aerolab import MIB, Guest, LabCase, Options, log, main, mib, wait_until
 
 CONFIG = {"host": {"memory": "1900M"}}
-BURSTS = 12
-RAMPS = (60 * MIB, 120 * MIB, 240 * MIB, 0)  # bytes a second; 0: as fast as it can
+BURSTS = 10                             # to be measured
+TRIES = 16                              # slow ones are often met before memory is short
+RAMPS = (120 * MIB, 0, 240 * MIB, 0)    # bytes a second; 0: as fast as it can
 MEDIAN_MAX = 0.250  # seconds
 NEVER = 30.0
 
 
 class Reaction(LabCase):
-    guests = [Options("a"), Options("b"), Options("c")]
+    guests = [Options(name, swap=256 * MIB) for name in "abc"]
 
     def burst(self, guest: Guest, ramp: int) -> "tuple[float | None, str]":
         """One burst; returns the reaction in seconds, or None where memory came before it was short, and a description."""
@@ -27,8 +28,8 @@ class Reaction(LabCase):
         since = len(guest.load.port.events)
         start = time.time()
         guest.load.watch_headroom(reserved=before - inside["total_bytes"])
-        # As fast as it can only up to a little less than there is, so that nothing is killed; slower ones go on beyond that.
-        guest.load.hold("burst", inside["available_bytes"] + (100 * MIB if ramp else -24 * MIB), ramp=ramp)
+        # More than there is; the guest's own swap takes what comes too fast.
+        guest.load.hold("burst", inside["available_bytes"] + 100 * MIB, ramp=ramp)
         wait_until(lambda: guest.load.work("burst")["filled_usec"] > 0, 30, "the burst is filled")
         crossed = guest.load.crossed(since)
         answers = []
@@ -45,15 +46,17 @@ class Reaction(LabCase):
     def test_bursts_are_answered_at_once(self) -> None:
         self.start_daemon(CONFIG)
         reactions = []
-        for i in range(BURSTS):
+        for i in range(TRIES):
             self.wait_calm()
             reaction, text = self.burst(self.lab.guests[i % len(self.lab.guests)], RAMPS[i % len(RAMPS)])
             log(f"burst {i + 1}: {text}")
             if reaction is not None:
                 reactions.append(reaction)
-        self.assertGreaterEqual(len(reactions), BURSTS // 3, "too few bursts outran the daemon to say how soon it answers")
+            if len(reactions) == BURSTS:
+                break
+        self.assertEqual(len(reactions), BURSTS, "too few bursts outran the daemon to say how soon it answers")
         median = statistics.median(reactions)
-        log(f"{BURSTS - len(reactions)} of {BURSTS} bursts were met before memory was short; reaction to the rest: "
+        log(f"{i + 1 - len(reactions)} of {i + 1} bursts were met before memory was short; reaction to the rest: "
             f"median {1000 * median:.0f} ms, least {1000 * min(reactions):.0f}, most {1000 * max(reactions):.0f}")
         self.assertLess(median, MEDIAN_MAX)
 
