@@ -1,1 +1,1 @@
-dist_doc_DATA += %D%/ARCHITECTURE.md
+dist_doc_DATA += %D%/ARCHITECTURE.md %D%/POLICY.md

@@ -21,7 +21,7 @@
 #define PSI_WINDOW_MIN (500 * USEC_PER_MSEC)
 #define PSI_WINDOW_MAX (10 * USEC_PER_SEC)
 
-static const char *const sections[] = { "agent", NULL };
+static const char *const sections[] = { "agent", "zram", NULL };
 
 void config_init(struct config *config) {
         *config = (struct config) {
@@ -32,6 +32,8 @@ void config_init(struct config *config) {
                 .psi_window_usec = 500 * USEC_PER_MSEC,
                 .oom_score_adj = -900,
                 .lock_memory = true,
+                .zram_size_bytes = AEROSTAT_UNKNOWN,
+                .zram_size_ppm = 250000,
                 .log_level = LOG_LEVEL_INFO,
         };
 }
@@ -90,19 +92,42 @@ static int set_log_level(struct config *config, const char *value) {
         return config_parse_log_level(value, &config->log_level);
 }
 
-enum { KEY_PORT, KEY_PSI_STALL, KEY_PSI_WINDOW, KEY_OOM_SCORE_ADJ, KEY_LOCK_MEMORY, KEY_LOG_LEVEL };
+static int set_zram_enabled(struct config *config, const char *value) {
+        return parse_bool(value, &config->zram_enabled);
+}
+
+static int set_zram_size(struct config *config, const char *value) {
+        uint64_t number;
+
+        if (parse_percent(value, &number) >= 0) {
+                if (number < PPM_ONE / 100 || number > 2 * PPM_ONE)
+                        return -EINVAL;
+                config->zram_size_ppm = number;
+                config->zram_size_bytes = AEROSTAT_UNKNOWN;
+                return 0;
+        }
+        if (parse_size(value, &number) < 0 || number < MIB)
+                return -EINVAL;
+        config->zram_size_bytes = number;
+        config->zram_size_ppm = AEROSTAT_UNKNOWN;
+        return 0;
+}
+
+enum { KEY_PORT, KEY_PSI_STALL, KEY_PSI_WINDOW, KEY_OOM_SCORE_ADJ, KEY_LOCK_MEMORY, KEY_LOG_LEVEL, KEY_ZRAM_ENABLED, KEY_ZRAM_SIZE };
 
 static const struct {
-        const char *name;
+        const char *section, *name;
         int (*set)(struct config *config, const char *value); /* negative: not what `expected` says */
         const char *expected;
 } keys[] = {
-        [KEY_PORT] = { "port", set_port, "the name of a virtio port, or a path, of less than 128 characters" },
-        [KEY_PSI_STALL] = { "psi-stall", set_psi_stall, "a time such as 20ms, at most 10s (0s: no trigger)" },
-        [KEY_PSI_WINDOW] = { "psi-window", set_psi_window, "a time from 500ms to 10s" },
-        [KEY_OOM_SCORE_ADJ] = { "oom-score-adj", set_oom_score_adj, "a number from -1000 to 1000" },
-        [KEY_LOCK_MEMORY] = { "lock-memory", set_lock_memory, "yes or no" },
-        [KEY_LOG_LEVEL] = { "log-level", set_log_level, "error, warning, info or debug" },
+        [KEY_PORT] = { "agent", "port", set_port, "the name of a virtio port, or a path, of less than 128 characters" },
+        [KEY_PSI_STALL] = { "agent", "psi-stall", set_psi_stall, "a time such as 20ms, at most 10s (0s: no trigger)" },
+        [KEY_PSI_WINDOW] = { "agent", "psi-window", set_psi_window, "a time from 500ms to 10s" },
+        [KEY_OOM_SCORE_ADJ] = { "agent", "oom-score-adj", set_oom_score_adj, "a number from -1000 to 1000" },
+        [KEY_LOCK_MEMORY] = { "agent", "lock-memory", set_lock_memory, "yes or no" },
+        [KEY_LOG_LEVEL] = { "agent", "log-level", set_log_level, "error, warning, info or debug" },
+        [KEY_ZRAM_ENABLED] = { "zram", "enabled", set_zram_enabled, "yes or no" },
+        [KEY_ZRAM_SIZE] = { "zram", "size", set_zram_size, "a share of memory from 1% to 200%, or a size such as 256M" },
 };
 
 struct parser {
@@ -142,13 +167,17 @@ static int fail_unknown(struct parser *parser, const char *what, const char *nam
 static int handle(void *userdata, const char *section, const char *name, const char *value) {
         struct parser *parser = userdata;
         const char *names[ARRAY_SIZE(keys) + 1] = { NULL };
+        char where[64];
+        size_t n = 0;
 
         if (!*section)
                 return parser_fail(parser, parser->lines.line, "'%s' stands before any section; put [agent] above it", name);
         if (parse_choice(section, sections) < 0)
                 return fail_unknown(parser, "section", section, "", sections);
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-                names[i] = keys[i].name;
+                if (strcmp(section, keys[i].section) != 0)
+                        continue;
+                names[n++] = keys[i].name;
                 if (strcmp(name, keys[i].name) != 0)
                         continue;
                 if (parser->key_lines[i] > 0)
@@ -158,7 +187,8 @@ static int handle(void *userdata, const char *section, const char *name, const c
                         return parser_fail(parser, parser->lines.line, "%s = '%s' is not %s", name, value, keys[i].expected);
                 return 1;
         }
-        return fail_unknown(parser, "key", name, " in [agent]", names);
+        snprintf(where, sizeof(where), " in [%s]", section);
+        return fail_unknown(parser, "key", name, where, names);
 }
 
 int config_parse(const char *text, const char *name, struct config *ret, char error[static CONFIG_ERROR_MAX]) {

@@ -21,6 +21,9 @@ struct config {
         uint64_t psi_window_usec;      /* within this time: 500 ms .. 10 s, as the kernel wants it */
         int oom_score_adj;             /* -1000 .. 1000 */
         bool lock_memory;
+        bool zram_enabled;             /* provide compressed swap where there is none */
+        uint64_t zram_size_bytes;      /* if zram_size_ppm is unknown; 1 MiB at least */
+        uint64_t zram_size_ppm;        /* of the guest's memory: 1 % .. 200 %; or unknown */
         enum log_level log_level;
 };
 

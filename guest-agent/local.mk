@@ -9,7 +9,8 @@ libaerostat_guest_a_SOURCES = \
 	%D%/port.c %D%/port.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/sample.c %D%/sample.h \
-	%D%/session.c %D%/session.h
+	%D%/session.c %D%/session.h \
+	%D%/zram.c %D%/zram.h
 
 guest_agent_libs = libaerostat-guest.a libaerostat-protocol.a $(UDEV_LIBS) $(INIH_LIBS)
 

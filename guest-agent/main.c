@@ -14,7 +14,10 @@
 
 #include "guest-agent/agent.h"
 #include "guest-agent/sample.h"
+#include "guest-agent/zram.h"
 #include "protocol/parse.h"
+#include "protocol/procfs.h"
+#include "protocol/units.h"
 
 #ifndef MCL_ONFAULT
 #define MCL_ONFAULT 4
@@ -178,9 +181,27 @@ static bool protect(const struct config *config) {
         return true;
 }
 
+/* Before anything is locked into memory: it starts other programs. */
+static void provide_zram(const struct config *config, const char *root, struct zram *ret) {
+        _cleanup_close_ int root_fd = procfs_open_root(root);
+        uint64_t size = config->zram_size_bytes;
+        struct meminfo m;
+        char buf[8192];
+
+        if (!config->zram_enabled)
+                return;
+        if (config->zram_size_ppm != AEROSTAT_UNKNOWN) {
+                if (root_fd < 0 || procfs_read(root_fd, "proc/meminfo", buf, sizeof(buf)) < 0 || meminfo_parse(buf, &m) < 0)
+                        return;
+                size = u64_mul_div(m.total_bytes, config->zram_size_ppm, PPM_ONE);
+        }
+        (void) zram_setup(root, size, ret);
+}
+
 static int run(const struct config *config, const char *root) {
         _cleanup_(agent_freep) struct agent *agent = NULL;
         _cleanup_close_ int signal_fd = -1;
+        struct zram zram = { 0 };
         struct port *port;
         sigset_t signals;
         int r;
@@ -201,11 +222,13 @@ static int run(const struct config *config, const char *root) {
         r = agent_new(config, root, port, signal_fd, &agent);
         if (r < 0)
                 return r;
+        provide_zram(config, root, &zram);
         if (protect(config))
                 agent_set_locked(agent);
         do
                 r = agent_step(agent, -1);
         while (r == 0);
+        zram_remove(root, &zram);
         return r < 0 ? r : 0;
 }
 

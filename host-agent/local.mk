@@ -18,7 +18,9 @@ aerostatd_SOURCES = \
 	%D%/main.c \
 	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
-	%D%/operator.c %D%/view.h \
+	%D%/manager_memory.c %D%/operator.c %D%/view.h \
+	%D%/ksm_control.c %D%/ksm_control.h \
+	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \
 	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \

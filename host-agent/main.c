@@ -20,8 +20,11 @@
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/settings.h"
+#include "host-agent/swap_control.h"
+#include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "protocol/parse.h"
+#include "protocol/procfs.h"
 #include "protocol/units.h"
 
 #define DEFAULT_CONFIG "/etc/aerostat/aerostatd.conf"
@@ -31,8 +34,8 @@
 #define STATUS_USEC (10 * USEC_PER_SEC)
 
 struct options {
-        const char *config, *uri, *socket, *state_dir, *root;
-        bool config_given, dry_run, once, check_config, verbose;
+        const char *config, *uri, *socket, *state_dir, *root, *host_proc;
+        bool undo, config_given, dry_run, once, check_config, verbose;
 };
 
 struct daemon {
@@ -52,6 +55,8 @@ static void usage(FILE *f) {
                    "      --socket=PATH      control socket (default " DEFAULT_SOCKET ")\n"
                    "      --state-dir=DIR    state (default " DEFAULT_STATE_DIR ")\n"
                    "      --root=DIR         where /proc, /sys and /run/libvirt are read (default /)\n"
+                   "      --host-proc=DIR        the host's own /proc, where a container's hides kernel threads (for ksmd's CPU time)\n"
+                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits), and end\n"
                    "      --dry-run          decide and log, but change nothing\n"
                    "      --once             look for a few seconds, decide once, print what would be done, and end\n"
                    "      --check-config     check the configuration and end\n"
@@ -64,11 +69,12 @@ static void usage(FILE *f) {
 
 /* 0 to go on, positive: done, negative: usage error. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_FOREGROUND, OPT_VERSION };
+        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_FOREGROUND, OPT_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
                 { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },
                 { "root", required_argument, NULL, OPT_ROOT }, { "dry-run", no_argument, NULL, OPT_DRY_RUN },
+                { "host-proc", required_argument, NULL, OPT_HOST_PROC }, { "undo", no_argument, NULL, OPT_UNDO },
                 { "once", no_argument, NULL, OPT_ONCE }, { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
                 { "foreground", no_argument, NULL, OPT_FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
                 { "version", no_argument, NULL, OPT_VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
@@ -93,6 +99,12 @@ static int parse_options(int argc, char *argv[], struct options *o) {
                         break;
                 case OPT_ROOT:
                         o->root = optarg;
+                        break;
+                case OPT_HOST_PROC:
+                        o->host_proc = optarg;
+                        break;
+                case OPT_UNDO:
+                        o->undo = true;
                         break;
                 case OPT_DRY_RUN:
                         o->dry_run = true;
@@ -252,7 +264,8 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int run(struct daemon *d, const struct settings *settings) {
         struct manager_options options = {
-                .root = d->options.root, .dry_run = d->options.dry_run || d->options.once, .ready = on_ready, .userdata = d,
+                .root = d->options.root, .state_dir = d->options.once ? NULL : d->options.state_dir, .host_proc = d->options.host_proc,
+                .dry_run = d->options.dry_run || d->options.once, .ready = on_ready, .userdata = d,
         };
         char error[VIEW_ERROR_MAX];
         sigset_t signals;
@@ -262,6 +275,7 @@ static int run(struct daemon *d, const struct settings *settings) {
         sigaddset(&signals, SIGTERM);
         sigaddset(&signals, SIGINT);
         sigaddset(&signals, SIGHUP);
+        sigaddset(&signals, SIGCHLD); /* sd-event waits for children */
         sigprocmask(SIG_BLOCK, &signals, NULL);
         signal(SIGPIPE, SIG_IGN);
 
@@ -296,6 +310,35 @@ static int run(struct daemon *d, const struct settings *settings) {
         return sd_event_loop(d->event);
 }
 
+/* After a daemon that was killed: the unit's ExecStopPost. A no-op after one that ended by itself. */
+static int undo_what_was_left(const struct options *o) {
+        _cleanup_close_ int root_fd = procfs_open_root(o->root);
+        _cleanup_(undo_freep) struct undo *undo = NULL;
+        int r, knobs, limits, error, swap_error;
+
+        if (root_fd < 0)
+                return root_fd;
+        if (access(o->state_dir, F_OK) < 0)
+                return 0;
+        r = lock_file(o->state_dir, "lock"); /* not under a daemon that runs */
+        if (r < 0)
+                return r;
+        r = undo_new(&undo, root_fd, o->state_dir);
+        if (r < 0) {
+                log_error("%s/undo cannot be read: %s", o->state_dir, strerror(-r));
+                return r;
+        }
+        limits = swap_control_lift(root_fd, undo, &swap_error);
+        knobs = undo_restore_files(undo, "", &error);
+        if (limits > 0 || knobs > 0)
+                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM", limits, knobs);
+        if (error != 0 || swap_error != 0) {
+                log_error("not everything could be put back: %s", strerror(error ? error : swap_error));
+                return -EIO;
+        }
+        return 0;
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_free_ struct settings *settings = calloc(1, sizeof(*settings));
         struct daemon d = { 0 };
@@ -308,6 +351,8 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         if (d.options.verbose)
                 log_set_max_level(LOG_DEBUG);
+        if (d.options.undo) /* whatever has become of the configuration */
+                return undo_what_was_left(&d.options) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         r = load_settings(&d.options, settings);
         if (r < 0)
                 return EXIT_FAILURE;

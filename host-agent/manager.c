@@ -217,6 +217,7 @@ static void decide(struct manager *m) {
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
+        manager_memory_tick(m, now_usec);
         sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
@@ -372,6 +373,9 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 vm->actual_bytes = vm->overhead_bytes = vm->limit_bytes = AEROSTAT_UNKNOWN;
                 vm_boot(vm, now_usec);
                 vm->channel = channel_free(vm->channel);
+                vm->ksm_known = false;
+                vm->ksm_usec = 0;
+                m->starts += !manager_memory_why_not_merging(vm);
         }
         vm_apply_settings(vm, &m->settings);
         if (vm->note[0])
@@ -565,6 +569,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         sd_event_source_set_enabled(m->soon, SD_EVENT_OFF);
         /* After all that is ready to be read in this turn of the loop: many reports, one decision. */
         sd_event_source_set_priority(m->soon, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = manager_memory_new(m);
+        if (r < 0)
+                return r;
         follow_pressure(m);
         r = virt_new(&m->virt, event, m->settings.uri, on_virt, m);
         if (r < 0)
@@ -577,6 +584,7 @@ struct manager *manager_free(struct manager *m) {
         if (!m)
                 return NULL;
         m->virt = virt_free(m->virt);
+        manager_memory_free(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
@@ -599,6 +607,7 @@ int manager_reload(struct manager *m, const struct settings *settings) {
         if (strcmp(m->settings.uri, settings->uri) != 0)
                 log_warning("[host] uri takes effect at the next start");
         m->settings = *settings;
+        manager_memory_configure(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_apply_settings(m->vms[i], &m->settings);
         manager_decide_soon(m);

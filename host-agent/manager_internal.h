@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The manager's own state, shared by manager.c (sources and decisions) and operator.c (what others see and ask) only. */
+/* The manager's own state, shared by manager.c (sources and decisions), operator.c (what others see and ask) and manager_memory.c (KSM and
+ * swap) only. */
 
+#include "host-agent/ksm_control.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/swap_control.h"
 #include "host-agent/system/host.h"
+#include "host-agent/system/undo.h"
 #include "host-agent/virt/virt.h"
 #include "host-agent/vm.h"
 
@@ -41,6 +45,14 @@ struct manager {
         uint64_t synced_usec;          /* 0: the first full listing is still to come */
         bool ready;
 
+        struct undo *undo;
+        struct ksm_control *ksm;
+        struct swap_control *swap;
+        struct swap_vm *swap_vms;      /* scratch */
+        size_t n_swap_vms;
+        uint64_t memory_usec;          /* when KSM and swap were last looked at; 0: now */
+        uint64_t starts;               /* VMs whose memory may merge that have started */
+
         void (*release_done)(void *userdata);
         void *release_userdata;
         size_t release_pending;
@@ -52,3 +64,10 @@ struct manager {
 
 /* Decides as soon as the event loop is back, once, however often it is asked for until then. */
 void manager_decide_soon(struct manager *manager);
+
+/* manager_memory.c. new: after root_fd is open; free: restores what was set on the host. */
+int manager_memory_new(struct manager *manager);
+void manager_memory_free(struct manager *manager);
+void manager_memory_configure(struct manager *manager);
+void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
+const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */

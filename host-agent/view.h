@@ -10,8 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host-agent/ksm_control.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
+#include "host-agent/swap_control.h"
 
 struct manager; /* host-agent/manager.h */
 
@@ -25,6 +27,8 @@ struct host_view {
         bool connected;                        /* libvirt answers */
         uint64_t swap_total_bytes, swap_used_bytes;    /* all host swap, zram too */
         uint64_t ksm_run, ksm_saved_bytes, ksm_profit_bytes, ksm_cpu_ppm; /* unknown where there is no KSM */
+        const struct ksm_view *ksm;            /* all about KSM */
+        const struct swap_view *swap;          /* the ceiling, and what keeps it */
         uint64_t psi_some_ppm, psi_full_ppm;
         size_t n_vms;
         uint64_t now_usec, uptime_usec;
@@ -65,3 +69,27 @@ int manager_set_target(struct manager *manager, size_t index, uint64_t bytes, ui
                        char error[static VIEW_ERROR_MAX]);
 int manager_set_auto(struct manager *manager, size_t index, char error[static VIEW_ERROR_MAX]);
 int manager_set_paused(struct manager *manager, bool paused, char error[static VIEW_ERROR_MAX]);
+
+/* What KSM does for one VM. */
+struct ksm_vm_view {
+        const char *name;
+        const char *why_not;                   /* static: why its memory does not merge; NULL: it may */
+        bool opted_out;                        /* by <nosharepages/> */
+        uint64_t merged_bytes;                 /* of its memory, shared with others; the one copy that is kept counted too */
+        uint64_t saved_bytes;                  /* its part of what is saved, in proportion to what it merged */
+        uint64_t zero_bytes;
+        int64_t profit_bytes;                  /* the kernel's own reckoning, metadata taken off; INT64_MIN: unknown */
+};
+void manager_view_ksm_vm(struct manager *manager, size_t index, struct ksm_vm_view *ret);
+
+/* Until the configuration is read again. As above, and -EBUSY: another tuner is at work; -ENOENT: no KSM in this kernel; -EROFS, -EACCES. */
+int manager_set_ksm_mode(struct manager *manager, enum ksm_mode mode, char error[static VIEW_ERROR_MAX]);
+
+/* Takes all merged pages apart, in the background, and switches KSM off. -ENOSPC: that would not fit, with the numbers. */
+int manager_unmerge_ksm(struct manager *manager, char error[static VIEW_ERROR_MAX]);
+
+/* Until the configuration is read again. -ERANGE: more than all of it. */
+int manager_set_swap_ceiling(struct manager *manager, uint64_t ceiling_ppm, char error[static VIEW_ERROR_MAX]);
+
+/* How much swap there should be for VMs of this much memory altogether (unknown: those that run), and from what that was worked out. */
+void manager_plan_swap(struct manager *manager, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret);

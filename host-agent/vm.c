@@ -139,6 +139,8 @@ static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
 }
 
 void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec) {
+        struct process_sample sample;
+
         if (vm->process_usec != 0 && now_usec - vm->process_usec < max_age_usec)
                 return;
         if (vm->pid < 0) {
@@ -149,11 +151,12 @@ void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_u
                 if (vm->pid < 0)
                         return;
         }
-        if (process_sample_read(root_fd, vm->pid, &vm->process) < 0) {
-                vm->pid = -ESRCH;
+        if (process_sample_read(root_fd, vm->pid, &sample) < 0 || (vm->process_usec != 0 && sample.start_ticks != vm->process.start_ticks)) {
+                vm->pid = -ESRCH; /* gone, or its number is another process's by now */
                 vm->process_usec = 0;
                 return;
         }
+        vm->process = sample;
         vm->process_usec = now_usec;
         measure_overhead(vm, root_fd, now_usec);
 }
@@ -179,7 +182,7 @@ enum report_source vm_source(const struct vm *vm, const struct settings *setting
         return stats != AEROSTAT_UNKNOWN ? SOURCE_BALLOON_STATS : SOURCE_NONE;
 }
 
-static void input_from_report(const struct vm *vm, struct policy_vm_input *in) {
+static void input_from_report(const struct vm *vm, uint64_t guest_ceiling_ppm, struct policy_vm_input *in) {
         const struct message_report *r = &vm->report;
 
         in->report_usec = vm->report_usec;
@@ -192,6 +195,8 @@ static void input_from_report(const struct vm *vm, struct policy_vm_input *in) {
         in->guest_swap_total_bytes = r->swap_total_bytes;
         in->guest_swap_used_bytes = r->swap_total_bytes == AEROSTAT_UNKNOWN || r->swap_free_bytes == AEROSTAT_UNKNOWN
                                             ? AEROSTAT_UNKNOWN : u64_sub(r->swap_total_bytes, r->swap_free_bytes);
+        if (in->guest_swap_used_bytes != AEROSTAT_UNKNOWN)
+                in->guest_swap_excess_bytes = u64_sub(in->guest_swap_used_bytes, u64_mul_div(r->swap_total_bytes, guest_ceiling_ppm, PPM_ONE));
         in->guest_psi_some_total_usec = r->psi_some_total_usec;
         in->guest_refault_bytes = r->refault_file_bytes;
         in->guest_swap_in_bytes = r->swap_in_bytes;
@@ -238,6 +243,7 @@ void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now
                 .report_actual_bytes = AEROSTAT_UNKNOWN,
                 .guest_total_bytes = AEROSTAT_UNKNOWN, .guest_available_bytes = AEROSTAT_UNKNOWN, .guest_free_bytes = AEROSTAT_UNKNOWN,
                 .guest_cache_bytes = AEROSTAT_UNKNOWN, .guest_swap_total_bytes = AEROSTAT_UNKNOWN, .guest_swap_used_bytes = AEROSTAT_UNKNOWN,
+                .guest_swap_excess_bytes = AEROSTAT_UNKNOWN,
                 .guest_psi_some_total_usec = AEROSTAT_UNKNOWN, .guest_refault_bytes = AEROSTAT_UNKNOWN,
                 .guest_swap_in_bytes = AEROSTAT_UNKNOWN, .guest_oom_kills = AEROSTAT_UNKNOWN,
         };
@@ -246,7 +252,7 @@ void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now
         memcpy(&in.id, vm->uuid, sizeof(in.id));
         switch (vm_source(vm, settings, now_usec, &age)) {
         case SOURCE_AGENT:
-                input_from_report(vm, &in);
+                input_from_report(vm, settings->guest_ceiling_ppm, &in);
                 break;
         case SOURCE_BALLOON_STATS:
                 input_from_stats(vm, now_usec, age, &in);

@@ -13,6 +13,7 @@
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
 #include "host-agent/system/host.h"
+#include "host-agent/system/ksm.h"
 #include "host-agent/view.h"
 #include "host-agent/virt/channel.h"
 #include "host-agent/virt/virt.h"
@@ -63,6 +64,9 @@ struct vm {
         uint64_t process_usec;                 /* when sampled; 0: never */
         uint64_t overhead_bytes;               /* decaying peak, with room for growth; unknown: never measured */
         uint64_t overhead_due_usec;            /* when to measure next */
+        struct ksm_process ksm;                /* what it merged, if ksm_known */
+        bool ksm_known;
+        uint64_t ksm_usec;                     /* when that was read; 0: never */
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
 
         char note[160];                        /* a sentence about what is wrong; "" nothing */

@@ -1,6 +1,6 @@
 # Manual pages, written in scdoc. Without scdoc they are not built.
 man_sources = \
-	%D%/aerostat-decode.1.scd %D%/aerostat-guest.8.scd %D%/aerostat-guest.conf.5.scd \
+	%D%/aerostat-decode.1.scd %D%/aerostat-guest.8.scd %D%/aerostat-guest.conf.5.scd %D%/aerostat-sim.1.scd \
 	%D%/aerostatctl.1.scd %D%/aerostatd.8.scd %D%/aerostatd.conf.5.scd
 EXTRA_DIST += $(man_sources)
 if HAVE_SCDOC

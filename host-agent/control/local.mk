@@ -6,6 +6,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/explain.c %D%/explain.h \
 	%D%/json.c %D%/json.h \
 	%D%/listen.c %D%/listen.h \
+	%D%/memory.c %D%/memory.h \
 	%D%/message.c %D%/message.h \
 	%D%/methods.c %D%/methods.h \
 	%D%/parameters.c \

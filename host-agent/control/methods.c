@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host-agent/control/json.h"
+#include "host-agent/control/memory.h"
 #include "host-agent/control/put.h"
 #include "protocol/units.h"
 
@@ -163,6 +164,11 @@ const struct varlink_method control_methods[] = {
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
+        { "Ksm", false, answer_ksm },
+        { "SetKsm", true, answer_set_ksm },
+        { "Swap", false, answer_swap },
+        { "SetSwapCeiling", true, answer_set_swap_ceiling },
+        { "SwapPlan", false, answer_swap_plan },
         { "Version", false, answer_version },
 };
 const size_t control_n_methods = ARRAY_SIZE(control_methods);

@@ -34,6 +34,11 @@ static const char *take(const struct varlink_parameter *p, const json_t *value) 
                         return "a number of seconds, more than 0 and at most ten years";
                 *(uint64_t *) p->ret = (uint64_t) (json_number_value(value) * (double) USEC_PER_SEC);
                 return NULL;
+        case VARLINK_RATIO:
+                if (!json_is_number(value) || !(json_number_value(value) >= 0) || json_number_value(value) > 1)
+                        return "a share, from 0 to 1";
+                *(uint64_t *) p->ret = (uint64_t) (json_number_value(value) * (double) PPM_ONE + 0.5);
+                return NULL;
         case VARLINK_BOOL:
                 if (!json_is_boolean(value))
                         return "true or false";

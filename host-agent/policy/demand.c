@@ -2,7 +2,7 @@
 #include "host-agent/policy/internal.h"
 
 /*
- * need   = actual - MemAvailable, both from one moment. Right with and without autodeflate, and hides nothing: crash kernel, memmap and firmware are in it.
+ * need   = actual - MemAvailable, both from one moment, and what the guest has swapped beyond its ceiling, so that it can come back. Right with and without autodeflate, and hides nothing: crash kernel, memmap and firmware are in it.
  * demand = need + hot cache + headroom.
  *
  * Hot cache is learnt as TMO's Senpai learns a container's size (Weiner et al., ASPLOS'22): by what hurts. Cache counts as cold until the guest
@@ -93,6 +93,11 @@ static bool is_at_its_end(const struct policy_context *c, const struct policy_vm
                policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < MIN(policy_exhaustion(vm), vm->plan.pressure_below_bytes);
 }
 
+/* What the guest has in its own swap beyond the ceiling for guests. It is the guest's word, and like all of it buys no more than the entitlement. */
+static uint64_t swap_excess(const struct policy_vm_input *in) {
+        return policy_size(in->guest_swap_excess_bytes, 0);
+}
+
 void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_state *s = &vm->state;
@@ -108,6 +113,7 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
                 p->need_bytes = u64_sub(MIN(actual, max), policy_size(in->guest_available_bytes, 0));
                 if (in->rss_bytes != AEROSTAT_UNKNOWN) /* what was never touched cannot be in use */
                         p->need_bytes = MIN(p->need_bytes, u64_add(policy_evidence(vm), EVIDENCE_SLACK));
+                p->need_bytes = MIN(u64_add(p->need_bytes, swap_excess(in)), max);
                 p->hot_bytes = s->hot_cache_bytes;
         } else
                 demand_from_evidence(vm);
@@ -117,6 +123,6 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
         if (is_at_its_end(c, vm))
                 p->headroom_bytes = MAX(p->headroom_bytes, p->need_bytes);
         p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
-        if (policy_is_fresh(c, vm) && (in->guest_pressure || policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
+        if (policy_is_fresh(c, vm) && (in->guest_pressure || swap_excess(in) > 0 || policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
                 s->pressure_until_usec = MAX(s->pressure_until_usec, u64_add(in->report_usec, PRESSURE_HOLD_USEC));
 }

@@ -1,4 +1,5 @@
 # Pure: no I/O, no clock, no log, no allocation, no library but libc's memory functions (tests/unit/check-includes watches).
 libaerostat_policy_a_SOURCES = \
 	%D%/policy.c %D%/policy.h %D%/internal.h \
-	%D%/names.c %D%/obedience.c %D%/demand.c %D%/envelope.c %D%/fill.c %D%/targets.c %D%/moves.c %D%/states.c
+	%D%/names.c %D%/obedience.c %D%/demand.c %D%/envelope.c %D%/fill.c %D%/targets.c %D%/moves.c %D%/states.c \
+	%D%/ksm.c %D%/ksm.h %D%/swap.c %D%/swap.h

@@ -16,22 +16,22 @@ const char *policy_reason_to_string(enum policy_reason reason) {
                 [POLICY_REASON_DEMAND] = "demand",
                 [POLICY_REASON_SHARE] = "share",
                 [POLICY_REASON_FLOOR] = "floor",
-                [POLICY_REASON_FLOORS_DO_NOT_FIT] = "floors-do-not-fit",
+                [POLICY_REASON_FLOORS_DO_NOT_FIT] = "floors_do_not_fit",
                 [POLICY_REASON_WAITS] = "waits",
                 [POLICY_REASON_GRANTED] = "granted",
                 [POLICY_REASON_FUNDS] = "funds",
                 [POLICY_REASON_EQUALIZES] = "equalizes",
-                [POLICY_REASON_DEAD_BAND] = "dead-band",
-                [POLICY_REASON_PRACTICAL_FLOOR] = "practical-floor",
+                [POLICY_REASON_DEAD_BAND] = "dead_band",
+                [POLICY_REASON_PRACTICAL_FLOOR] = "practical_floor",
                 [POLICY_REASON_STUCK] = "stuck",
                 [POLICY_REASON_PINNED] = "pinned",
-                [POLICY_REASON_PINNED_WAITS] = "pinned-waits",
+                [POLICY_REASON_PINNED_WAITS] = "pinned_waits",
                 [POLICY_REASON_FIXED] = "fixed",
                 [POLICY_REASON_EXCLUDED] = "excluded",
                 [POLICY_REASON_HELD] = "held",
                 [POLICY_REASON_BOOTING] = "booting",
-                [POLICY_REASON_UNKNOWN_HELD] = "unknown-held",
-                [POLICY_REASON_UNKNOWN_EVIDENCE] = "unknown-evidence",
+                [POLICY_REASON_UNKNOWN_HELD] = "unknown_held",
+                [POLICY_REASON_UNKNOWN_EVIDENCE] = "unknown_evidence",
                 [POLICY_REASON_UNRESPONSIVE] = "unresponsive",
                 [POLICY_REASON_BREACHING] = "breaching",
         };
@@ -63,7 +63,7 @@ const char *policy_weakness_to_string(enum policy_weakness one) {
         case POLICY_WEAK_UNCOOPERATIVE:
                 return "uncooperative";
         case POLICY_WEAK_ONLY_ZRAM:
-                return "only-zram";
+                return "only_zram";
         case POLICY_WEAK_UNSAFE:
                 return "unsafe";
         case POLICY_WEAK_FLOORS:

@@ -97,6 +97,7 @@ struct policy_vm_input {
         uint64_t guest_free_bytes;             /* MemFree */
         uint64_t guest_cache_bytes;
         uint64_t guest_swap_total_bytes, guest_swap_used_bytes;
+        uint64_t guest_swap_excess_bytes;      /* of its own swap used beyond the ceiling for guests; unknown counts as none */
         uint64_t guest_psi_some_total_usec;    /* counters; unknown where the guest has none */
         uint64_t guest_refault_bytes;
         uint64_t guest_swap_in_bytes;

@@ -36,7 +36,7 @@ static void take_membership(struct cgroup_place *place, char *line) {
         cgroup_parse_membership(place, line);
 }
 
-static int find_place(int root_fd, int pid, struct cgroup_place *ret) {
+int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret) {
         int r;
 
         ret->found = ret->mounted = false;
@@ -74,7 +74,7 @@ int cgroup_memory_limit_read(int root_fd, int pid, bool own, uint64_t *ret_bytes
         size_t length;
         int r;
 
-        r = find_place(root_fd, pid, &place);
+        r = cgroup_place_read(root_fd, pid, &place);
         if (r < 0)
                 return r;
         length = own ? strlen(place.path) : cgroup_parent_length(place.path);

@@ -30,5 +30,8 @@ void cgroup_parse_mount(struct cgroup_place *place, char *line);
 /* How much of path names the group above the VM's own: libvirt puts a VM's threads and its limits into groups below one of its own. */
 size_t cgroup_parent_length(const char *path);
 
+/* Both of the above for a process: 0; -ESRCH: it is gone; -ENODATA: no memory controller, or it is mounted nowhere. (The only one here that reads.) */
+int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret);
+
 /* memory.limit_in_bytes, memory.max, memory.high: AEROSTAT_UNKNOWN where there is no limit. */
 uint64_t cgroup_parse_limit(const char *text);

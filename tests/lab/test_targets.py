@@ -3,6 +3,7 @@
 """Memory moves to the guest that needs it and back again, inside the envelope and above the floors."""
 
 import random
+import signal
 import time
 
 from aerolab import GIB, MIB, LabCase, Options, Sampler, log, main, mib, wait_until
@@ -13,6 +14,9 @@ FLOOR = GIB // 4  # the default, 25 %
 
 # A change of capacity or a boot may leave the rule broken until balloons have moved; the slowest seen here inflates 0.15 GiB/s.
 SETTLE = 30
+
+BANDWIDTH = 0.15 * GIB  # bytes a second that one balloon inflates under TCG, measured
+LOOK = 0.5              # seconds that a look from outside and the new configuration may take
 
 
 class Targets(LabCase):
@@ -62,6 +66,27 @@ class Targets(LabCase):
         kills = sum(guest.load.guest()["oom_kills"] for guest in self.lab.guests)
         log(f"{bursts} bursts, {kills} of them killed inside their guest for asking more than was left")
         self.check(seen)
+
+    def test_rule_holds_again_soon_after_a_capacity_step(self) -> None:
+        """A host that may give less from one moment to the next: the rule holds again within deficit / balloon bandwidth."""
+        daemon = self.start_daemon(CONFIG)
+        self.settle(daemon)
+        self.wait_calm()
+        outside = Sampler(self.lab.guests)
+        for step in (1700, 1500):
+            daemon.write_config({"host": {"memory": f"{step}M"}})
+            before = outside.look().committed
+            start = time.monotonic()
+            daemon.process.send_signal(signal.SIGHUP)
+            wait_until(lambda step=step: daemon.status()["memory_bytes"] == step * MIB, 5, "the new budget is in force", every=0.02)
+            deficit = before - daemon.status()["envelope_bytes"]
+            self.assertGreater(deficit, 50 * MIB, "the step leaves the rule whole")
+            wait_until(lambda: outside.look().committed <= daemon.status()["envelope_bytes"], 30, "the rule holds again", every=0.05)
+            took, bound = time.monotonic() - start, deficit / BANDWIDTH
+            log(f"{mib(deficit)} too much: the rule held again after {took:.2f} s; deficit / bandwidth is {bound:.2f} s")
+            self.assertLess(took, bound + LOOK)
+        for guest in self.lab.guests:
+            self.assertTrue(all(target >= FLOOR for _, target in guest.balloon_targets()), f"{guest.name} was asked to go below its floor")
 
     def check(self, seen: Sampler) -> None:
         log(f"{len(seen.samples)} samples: committed up to {100 * seen.peak_ratio():.1f} % of the envelope; host swap "

@@ -53,7 +53,7 @@ static uint64_t live(struct policy_vm *vm, uint64_t need, uint64_t now_usec, uin
         in->report_usec = now_usec;
         in->report_actual_bytes = in->guest_total_bytes = in->actual_bytes;
         in->guest_available_bytes = in->guest_free_bytes = u64_sub(in->actual_bytes, need);
-        in->guest_cache_bytes = 0;
+        in->guest_cache_bytes = in->guest_swap_excess_bytes = 0;
         in->guest_pressure = false;
         in->guest_refault_bytes = in->guest_swap_in_bytes = in->guest_psi_some_total_usec = in->guest_oom_kills = AEROSTAT_UNKNOWN;
         return in->rss_bytes;

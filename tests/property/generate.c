@@ -79,7 +79,7 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
                 .report_actual_bytes = once(g, 3) ? AEROSTAT_UNKNOWN : actual, .guest_total_bytes = actual, .guest_available_bytes = up_to(g, actual),
                 .guest_free_bytes = up_to(g, actual), .guest_cache_bytes = once(g, 8) ? AEROSTAT_UNKNOWN : up_to(g, actual),
                 .guest_psi_some_total_usec = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_refault_bytes = once(g, 4) ? AEROSTAT_UNKNOWN : 0,
-                .guest_swap_in_bytes = 0, .guest_oom_kills = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_pressure = once(g, 8),
+                .guest_swap_in_bytes = 0, .guest_swap_excess_bytes = once(g, 8) ? up_to(g, max) : 0, .guest_oom_kills = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_pressure = once(g, 8),
         };
 }
 

@@ -5,3 +5,9 @@ check_PROGRAMS += %D%/test-properties
 TESTS += %D%/test-properties
 %C%_test_properties_SOURCES = %D%/test-properties.c
 %C%_test_properties_LDADD = libproperty.a libaerostat-sim.a libaerostat-policy.a libaerostat-protocol.a
+
+# Convergence after a step in demand, against what balloons allow.
+check_PROGRAMS += %D%/test-convergence
+TESTS += %D%/test-convergence
+%C%_test_convergence_SOURCES = %D%/test-convergence.c
+%C%_test_convergence_LDADD = libaerostat-policy.a libaerostat-protocol.a

@@ -38,4 +38,5 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 include %D%/control.mk
 include %D%/guest.mk
 include %D%/virt.mk
+include %D%/ksm-swap.mk
 include %D%/policy.mk

@@ -170,12 +170,31 @@ void stub_manager_forget(struct manager *m) {
         m->host.swap_total_bytes = m->host.swap_used_bytes = AEROSTAT_UNKNOWN;
 }
 
+/* A host that saves 512 MiB by KSM, and has a swap ceiling kept by systemd. */
+
+static const struct ksm_view ksm_view = {
+        .present = true,
+        .config = { .mode = KSM_MODE_AUTO, .cpu_normal_ppm = 50000, .cpu_critical_ppm = 600000 },
+        .plan = { .phase = KSM_RESTING, .budget_ppm = 150000, .cpu_ppm = AEROSTAT_UNKNOWN, .gain_bytes = MIB, .probe_usec = AEROSTAT_UNKNOWN },
+        .sample = {
+                .knobs = { 0, 262, 20, 0, 70, 500, 30000 }, .full_scans = 12, .shared_pages = 4096, .sharing_pages = 131072, .unshared_pages = 70000,
+                .volatile_pages = 900, .zero_pages = 0, .saved_bytes = 512 * MIB, .profit_bytes = 500 * MIB, .merge_across_nodes = 1,
+        },
+        .ksmd_cpu_usec = 93 * USEC_PER_SEC, .cow_pages_per_sec = 3,
+};
+
+static const struct swap_view swap_view = {
+        .plan = { .limit_bytes = 8 * GIB * 3 / 10, .ceiling_bytes = 8 * GIB * 3 / 10, .in_per_sec = 0, .out_per_sec = 12 },
+        .method = SWAP_BY_SYSTEMD, .limit_bytes = 8 * GIB * 3 / 10, .swappiness = AEROSTAT_UNKNOWN, .group = "machine.slice",
+};
+
 void manager_view_host(struct manager *m, struct host_view *ret) {
 #define KNOWN(x) (m->forgotten ? AEROSTAT_UNKNOWN : (x))
         *ret = (struct host_view) {
                 .plan = &m->plan, .host = &m->host, .settings = &m->settings, .automation = m->automation, .connected = true,
                 .swap_total_bytes = KNOWN(8 * GIB), .swap_used_bytes = KNOWN(512 * MIB), .ksm_run = KNOWN(1),
                 .ksm_saved_bytes = KNOWN(512 * MIB), .ksm_profit_bytes = KNOWN(500 * MIB), .ksm_cpu_ppm = KNOWN(21000),
+                .ksm = &ksm_view, .swap = &swap_view,
                 .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
                 .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
         };
@@ -240,4 +259,37 @@ int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ER
         }
         m->automation = paused ? AUTOMATION_PAUSED : AUTOMATION_RUNNING;
         return 0;
+}
+
+void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *ret) {
+        *ret = (struct ksm_vm_view) {
+                .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
+        };
+        if (index == STUB_FIXED)
+                ret->why_not = "opted out (nosharepages)", ret->opted_out = true, ret->merged_bytes = ret->saved_bytes = AEROSTAT_UNKNOWN;
+}
+
+int manager_set_ksm_mode(struct manager *m, enum ksm_mode mode, char error[static VIEW_ERROR_MAX]) {
+        if (mode != KSM_MODE_ON)
+                return 0;
+        snprintf(error, VIEW_ERROR_MAX, "ksmtuned is at work");
+        return -EBUSY;
+}
+
+int manager_unmerge_ksm(struct manager *m, char error[static VIEW_ERROR_MAX]) {
+        snprintf(error, VIEW_ERROR_MAX, "taking all merged pages apart brings back 512 MiB, and there is no room");
+        return -ENOSPC;
+}
+
+int manager_set_swap_ceiling(struct manager *m, uint64_t ceiling_ppm, char error[static VIEW_ERROR_MAX]) {
+        m->settings.policy.swap_ceiling_ppm = ceiling_ppm;
+        return 0;
+}
+
+void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret) {
+        *ret_input = (struct swap_sizing_input) {
+                .mode = POLICY_SWAP_BACKED, .overcommit_factor_ppm = 1500000, .ceiling_ppm = m->settings.policy.swap_ceiling_ppm, .ksm_credit_ppm = 500000,
+                .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = vms_bytes == AEROSTAT_UNKNOWN ? 21 * GIB : vms_bytes, .total_bytes = 8 * GIB,
+        };
+        swap_size(ret_input, ret);
 }

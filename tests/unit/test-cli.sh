@@ -186,6 +186,36 @@ if [ -w /dev/full ]; then
 	"$ctl" list >/dev/full 2>"$folder/err" && fail 'a full disk went unnoticed'
 fi
 
+# KSM and swap.
+expect 0 'resting, for scanning brought nothing' '' ksm
+expect 0 'opted out (nosharepages)' '' ksm status
+expect 0 'KSM is auto until the configuration is read again' '' ksm auto
+expect 1 '' 'ksmtuned is at work' ksm on
+expect 1 '' 'there is no room' ksm unmerge
+expect 2 '' 'did you mean "unmerge"?' ksm unmege
+expect 0 '"cpu_budget_ratio": 0.15' '' --json ksm
+expect 0 'memory.swap.max of machine.slice = 2.40 GiB, set through systemd' '' swap
+expect 0 '"method": "systemd"' '' --json swap status
+expect 0 'The swap ceiling is 40% = 2.40 GiB' '' swap ceiling 40%
+expect 2 '' 'is no share of swap' swap ceiling 101%
+expect 2 '' 'is no share of swap' swap ceiling -1%
+expect 2 '' 'is no share of swap' swap ceiling 30
+expect 2 '' 'as in: aerostatctl swap ceiling 30%' swap ceiling
+expect 0 'Rule      18 GiB for 16 GiB of memory' '' swap plan
+expect 0 'add 10 GiB, as with' '' swap plan 16G
+expect 2 '' 'did you mean "remove"?' swap remov
+expect 2 '' 'does not take "x"' swap status x
+expect 2 '' 'as in: aerostatctl swap add 4G' swap add
+expect 1 '' 'exists already' swap add 64M "$folder/socket"
+expect 1 '' 'is a directory' swap add 64M "$folder"
+expect 2 '' 'is no absolute path' swap add 64M swapfile
+expect 2 '' 'no use' swap add 64K "$folder/swapfile"
+expect 1 '' 'No such file or directory' swap add 64M "$folder/none/swapfile"
+expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$folder/swapfile"
+expect 1 '' 'is no swap in use' swap remove "$folder/socket"
+[ ! -e "$folder/swapfile" ] || fail 'a swap file was left'
+if mountpoint -q /dev/shm; then expect 1 '' 'is in memory' swap add 64M /dev/shm/aerostat-test-swapfile; fi
+
 # Help, the verbs that there are, and the man page agree.
 man=$source/man/aerostatctl.1.scd
 "$ctl" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' >"$folder/verbs"

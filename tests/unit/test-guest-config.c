@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "guest-agent/config.h"
 #include "guest-agent/port.h"
+#include "guest-agent/zram.h"
 #include "protocol/base.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
@@ -20,6 +22,9 @@ static void assert_config_equal(const struct config *a, const struct config *b) 
         assert_int_equal(a->oom_score_adj, b->oom_score_adj);
         assert_int_equal(a->lock_memory, b->lock_memory);
         assert_int_equal(a->log_level, b->log_level);
+        assert_int_equal(a->zram_enabled, b->zram_enabled);
+        assert_true(a->zram_size_bytes == b->zram_size_bytes);
+        assert_true(a->zram_size_ppm == b->zram_size_ppm);
 }
 
 static void test_defaults(void **state) {
@@ -50,6 +55,42 @@ static void test_all_keys(void **state) {
         assert_int_equal(config.oom_score_adj, -1000);
         assert_false(config.lock_memory);
         assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
+}
+
+static void test_zram(void **state) {
+        struct config config;
+
+        config_init(&config);
+        assert_false(config.zram_enabled);
+        assert_int_equal(config_parse("[zram]\nenabled = yes\nsize = 50%\n[agent]\nlock-memory = no\n", "x", &config, error), 0);
+        assert_true(config.zram_enabled);
+        assert_int_equal(config.zram_size_ppm, 500000);
+        assert_int_equal(config_parse("[zram]\nsize = 256M\n", "x", &config, error), 0);
+        assert_int_equal(config.zram_size_bytes, 256 * MIB);
+        assert_true(config.zram_size_ppm == AEROSTAT_UNKNOWN);
+        assert_int_equal(config_parse("[zram]\nsize = 0%\n", "f", &config, error), -EINVAL);
+        assert_string_equal(error, "f:2: size = '0%' is not a share of memory from 1% to 200%, or a size such as 256M");
+        assert_int_equal(config_parse("[zram]\nlock-memory = no\n", "f", &config, error), -EINVAL);
+        assert_string_equal(error, "f:2: unknown key 'lock-memory' in [zram]");
+        assert_int_equal(config_parse("[zram]\nsise = 5%\n", "f", &config, error), -EINVAL);
+        assert_string_equal(error, "f:2: unknown key 'sise' in [zram]; did you mean 'size'?");
+}
+
+static void test_zram_swaps(void **state) {
+        static const char heading[] = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        unsigned index = 77;
+        char text[512];
+
+        assert_int_equal(zram_parse_swaps("", &index), 0);
+        assert_int_equal(zram_parse_swaps(heading, &index), 0);
+        snprintf(text, sizeof(text), "%s/dev/vda2 partition 1 0 -2\n", heading);
+        assert_int_equal(zram_parse_swaps(text, &index), 1);
+        assert_int_equal(index, 77);
+        snprintf(text, sizeof(text), "%s/dev/zram3 partition 1 0 100\n", heading);
+        assert_int_equal(zram_parse_swaps(text, &index), 2);
+        assert_int_equal(index, 3);
+        snprintf(text, sizeof(text), "%s/dev/zram3 partition 1 0 100\n/swap file 1 0 -2\n", heading);
+        assert_int_equal(zram_parse_swaps(text, &index), 1);
 }
 
 static void test_errors(void **state) {
@@ -124,7 +165,7 @@ static void test_installed_sample(void **state) {
                 memmove(p + 1, p + 2, strlen(p + 2) + 1);
                 keys++;
         }
-        assert_int_equal(keys, 6);
+        assert_int_equal(keys, 8);
         if (config_parse(text, "sample", &config, error) < 0)
                 fail_msg("%s", error);
         assert_config_equal(&config, &defaults);
@@ -133,6 +174,7 @@ static void test_installed_sample(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_keys), cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_zram), cmocka_unit_test(test_zram_swaps),
                 cmocka_unit_test(test_files), cmocka_unit_test(test_installed_sample),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,26 @@ static void test_demand_of_one_moment(void **state) {
         assert_int_equal(vm->plan.need_bytes, 2 * GIB);
 }
 
+/* A guest that has swapped beyond the ceiling for guests counts as under pressure, and needs room for what is to come back. */
+static void test_guest_swap_ceiling(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        fixture_init(&f);
+        vm = fixture_add(&f, 8 * GIB, 4 * GIB, 2 * GIB);
+        vm->input.guest_swap_excess_bytes = AEROSTAT_UNKNOWN;
+        fixture_decide(&f);
+        assert_int_equal(vm->plan.need_bytes, 2 * GIB);
+        assert_int_equal(vm->state.pressure_until_usec, 0);
+        vm->input.guest_swap_excess_bytes = 512 * MIB;
+        fixture_decide(&f);
+        assert_int_equal(vm->plan.need_bytes, 2 * GIB + 512 * MIB);
+        assert_true(vm->state.pressure_until_usec > f.now_usec);
+        vm->input.guest_swap_excess_bytes = UINT64_MAX - 1; /* a claim: clamped */
+        fixture_decide(&f);
+        assert_int_equal(vm->plan.need_bytes, 8 * GIB);
+}
+
 /* What the host never backed cannot be in use. */
 static void test_claim_is_clamped(void **state) {
         struct fixture f;
@@ -268,7 +288,7 @@ static void test_reboot(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_demand), cmocka_unit_test(test_demand_with_autodeflate), cmocka_unit_test(test_demand_of_one_moment),
-                cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end), cmocka_unit_test(test_hot_cache_is_learnt),
+                cmocka_unit_test(test_guest_swap_ceiling), cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end), cmocka_unit_test(test_hot_cache_is_learnt),
                 cmocka_unit_test(test_hot_cache_is_probed), cmocka_unit_test(test_staleness), cmocka_unit_test(test_stuck_then_uncooperative_then_forgiven),
                 cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_practical_floor),
                 cmocka_unit_test(test_breach), cmocka_unit_test(test_reboot),

@@ -221,6 +221,22 @@ int client_call(const struct context *context, const char *method, json_t *param
         return r;
 }
 
+bool client_ask(const struct context *context, const char *method, json_t **ret) {
+        _cleanup_free_ char *text = NULL;
+        json_t *reply = NULL, *result;
+
+        if (asprintf(&text, "{\"method\": \"" INTERFACE "%s\", \"parameters\": {}}", method) < 0) {
+                text = NULL;
+                return false;
+        }
+        if (exchange(context->socket, text, &reply) < 0)
+                return false;
+        result = json_object_get(reply, "error") ? NULL : json_incref(json_object_get(reply, "parameters"));
+        json_decref(reply);
+        *ret = result;
+        return result != NULL;
+}
+
 int client_call_or_print(const struct context *context, const char *method, json_t *parameters, json_t **ret) {
         json_t *reply = NULL;
         int r;

@@ -14,5 +14,8 @@
  * the reason and what to do next. */
 int client_call(const struct context *context, const char *method, json_t *parameters, json_t **ret);
 
+/* The same without parameters, and without a word where it fails: for what is good to know, but can be done without. */
+bool client_ask(const struct context *context, const char *method, json_t **ret);
+
 /* The same, and with --json prints the reply: then *ret is NULL, and there is nothing left to do. */
 int client_call_or_print(const struct context *context, const char *method, json_t *parameters, json_t **ret);

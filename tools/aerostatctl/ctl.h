@@ -47,7 +47,7 @@ struct verb {
         int (*run)(const struct context *context, const struct args *args); /* an exit code; has said why on stderr */
 };
 
-extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_version;
+extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_ksm, verb_swap, verb_version;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -8,10 +8,12 @@ aerostatctl_SOURCES = \
 	%D%/client.c %D%/client.h \
 	%D%/ctl.h \
 	%D%/field.c %D%/field.h \
+	%D%/ksm.c \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/show.c \
 	%D%/status.c \
+	%D%/swap.c %D%/swap_file.c %D%/swap_file.h \
 	%D%/table.c %D%/table.h \
 	%D%/text.c %D%/text.h \
 	%D%/version.c

@@ -12,7 +12,7 @@
 #define DEFAULT_SOCKET "/run/aerostat/control.varlink"
 
 static const struct verb *const verbs[] = {
-        &verb_status, &verb_list, &verb_show, &verb_set, &verb_auto, &verb_pause, &verb_resume, &verb_version, NULL,
+        &verb_status, &verb_list, &verb_show, &verb_set, &verb_auto, &verb_pause, &verb_resume, &verb_ksm, &verb_swap, &verb_version, NULL,
 };
 
 int complain(int code, const char *format, ...) {

@@ -59,6 +59,7 @@ static void sample_guest(const struct run *run, size_t index, struct policy_vm_i
                 .guest_swap_total_bytes = spec->swap_bytes,
                 .guest_swap_used_bytes = r->swap_used_bytes,
                 .guest_swap_in_bytes = r->swap_in_bytes,
+                .guest_swap_excess_bytes = u64_sub(r->swap_used_bytes, u64_mul_div(spec->swap_bytes, run->scenario->settings.guest_ceiling_ppm, PPM_ONE)),
                 /* The balloon's own statistics know neither PSI nor refaults. */
                 .guest_psi_some_total_usec = spec->agent ? r->psi_some_usec : AEROSTAT_UNKNOWN,
                 .guest_refault_bytes = spec->agent ? r->refault_bytes : AEROSTAT_UNKNOWN,

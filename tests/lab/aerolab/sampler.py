@@ -72,11 +72,11 @@ class Sampler:
     daemon: Optional[Aerostatd] = None
     budget: Optional[int] = None        # as in [host] memory
     samples: List[Sample] = field(default_factory=list)
+    overheads: Dict[str, int] = field(default_factory=dict)
+    overheads_time: float = 0.0
 
     def __enter__(self) -> "Sampler":
         self.stopping = threading.Event()
-        self.overheads: Dict[str, int] = {}
-        self.overheads_time = 0.0
         self.thread = threading.Thread(target=self.loop, daemon=True)
         self.thread.start()
         return self

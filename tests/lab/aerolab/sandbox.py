@@ -14,10 +14,12 @@ import traceback
 from typing import Callable
 
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 1 << 18
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 1 << 18
 PR_SET_PDEATHSIG = 1
 
 HIDDEN = ("/run", "/etc/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt")
+
+HOST_PROC = "/run/host-proc"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,9 +75,11 @@ def wait_for(pid: int, reap_all: bool = False) -> int:
 
 def be_pid_1(function: Callable[[], int]) -> int:
     check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)), "prctl")
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     for path in HIDDEN:
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    os.mkdir(HOST_PROC)
+    mount("/proc", HOST_PROC, "none", MS_BIND)  # kernel threads are not in the namespace's own
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     pid = os.fork()
     if pid == 0:
         # At once, since unittest would take an exception for a failed test: the caller cleans up, whatever was going on.

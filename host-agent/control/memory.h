@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The methods about KSM and host swap: Ksm, SetKsm, Swap, SetSwapCeiling, SwapPlan. Rows of the table in methods.c. */
+
+#include "host-agent/control/methods.h"
+
+void answer_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
+void answer_set_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
+void answer_swap(struct varlink_call *call, json_t *parameters, void *userdata);
+void answer_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void *userdata);
+void answer_swap_plan(struct varlink_call *call, json_t *parameters, void *userdata);

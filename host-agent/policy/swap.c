@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/swap.h"
+
+#include "protocol/units.h"
+
+#define DANGER_PPM 160000                      /* of the reserve: below it the limit is lifted */
+#define CLEAR_PPM 480000                       /* above it for CLEAR_USEC: it comes back */
+#define CLEAR_USEC (30 * USEC_PER_SEC)
+#define LIFT_USEC (200 * USEC_PER_MSEC)        /* a step up so often ... */
+#define RETURN_USEC (5 * USEC_PER_SEC)         /* ... and down every 5 s */
+#define LIFT_PPM 50000                         /* of all swap */
+#define LIFT_MIN (64 * MIB)
+
+#define WINDOW_USEC (10 * USEC_PER_SEC)
+#define THRASH_PER_SEC 200                     /* pages, both ways */
+#define THRASH_WINDOWS 6                       /* a minute */
+
+#define SWAPPINESS_FROM_PPM 800000             /* of the limit */
+
+const char *swap_method_to_string(enum swap_method method) {
+        static const char *const names[] = {
+                [SWAP_NOT_LIMITED] = "none", [SWAP_BY_FILE] = "cgroup_v2", [SWAP_BY_SYSTEMD] = "systemd", [SWAP_BY_SWAPPINESS] = "cgroup_v1_swappiness",
+        };
+        return names[method];
+}
+
+static uint64_t share(uint64_t bytes, uint64_t ppm) {
+        return u64_mul_div(bytes, ppm, PPM_ONE);
+}
+
+static uint64_t known(uint64_t value) {
+        return value == AEROSTAT_UNKNOWN ? 0 : value;
+}
+
+/* Survival: how far the limit has to be lifted. */
+static void lift(const struct swap_input *in, struct swap_state *s) {
+        uint64_t reserve = known(in->reserve_bytes), swap = known(in->total_bytes);
+        uint64_t step = MAX(share(swap, LIFT_PPM), LIFT_MIN), most = u64_sub(swap, known(in->allowance_bytes));
+        uint64_t available = in->available_bytes, since = u64_sub(in->now_usec, s->lift_usec);
+
+        if (available < share(reserve, DANGER_PPM)) {
+                s->clear_usec = 0;
+                if (s->lift_bytes == 0 || since >= LIFT_USEC) {
+                        s->lift_bytes = u64_add(s->lift_bytes, step);
+                        s->lift_usec = in->now_usec;
+                }
+        } else if (available < share(reserve, CLEAR_PPM))
+                s->clear_usec = 0;
+        else {
+                if (s->clear_usec == 0)
+                        s->clear_usec = MAX(in->now_usec, 1);
+                if (s->lift_bytes > 0 && u64_sub(in->now_usec, s->clear_usec) >= CLEAR_USEC && since >= RETURN_USEC) {
+                        s->lift_bytes = u64_sub(s->lift_bytes, step);
+                        s->lift_usec = in->now_usec;
+                }
+        }
+        s->lift_bytes = MIN(s->lift_bytes, most);
+}
+
+static void watch_thrashing(const struct swap_input *in, struct swap_state *s) {
+        uint64_t elapsed = u64_sub(in->now_usec, s->window_usec);
+        bool counted = in->in_pages != AEROSTAT_UNKNOWN && in->out_pages != AEROSTAT_UNKNOWN, first = s->decided_usec == 0;
+
+        if (!first && elapsed < WINDOW_USEC)
+                return;
+        s->in_per_sec = s->out_per_sec = AEROSTAT_UNKNOWN;
+        if (!first && counted && s->window_in != AEROSTAT_UNKNOWN && s->window_out != AEROSTAT_UNKNOWN) {
+                s->in_per_sec = u64_mul_div(u64_sub(in->in_pages, s->window_in), USEC_PER_SEC, elapsed);
+                s->out_per_sec = u64_mul_div(u64_sub(in->out_pages, s->window_out), USEC_PER_SEC, elapsed);
+        }
+        s->window_usec = in->now_usec;
+        s->window_in = counted ? in->in_pages : AEROSTAT_UNKNOWN;
+        s->window_out = counted ? in->out_pages : AEROSTAT_UNKNOWN;
+        if (s->in_per_sec == AEROSTAT_UNKNOWN || MIN(s->in_per_sec, s->out_per_sec) <= THRASH_PER_SEC / 2) {
+                s->busy_windows = 0;
+                s->thrashing = false;
+        } else if (MIN(s->in_per_sec, s->out_per_sec) > THRASH_PER_SEC) {
+                s->busy_windows = MIN(s->busy_windows + 1, THRASH_WINDOWS);
+                s->thrashing |= s->busy_windows >= THRASH_WINDOWS;
+        } else
+                s->busy_windows = 0; /* between: what is on stays on */
+}
+
+void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_plan *ret) {
+        uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE));
+
+        watch_thrashing(in, s);
+        if (in->enforce)
+                lift(in, s);
+        else
+                s->lift_bytes = s->clear_usec = 0;
+        s->decided_usec = MAX(in->now_usec, 1);
+        *ret = (struct swap_plan) {
+                .limit_bytes = AEROSTAT_UNKNOWN,
+                .lift_bytes = s->lift_bytes,
+                .ceiling_bytes = ceiling,
+                .above_ceiling = known(in->used_bytes) > ceiling,
+                .thrashing = s->thrashing,
+                .in_per_sec = s->in_per_sec,
+                .out_per_sec = s->out_per_sec,
+        };
+        if (in->enforce && in->allowance_bytes != AEROSTAT_UNKNOWN)
+                ret->limit_bytes = MIN(u64_add(u64_add(in->allowance_bytes, s->lift_bytes), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
+}
+
+bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes) {
+        return reserve_bytes != AEROSTAT_UNKNOWN && available_bytes < share(reserve_bytes, CLEAR_PPM);
+}
+
+uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {
+        if (limit_bytes == AEROSTAT_UNKNOWN)
+                return AEROSTAT_UNKNOWN;
+        return sum_of_weights == 0 ? limit_bytes / MAX(n_vms, 1) : u64_mul_div(limit_bytes, MIN(weight, sum_of_weights), sum_of_weights);
+}
+
+uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal) {
+        uint64_t from = share(limit_bytes, SWAPPINESS_FROM_PPM);
+
+        if (limit_bytes == AEROSTAT_UNKNOWN || used_bytes == AEROSTAT_UNKNOWN)
+                return normal;
+        if (used_bytes >= limit_bytes)
+                return 0;
+        return used_bytes <= from ? normal : u64_mul_div(normal, limit_bytes - used_bytes, limit_bytes - from);
+}
+
+static uint64_t classic(uint64_t memory) {
+        if (memory < 2 * GIB)
+                return 2 * memory;
+        return memory <= 16 * GIB ? memory + 2 * GIB : 8 * GIB;
+}
+
+void swap_size(const struct swap_sizing_input *in, struct swap_sizing *ret) {
+        uint64_t capacity = known(in->capacity_bytes), backed = 0, needed;
+
+        switch (in->mode) {
+        case POLICY_GUARANTEED: /* merged pages may all be written; only what is promised again has to be backed */
+                backed = share(known(in->ksm_saved_bytes), MIN(in->ksm_credit_ppm, PPM_ONE));
+                break;
+        case POLICY_SWAP_BACKED:
+                backed = u64_sub(known(in->vms_bytes), capacity);
+                break;
+        case POLICY_OPPORTUNISTIC: /* (capacity + allowance) x factor >= maximum of all */
+                backed = u64_sub(u64_mul_div(known(in->vms_bytes), PPM_ONE, MAX(in->overcommit_factor_ppm, PPM_ONE)), capacity);
+                break;
+        }
+        needed = u64_add(backed, backed > 0 ? known(in->others_bytes) : 0);
+        if (needed > 0)
+                needed = in->ceiling_ppm == 0 ? AEROSTAT_UNKNOWN : u64_mul_div(needed, PPM_ONE, MIN(in->ceiling_ppm, PPM_ONE));
+        *ret = (struct swap_sizing) {
+                .needed_bytes = needed,
+                .classic_bytes = classic(known(in->memory_bytes)),
+                .backed_bytes = backed,
+        };
+        ret->advised_bytes = needed == AEROSTAT_UNKNOWN ? ret->classic_bytes : MAX(needed, ret->classic_bytes);
+        ret->missing_bytes = u64_sub(ret->advised_bytes, known(in->total_bytes));
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * How much swap the VMs may have now, whether the host is thrashing, and how large swap should be. Pure, as all of the policy.
+ *
+ * The ceiling is a limit that the kernel keeps (memory.swap.max on what holds all VMs), so that no reaction time matters. Survival outranks it: with
+ * the limit in force and memory gone, the kernel would kill a QEMU while swap is free. So below 16 % of the reserve it is lifted step by step, and comes
+ * back, slower, once memory has been clear of that for a while.
+ *
+ * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host-agent/policy/policy.h"
+
+/* What keeps the limit. */
+enum swap_method {
+        SWAP_NOT_LIMITED,                      /* off, paused, no swap, or it cannot be */
+        SWAP_BY_FILE,                          /* cgroup v2, memory.swap.max */
+        SWAP_BY_SYSTEMD,                       /* the same through systemd */
+        SWAP_BY_SWAPPINESS,                    /* cgroup v1: a brake, not a limit */
+};
+const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v2", "systemd", "cgroup_v1_swappiness" */
+
+struct swap_input {
+        uint64_t now_usec;
+        bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
+        uint64_t allowance_bytes;              /* policy_plan: the ceiling of disk-backed swap, less what others use of it */
+        uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */
+        uint64_t total_bytes, used_bytes;      /* disk-backed swap */
+        uint64_t ceiling_ppm;
+        uint64_t available_bytes, reserve_bytes;
+        uint64_t in_pages, out_pages;          /* /proc/vmstat: pswpin, pswpout since boot */
+};
+
+/* Zero-initialised by the caller at start, otherwise private. */
+struct swap_state {
+        uint64_t decided_usec;
+        uint64_t lift_bytes, lift_usec;        /* how far the limit is lifted, and when that last changed */
+        uint64_t clear_usec;                   /* since when memory has been clear of danger; 0: it is not */
+        uint64_t window_usec, window_in, window_out;
+        uint64_t in_per_sec, out_per_sec;      /* pages */
+        unsigned busy_windows;
+        bool thrashing;
+};
+
+struct swap_plan {
+        uint64_t limit_bytes;                  /* for all VMs together, zram included; unknown: no limit */
+        uint64_t lift_bytes;                   /* of it, beyond the allowance: survival */
+        uint64_t ceiling_bytes;
+        bool above_ceiling;                    /* disk-backed swap is used beyond it */
+        bool thrashing;                        /* in and out above 200 pages/s for a minute, whatever the use */
+        uint64_t in_per_sec, out_per_sec;      /* pages; unknown: not yet */
+};
+
+/* Decides; about once a second, and as often as it may be while swap_is_urgent(). */
+void swap_decide(const struct swap_input *input, struct swap_state *state, struct swap_plan *ret);
+
+/* Whether memory is so short that the limit may have to be lifted any moment. */
+bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes);
+
+/* A VM's share of the limit, by weight (all weights 0: equal shares). n_vms > 0. Unknown (no limit) stays unknown. */
+uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms);
+
+/*
+ * cgroup v1 cannot limit swap alone. The nearest that strangles nobody is swappiness: from 80 % of the limit on it falls from what the host
+ * has to 0 at the limit. The kernel then takes file cache and other processes first, and swaps a VM only when it would else have to kill.
+ */
+uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal);
+
+/* `swap plan`. */
+struct swap_sizing_input {
+        enum policy_mode mode;
+        uint64_t overcommit_factor_ppm, ceiling_ppm, ksm_credit_ppm;
+        uint64_t memory_bytes;                 /* of the host */
+        uint64_t capacity_bytes;               /* what it bears without swap (policy_plan) */
+        uint64_t vms_bytes;                    /* maximum of all VMs, their overhead included */
+        uint64_t others_bytes;                 /* swap that others use */
+        uint64_t ksm_saved_bytes;
+        uint64_t total_bytes;                  /* disk-backed swap that there is */
+};
+struct swap_sizing {
+        uint64_t needed_bytes;                 /* so that all VMs can have their maximum in this mode (guaranteed: so that merged pages are backed); unknown:
+                                                  no amount does (ceiling 0) */
+        uint64_t classic_bytes;                /* 2 x memory below 2 GiB, memory + 2 GiB up to 16 GiB, 8 GiB above */
+        uint64_t advised_bytes;                /* the larger of the two */
+        uint64_t missing_bytes;                /* advised - total, 0 where there is enough */
+        uint64_t backed_bytes;                 /* what the allowance that is needed has to back */
+};
+void swap_size(const struct swap_sizing_input *input, struct swap_sizing *ret);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Keeps the swap ceiling in the kernel: takes what policy/swap.h decides to the control groups of the VMs. On cgroup v2 one memory.swap.max on the group
+ * above all of them, through systemd where it owns that, and each VM's share on its own where asked for or where there is no such group; on v1 swappiness of each
+ * VM's group. Notes what was set before (undo.h). Main thread; waits for nobody but at the end.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "host-agent/policy/swap.h"
+#include "host-agent/system/undo.h"
+#include "protocol/base.h"
+
+#define SWAP_NOTE_MAX 200
+
+struct swap_view {
+        struct swap_plan plan;
+        enum swap_method method;
+        uint64_t limit_bytes;                  /* in force on the group of all VMs; unknown: none */
+        uint64_t swappiness;                   /* v1: of the VMs, now; unknown: not used */
+        char group[256];                       /* that has the limit: "machine.slice", a path; "": each VM's own */
+        char note[SWAP_NOTE_MAX];              /* why it is not kept, or not kept exactly; "" nothing to say */
+};
+
+struct swap_vm {
+        int pid;                               /* of QEMU; negative: not known */
+        uint64_t start_ticks;                  /* tells a reused pid */
+        uint64_t weight;
+        uint64_t swap_bytes;                   /* unknown counts as none */
+};
+
+struct swap_control; /* opaque */
+
+/* root_fd, undo: borrowed, must outlive it. */
+int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, struct undo *undo);
+
+/* Lifts everything. */
+struct swap_control *swap_control_free(struct swap_control *control);
+DEFINE_CLEANUP(struct swap_control *, swap_control_free)
+
+/* Decides and acts; about once a second. write: no in dry-run; the plan is made all the same. per_vm: shares by weight inside the limit. */
+void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms);
+
+const struct swap_view *swap_control_view(const struct swap_control *control);
+
+/* Lifts what the undo file says, without a control: `aerostatd --undo`. How many limits were lifted; ret_error: errno of what could not be, 0: nothing. */
+int swap_control_lift(int root_fd, struct undo *undo, int *ret_error);

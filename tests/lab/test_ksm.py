@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""KSM under control: equal guests merge within the CPU budget; scanning ends when there is nothing to find, and starts again with a new guest."""
+
+import glob
+import os
+import time
+from typing import Dict
+
+from aerolab import GIB, MIB, LabCase, Options, log, main, mib, wait_until
+from aerolab.machine import read_text, write_text
+from aerolab.sandbox import HOST_PROC
+
+KSM = "/sys/kernel/mm/ksm"
+MEMORY = 512 * MIB
+# A budget that two guests exceed, so that memory is short: only then does `auto` merge.
+CONFIG = {"host": {"memory": "1000M"}, "policy": {"floor": "200M"}, "ksm": {"cpu-normal": "5%", "cpu-critical": "60%"}}
+BUDGETS = {"normal": 0.05, "tight": 0.15, "hard": 0.30, "critical": 0.60}
+
+
+def knobs() -> Dict[str, str]:
+    return {os.path.basename(path): read_text(path).strip() for path in glob.glob(f"{KSM}/*") if os.stat(path).st_mode & 0o200}
+
+
+def number(name: str) -> int:
+    return int(read_text(f"{KSM}/{name}"))
+
+
+def saved() -> int:
+    return number("pages_sharing") * os.sysconf("SC_PAGESIZE")
+
+
+def ksmd_seconds() -> float:
+    """CPU time of ksmd, from the host's own /proc."""
+    for path in glob.glob(f"{HOST_PROC}/[0-9]*/comm"):
+        try:
+            if read_text(path) == "ksmd\n":
+                return int(read_text(os.path.dirname(path) + "/schedstat").split()[0]) / 1e9
+        except OSError:
+            pass
+    raise RuntimeError("ksmd is not to be seen")
+
+
+class Ksm(LabCase):
+    guests = [Options("a", memory=MEMORY), Options("b", memory=MEMORY)]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.machine.exclusive()
+        cls.machine.keep_ksm()
+        super().setUpClass()
+
+    def setUp(self) -> None:
+        super().setUp()
+        write_text(f"{KSM}/run", "2")
+        write_text(f"{KSM}/run", "0")
+        self.before = knobs()
+
+    def start(self, **ksm: str):
+        config = {**CONFIG, "ksm": {**CONFIG["ksm"], **ksm}}
+        daemon = self.start_daemon(config, "--host-proc", HOST_PROC)
+        wait_until(lambda: daemon.json("ksm")["cpu_budget_ratio"], 20, "the daemon decides")
+        return daemon
+
+    def fill(self, name: str, data: str, size: int = 120 * MIB) -> None:
+        self.guest(name).load.hold("data", size, ramp=60 * MIB, data=data)
+        wait_until(lambda: self.guest(name).load.work("data")["filled_bytes"] == size, 60, "the data is there")
+
+    def phase(self, daemon) -> str:
+        return daemon.json("ksm")["phase"]
+
+    def test_budget_and_savings(self) -> None:
+        daemon = self.start(mode="on")  # scans all the time, so that a minute of it can be measured
+        self.fill("a", "equal")
+        self.fill("b", "equal")
+        time.sleep(10)
+        start, cpu, budget, samples = time.monotonic(), ksmd_seconds(), 0.0, 0
+        while time.monotonic() - start < 60:
+            budget += daemon.json("ksm")["cpu_budget_ratio"]
+            samples += 1
+            time.sleep(1)
+        took, seconds = ksmd_seconds() - cpu, time.monotonic() - start
+        allowed = budget / samples * seconds
+        report = daemon.json("ksm")
+        log(f"ksmd took {took:.2f} s in {seconds:.0f} s, allowed {allowed:.2f} s ({100 * took / allowed:.0f} % of the budget of {100 * budget / samples:.1f} %); "
+            f"saved {mib(saved())}, profit {report['profit_bytes'] >> 20} MiB; " +
+            ", ".join(f"{vm['name']} {vm['saved_bytes'] >> 20} MiB" for vm in report["vms"]))
+        self.assertGreater(saved(), 100 * MIB)
+        self.assertTrue(0.8 * allowed <= took <= 1.2 * allowed)
+        self.assertTrue(all(vm["saved_bytes"] > 20 * MIB for vm in report["vms"]))
+        self.assertEqual(daemon.stop(), 0)
+        after = knobs()
+        after["run"] = after["run"].replace("2", "0")
+        self.assertEqual(after, self.before, "the settings from before are not back")
+
+    def test_random_data_ends_scanning_and_a_new_guest_starts_it(self) -> None:
+        self.fill("a", "random")
+        self.fill("b", "random")
+        daemon = self.start(mode="auto")
+        wait_until(lambda: self.phase(daemon) == "scanning", 30, "scanning starts")
+        took = wait_until(lambda: self.phase(daemon) == "resting", 300, "scanning ends")
+        self.assertEqual(number("run"), 0)
+        kept = saved()
+        log(f"resting after {took:.0f} s, {daemon.json('ksm')['full_scans']} full scans; {mib(kept)} are merged all the same")
+        cpu = ksmd_seconds()
+        time.sleep(10)
+        self.assertLess(ksmd_seconds() - cpu, 0.01)
+        self.add_guest(Options("c", memory=MEMORY))
+        took = wait_until(lambda: self.phase(daemon) == "scanning" and number("run") == 1, 20, "scanning starts again")
+        wait_until(lambda: saved() > kept + 30 * MIB, 120, "the new guest's equal pages merge")
+        log(f"scanning again {took:.1f} s after the new guest was up; saved {mib(saved())}")
+
+    def test_killed_and_taken_over(self) -> None:
+        daemon = self.start(mode="on")
+        wait_until(lambda: number("run") == 1, 20, "scanning starts")
+        daemon.kill()
+        self.assertEqual(number("run"), 1)
+        daemon.start("--host-proc", HOST_PROC)
+        self.assertIn("taken over", daemon.log())
+        daemon.stop()
+        self.assertEqual(knobs(), self.before)
+        daemon.start("--host-proc", HOST_PROC)
+        wait_until(lambda: number("run") == 1, 20, "scanning starts")
+        daemon.kill()
+        self.assertEqual(os.system(f"{daemon.program} --undo --state-dir {daemon.state_folder}"), 0)
+        self.assertEqual(knobs(), self.before)
+        daemon.process = None
+
+    def test_a_rival_is_left_alone(self) -> None:
+        daemon = self.start(mode="on")
+        wait_until(lambda: number("run") == 1, 20, "scanning starts")
+        write_text(f"{KSM}/sleep_millisecs", "77")
+        wait_until(lambda: self.phase(daemon) == "standing_back", 10, "the change is seen")
+        self.assertIn("sleep_millisecs", daemon.json("ksm")["note"])
+        time.sleep(5)
+        self.assertEqual(number("sleep_millisecs"), 77)
+        self.assertEqual(daemon.ctl("ksm", "on").returncode, 0)
+        wait_until(lambda: number("sleep_millisecs") != 77, 10, "the operator's word ends it")
+        daemon.stop()
+        self.assertEqual(number("sleep_millisecs"), 77)  # what the rival had set
+        write_text(f"{KSM}/sleep_millisecs", self.before["sleep_millisecs"])
+
+    def test_operator(self) -> None:
+        daemon = self.start(mode="on")
+        self.fill("a", "equal")
+        self.fill("b", "equal")
+        wait_until(lambda: saved() > 50 * MIB, 120, "pages merge")
+        self.assertEqual(daemon.ctl("ksm", "off").returncode, 0)
+        wait_until(lambda: number("run") == 0, 10, "off")
+        self.assertGreater(saved(), 40 * MIB)
+        self.assertEqual(daemon.ctl("ksm", "unmerge").returncode, 0)
+        took = wait_until(lambda: saved() == 0 and self.phase(daemon) == "off", 60, "everything is taken apart")
+        log(f"unmerged within {took:.1f} s")
+        self.assertEqual(daemon.ctl("ksm", "leave").returncode, 0)
+        wait_until(lambda: knobs()["sleep_millisecs"] == self.before["sleep_millisecs"], 10, "left")
+
+    def test_with_the_advisor(self) -> None:
+        if not os.path.exists(f"{KSM}/advisor_mode"):
+            self.skipTest("this kernel has no advisor")
+        write_text(f"{KSM}/advisor_mode", "scan-time")
+        self.addCleanup(lambda: write_text(f"{KSM}/advisor_mode", "none"))
+        before = knobs()
+        daemon = self.start(mode="on")
+        self.fill("a", "equal")
+        self.fill("b", "equal")
+        time.sleep(10)
+        start, cpu, budget, samples = time.monotonic(), ksmd_seconds(), 0.0, 0
+        while time.monotonic() - start < 60:
+            budget += daemon.json("ksm")["cpu_budget_ratio"]
+            samples += 1
+            time.sleep(1)
+        took, allowed = ksmd_seconds() - cpu, budget / samples * (time.monotonic() - start)
+        log(f"with the advisor: ksmd took {took:.2f} s, allowed {allowed:.2f} s; saved {mib(saved())}")
+        self.assertTrue(0.8 * allowed <= took <= 1.2 * allowed)
+        self.assertTrue(daemon.json("ksm")["advisor"])
+        daemon.stop()
+        self.assertEqual({k: v for k, v in knobs().items() if k != "pages_to_scan"}, {k: v for k, v in before.items() if k != "pages_to_scan"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+# KSM and swap.
+if HAVE_CMOCKA
+ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit
+check_PROGRAMS += $(ksm_swap_unit_tests)
+TESTS += $(ksm_swap_unit_tests)
+endif
+%C%_test_policy_ksm_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_ksm_SOURCES = %D%/test-policy-ksm.c %D%/unit.h
+%C%_test_policy_ksm_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_ksm_CPPFLAGS = $(fixture_cppflags)
+%C%_test_ksm_SOURCES = %D%/test-ksm.c %D%/unit.h
+%C%_test_ksm_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_policy_swap_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_swap_SOURCES = %D%/test-policy-swap.c %D%/unit.h
+%C%_test_policy_swap_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_undo_CPPFLAGS = $(unit_cppflags)
+%C%_test_undo_SOURCES = %D%/test-undo.c %D%/tree.h %D%/unit.h
+%C%_test_undo_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_swap_limit_CPPFLAGS = $(unit_cppflags)
+%C%_test_swap_limit_SOURCES = %D%/test-swap-limit.c %D%/tree.h %D%/unit.h
+%C%_test_swap_limit_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)

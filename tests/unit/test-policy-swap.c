@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tests/unit/unit.h"
+
+#include "host-agent/policy/swap.h"
+#include "protocol/units.h"
+
+static struct swap_input input(void) {
+        return (struct swap_input) {
+                .now_usec = USEC_PER_HOUR, .enforce = true, .allowance_bytes = 300 * MIB, .total_bytes = 1000 * MIB, .used_bytes = 0,
+                .ceiling_ppm = 300000, .available_bytes = 2 * GIB, .reserve_bytes = GIB,
+        };
+}
+
+static void tick(struct swap_input *in, struct swap_state *s, struct swap_plan *p, unsigned seconds) {
+        for (unsigned i = 0; i < seconds; i++) {
+                in->now_usec += USEC_PER_SEC;
+                swap_decide(in, s, p);
+        }
+}
+
+static void test_armed_from_the_start(void **state) {
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        swap_decide(&in, &s, &p);
+        assert_int_equal(p.limit_bytes, 300 * MIB);
+        assert_int_equal(p.ceiling_bytes, 300 * MIB);
+        assert_false(p.above_ceiling);
+        in.zram_bytes = 50 * MIB; /* the kernel counts it in the same limit */
+        in.used_bytes = 300 * MIB + 1;
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 350 * MIB);
+        assert_true(p.above_ceiling);
+        in.enforce = false;
+        tick(&in, &s, &p, 1);
+        assert_true(p.limit_bytes == AEROSTAT_UNKNOWN);
+        in.enforce = true;
+        in.total_bytes = in.allowance_bytes = in.zram_bytes = 0; /* no swap at all */
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 0);
+}
+
+static void test_survival(void **state) {
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        in.available_bytes = in.reserve_bytes * 16 / 100 - 1;
+        swap_decide(&in, &s, &p);
+        assert_int_equal(p.lift_bytes, 64 * MIB);
+        assert_int_equal(p.limit_bytes, 364 * MIB);
+        tick(&in, &s, &p, 3);
+        assert_int_equal(p.lift_bytes, 4 * 64 * MIB);
+        tick(&in, &s, &p, 100);
+        assert_int_equal(p.limit_bytes, 1000 * MIB); /* all there is, and no more */
+
+        in.available_bytes = in.reserve_bytes * 30 / 100; /* better, but not clear: it stays */
+        tick(&in, &s, &p, 600);
+        assert_int_equal(p.limit_bytes, 1000 * MIB);
+        in.available_bytes = in.reserve_bytes;
+        tick(&in, &s, &p, 29);
+        assert_int_equal(p.limit_bytes, 1000 * MIB);
+        tick(&in, &s, &p, 2);
+        assert_int_equal(p.limit_bytes, 936 * MIB);
+        tick(&in, &s, &p, 60);
+        assert_int_equal(p.limit_bytes, 300 * MIB);
+        assert_int_equal(p.lift_bytes, 0);
+}
+
+static void test_thrashing(void **state) {
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        swap_decide(&in, &s, &p);
+        for (int i = 0; i < 59; i++) {
+                in.in_pages += 201, in.out_pages += 1000;
+                tick(&in, &s, &p, 1);
+                assert_false(p.thrashing);
+        }
+        in.in_pages += 201, in.out_pages += 1000;
+        tick(&in, &s, &p, 1);
+        assert_true(p.thrashing);
+        assert_int_equal(p.in_per_sec, 201);
+        for (int i = 0; i < 60; i++) { /* a little less: it stays on */
+                in.in_pages += 150, in.out_pages += 1000;
+                tick(&in, &s, &p, 1);
+        }
+        assert_true(p.thrashing);
+        for (int i = 0; i < 10; i++) {
+                in.out_pages += 1000;
+                tick(&in, &s, &p, 1);
+        }
+        assert_false(p.thrashing);
+        for (int i = 0; i < 300; i++) { /* out alone is no thrashing */
+                in.out_pages += 5000;
+                tick(&in, &s, &p, 1);
+        }
+        assert_false(p.thrashing);
+        in.in_pages = AEROSTAT_UNKNOWN;
+        tick(&in, &s, &p, 20);
+        assert_true(p.in_per_sec == AEROSTAT_UNKNOWN);
+}
+
+static void test_shares(void **state) {
+        assert_int_equal(swap_share(300 * MIB, 1000, 3000, 3), 100 * MIB);
+        assert_int_equal(swap_share(300 * MIB, 0, 3000, 3), 0);
+        assert_int_equal(swap_share(300 * MIB, 0, 0, 3), 100 * MIB);
+        assert_true(swap_share(AEROSTAT_UNKNOWN, 1, 2, 2) == AEROSTAT_UNKNOWN);
+        assert_int_equal(swap_share(100, UINT64_MAX, 1, 1), 100);
+}
+
+static void test_v1_swappiness(void **state) {
+        assert_int_equal(swap_v1_swappiness(0, 100 * MIB, 60), 60);
+        assert_int_equal(swap_v1_swappiness(80 * MIB, 100 * MIB, 60), 60);
+        assert_int_equal(swap_v1_swappiness(90 * MIB, 100 * MIB, 60), 30);
+        assert_int_equal(swap_v1_swappiness(100 * MIB, 100 * MIB, 60), 0);
+        assert_int_equal(swap_v1_swappiness(0, 0, 60), 0);
+        assert_int_equal(swap_v1_swappiness(UINT64_MAX - 1, AEROSTAT_UNKNOWN, 60), 60);
+        assert_int_equal(swap_v1_swappiness(AEROSTAT_UNKNOWN, MIB, 60), 60);
+}
+
+static void test_sizing(void **state) {
+        struct swap_sizing_input in = {
+                .mode = POLICY_SWAP_BACKED, .overcommit_factor_ppm = 1500000, .ceiling_ppm = 300000, .ksm_credit_ppm = 500000,
+                .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = 20 * GIB, .ksm_saved_bytes = 3 * GIB, .total_bytes = 8 * GIB,
+        };
+        struct swap_sizing s;
+
+        swap_size(&in, &s);
+        assert_int_equal(s.backed_bytes, 6 * GIB);
+        assert_int_equal(s.needed_bytes, 20 * GIB);
+        assert_int_equal(s.classic_bytes, 18 * GIB);
+        assert_int_equal(s.advised_bytes, 20 * GIB);
+        assert_int_equal(s.missing_bytes, 12 * GIB);
+        in.mode = POLICY_OPPORTUNISTIC; /* 20 / 1.5 fits the capacity */
+        swap_size(&in, &s);
+        assert_int_equal(s.needed_bytes, 0);
+        assert_int_equal(s.advised_bytes, 18 * GIB);
+        in.mode = POLICY_GUARANTEED;
+        in.others_bytes = 300 * MIB;
+        swap_size(&in, &s);
+        assert_int_equal(s.backed_bytes, 3 * GIB / 2);
+        assert_int_equal(s.needed_bytes, (3 * GIB / 2 + 300 * MIB) * 10 / 3);
+        in.ceiling_ppm = 0;
+        swap_size(&in, &s);
+        assert_true(s.needed_bytes == AEROSTAT_UNKNOWN);
+        assert_int_equal(s.advised_bytes, s.classic_bytes);
+        in.memory_bytes = GIB;
+        swap_size(&in, &s);
+        assert_int_equal(s.classic_bytes, 2 * GIB);
+        in.memory_bytes = 64 * GIB;
+        swap_size(&in, &s);
+        assert_int_equal(s.classic_bytes, 8 * GIB);
+}
+
+/* Whatever comes in: the limit is never below the allowance and never beyond all of swap, and it is constant under constant input in the end. */
+static void test_any_input(void **state) {
+        static const uint64_t values[] = { 0, 1, 300 * MIB, GIB, UINT64_C(1) << 52, UINT64_MAX - 1, UINT64_MAX };
+        uint64_t seed = 7, now = 0;
+        struct swap_state s = { 0 };
+
+#define ANY (seed = seed * 6364136223846793005 + 1442695040888963407, values[(seed >> 33) % ARRAY_SIZE(values)])
+        for (int i = 0; i < 200000; i++) {
+                struct swap_input in = {
+                        .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .allowance_bytes = ANY, .zram_bytes = ANY,
+                        .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
+                        .in_pages = ANY, .out_pages = ANY,
+                };
+                struct swap_sizing_input sizing_input = {
+                        .mode = (enum policy_mode)(seed % 3), .overcommit_factor_ppm = ANY, .ceiling_ppm = ANY, .ksm_credit_ppm = ANY, .memory_bytes = ANY,
+                        .capacity_bytes = ANY, .vms_bytes = ANY, .others_bytes = ANY, .ksm_saved_bytes = ANY, .total_bytes = ANY,
+                };
+                struct swap_sizing sizing;
+                struct swap_plan p;
+
+                swap_decide(&in, &s, &p);
+                assert_true(!in.enforce || in.allowance_bytes == AEROSTAT_UNKNOWN || p.limit_bytes >= MIN(in.allowance_bytes, UINT64_MAX - 1));
+                swap_size(&sizing_input, &sizing);
+                assert_true(sizing.advised_bytes >= sizing.classic_bytes);
+        }
+#undef ANY
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_armed_from_the_start),
+                cmocka_unit_test(test_survival),
+                cmocka_unit_test(test_thrashing),
+                cmocka_unit_test(test_shares),
+                cmocka_unit_test(test_v1_swappiness),
+                cmocka_unit_test(test_sizing),
+                cmocka_unit_test(test_any_input),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
