@@ -15,3 +15,12 @@ SUFFIXES += .service.in .service .sysusers .conf
 # sysusers.d wants the name .conf, which says too little in this folder.
 .sysusers.conf:
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && cp $< $@
+
+# For whom alerts are told: delivery examples, Prometheus rules, a Grafana dashboard.
+alertsdir = $(pkgdatadir)/alerts
+dist_alerts_SCRIPTS = %D%/alerts/mail %D%/alerts/webhook
+prometheusdir = $(pkgdatadir)/prometheus
+dist_prometheus_DATA = %D%/prometheus/aerostat.rules.yml
+grafanadir = $(pkgdatadir)/grafana
+dist_grafana_DATA = %D%/grafana/aerostat.json
+EXTRA_DIST += %D%/prometheus/aerostat.rules.test.yml

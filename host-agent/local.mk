@@ -1,6 +1,14 @@
 # aerostatd. Libraries from the bottom up: policy (pure), settings (the only user of libinih), system (/proc, /sys), virt (libvirt,
 # channels); then the manager, which owns all state, and control (the operator's side), which looks at the manager.
-noinst_LIBRARIES += libaerostat-policy.a libaerostat-settings.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+noinst_LIBRARIES += libaerostat-host.a libaerostat-policy.a libaerostat-settings.a libaerostat-virt.a libaerostat-system.a libaerostat-control.a
+
+# What the manager and the operator's side share, and tests link without either.
+libaerostat_host_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+libaerostat_host_a_SOURCES = \
+	%D%/alert_conditions.c %D%/alert_conditions.h \
+	%D%/decisions.c %D%/decisions.h \
+	%D%/history.c %D%/history.h \
+	%D%/log.c %D%/log.h
 
 libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libaerostat_settings_a_SOURCES = \
@@ -16,13 +24,14 @@ sbin_PROGRAMS += aerostatd
 aerostatd_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 aerostatd_SOURCES = \
 	%D%/main.c \
-	%D%/log.c %D%/log.h \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
+	%D%/histogram.h \
+	%D%/manager_alerts.c \
 	%D%/manager_memory.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
 	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \
 	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
-	libaerostat-policy.a libaerostat-protocol.a \
-	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)
+	libaerostat-host.a libaerostat-policy.a libaerostat-protocol.a \
+	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

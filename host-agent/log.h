@@ -6,6 +6,7 @@
  * Something is logged once, where it is handled.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 #include <syslog.h>
 
@@ -16,6 +17,12 @@ void log_message(int level, const char *format, ...) __attribute__((format(print
 
 /* The same with the VM as a field of its own: `journalctl AEROSTAT_VM=web1`. */
 void log_vm(int level, const char *vm, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* One entry with fields of its own; those with a NULL value are left out. A line on stderr has the text only. */
+struct log_field {
+        const char *name, *value;
+};
+void log_fields(int level, const char *text, const struct log_field *fields, size_t n_fields);
 
 #define log_error(...) log_message(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)

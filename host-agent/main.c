@@ -17,6 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "host-agent/control/control.h"
+#include "host-agent/control/delivery.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/settings.h"
@@ -43,6 +44,7 @@ struct daemon {
         sd_event *event;
         struct manager *manager;
         struct control *control;
+        struct delivery *delivery;
         sd_event_source *status_timer;
         bool stopping, release;
 };
@@ -213,6 +215,13 @@ static void on_ready(int result, void *userdata) {
         }
 }
 
+static void on_event(const struct manager_event *event, void *userdata) {
+        struct daemon *d = userdata;
+
+        delivery_handle(d->delivery, event);
+        control_publish(d->control, event);
+}
+
 static void on_released(void *userdata) {
         sd_event_exit(((struct daemon *) userdata)->event, 0);
 }
@@ -299,6 +308,12 @@ static int run(struct daemon *d, const struct settings *settings) {
                 }
                 if (r > 0)
                         log_warning("%s", error);
+                r = delivery_new(&d->delivery, d->event, d->manager, d->options.state_dir, NULL);
+                if (r < 0) {
+                        log_error("cannot deliver alerts: %s", strerror(-r));
+                        return r;
+                }
+                manager_watch(d->manager, on_event, d);
         }
         r = sd_event_add_time_relative(d->event, &d->status_timer, CLOCK_MONOTONIC, USEC_PER_SEC, USEC_PER_SEC, on_status, d);
         if (r < 0)
@@ -366,6 +381,9 @@ int main(int argc, char *argv[]) {
                         return EXIT_FAILURE;
         }
         r = run(&d, settings);
+        if (d.manager)
+                manager_watch(d.manager, NULL, NULL);
+        delivery_free(d.delivery);
         control_free(d.control);
         manager_free(d.manager);
         sd_event_source_disable_unref(d.status_timer);

@@ -2,6 +2,7 @@
 #include "host-agent/manager.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static void log_move(struct manager *m, struct vm *vm, const struct policy_vm_pl
 }
 
 static void apply(struct manager *m, uint64_t now_usec) {
-        bool dry_run = m->settings.dry_run || m->options.dry_run;
+        bool asked = false, dry_run = m->settings.dry_run || m->options.dry_run;
 
         /* At the start those that speak first would be squeezed for those that are yet to be heard; the host has lived so far. */
         if (!m->ready)
@@ -103,11 +104,22 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 if (!plan->set || (m->paused && plan->class != POLICY_PINNED))
                         continue;
                 log_move(m, vm, plan, before, dry_run ? "would move " : "");
+                decisions_add(&vm->decisions, &(struct decision) {
+                        .last_usec = now_usec, .before_bytes = before, .after_bytes = plan->target_bytes, .demand_bytes = plan->demand_bytes,
+                        .reason = plan->reason, .dry_run = dry_run,
+                });
+                manager_emit(m, &(const struct manager_event) {
+                        .type = MANAGER_EVENT_MOVE, .vm = vm->name, .before_bytes = before, .after_bytes = plan->target_bytes,
+                        .reason = plan->reason, .would = dry_run,
+                });
                 if (dry_run || virt_request_target(m->virt, vm->uuid, plan->target_bytes) < 0)
                         continue;
                 vm->target_bytes = plan->target_bytes;
                 vm->set_usec = now_usec;
+                asked = true;
         }
+        if (!asked)
+                m->host_pressure_usec = 0; /* the host's pressure asked for nothing either */
 }
 
 /* Asks for balloon sizes and statistics where they are due. */
@@ -147,21 +159,39 @@ static void tell_agents(struct manager *m) {
         }
 }
 
+/* One line of the story that is not about one VM's size: for the log and for whoever watches. */
+__attribute__((format(printf, 4, 5)))
+static void tell(struct manager *m, int level, const struct vm *vm, const char *format, ...) {
+        struct manager_event event = { .type = vm ? MANAGER_EVENT_VM : MANAGER_EVENT_HOST, .vm = vm ? vm->name : NULL };
+        char text[256];
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        event.text = text;
+        manager_emit(m, &event);
+        if (vm)
+                log_vm(level, vm->name, "%s", text);
+        else
+                log_message(level, "%s", text);
+}
+
 static void log_states(struct manager *m) {
         char d[FORMAT_SIZE_MAX], e[FORMAT_SIZE_MAX];
 
         if (m->plan.host_state != m->logged_state) {
-                log_message(m->plan.host_state > m->logged_state ? LOG_WARNING : LOG_INFO, "host is %s (was %s): %s available, reserve %s",
+                tell(m, m->plan.host_state > m->logged_state ? LOG_WARNING : LOG_INFO, NULL, "host is %s (was %s): %s available, reserve %s",
                             policy_host_state_to_string(m->plan.host_state), policy_host_state_to_string(m->logged_state),
                             format_size(m->plan.available_bytes, d), format_size(m->plan.reserve_bytes, e));
                 m->logged_state = m->plan.host_state;
         }
         if (m->plan.unsafe != m->logged_unsafe) {
                 if (m->plan.unsafe)
-                        log_warning("unsafe: VMs could take %s more than the %s that this host can bear%s", format_size(m->plan.deficit_bytes, d),
+                        tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s", format_size(m->plan.deficit_bytes, d),
                                     format_size(m->plan.rule_bytes, e), m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
                 else
-                        log_info("safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d), format_size(m->plan.rule_bytes, e));
+                        tell(m, LOG_INFO, NULL, "safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d), format_size(m->plan.rule_bytes, e));
                 m->logged_unsafe = m->plan.unsafe;
         }
 }
@@ -197,6 +227,19 @@ static void watch_start(struct manager *m, uint64_t now_usec) {
                 m->options.ready(0, m->options.userdata);
 }
 
+static void remember(struct manager *m, uint64_t now_usec) {
+        history_add(&m->history, now_usec, (const uint64_t[]) { m->plan.envelope_bytes, m->plan.committed_bytes,
+                                                                u64_sub(m->host.total_bytes, m->host.available_bytes), m->host.swap_used_bytes });
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct policy_vm *vm = &m->policy_vms[i];
+
+                /* Without a report the terms of a demand are a formality. */
+                uint64_t demand = vm->input.report_usec != 0 ? vm->plan.demand_bytes : AEROSTAT_UNKNOWN;
+
+                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, demand, vm->input.rss_bytes, vm->input.swap_bytes });
+        }
+}
+
 static void decide(struct manager *m) {
         uint64_t now_usec = clock_monotonic_usec();
 
@@ -212,12 +255,15 @@ static void decide(struct manager *m) {
         policy_decide(&m->settings.policy, &m->host, now_usec, &m->state, m->policy_vms, m->work, m->n_vms, &m->plan);
         m->decided_usec = now_usec;
         m->decisions++;
+        remember(m, now_usec);
         watch_start(m, now_usec);
         apply(m, now_usec);
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
         manager_memory_tick(m, now_usec);
+        histogram_add(&m->decisions_taken, clock_monotonic_usec() - now_usec);
+        manager_watch_alerts(m, now_usec);
         sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
@@ -298,14 +344,12 @@ static void on_channel_state(void *userdata, enum channel_state state, const str
 
         if (state != CHANNEL_READY)
                 return;
-        snprintf(vm->agent_version, sizeof(vm->agent_version), "%s", agent->ack.agent_version);
-        if (memcmp(vm->boot_id, agent->boot_id, 16) == 0)
-                return;
-        if (memcmp(vm->boot_id, nothing, 16) != 0) {
-                log_vm(LOG_INFO, vm->name, "the guest has booted anew; its maximum counts until its balloon is heard of");
+        if (memcmp(vm->boot_id, agent->boot_id, 16) != 0 && memcmp(vm->boot_id, nothing, 16) != 0) {
+                tell(vm->manager, LOG_INFO, vm, "the guest has booted anew; its maximum counts until its balloon is heard of");
                 vm_boot(vm, clock_monotonic_usec());
         }
         memcpy(vm->boot_id, agent->boot_id, 16);
+        snprintf(vm->agent_version, sizeof(vm->agent_version), "%s", agent->ack.agent_version);
 }
 
 static void on_channel_report(void *userdata, const struct message_report *report, uint64_t received_usec) {
@@ -320,6 +364,7 @@ static void on_channel_report(void *userdata, const struct message_report *repor
 static void on_channel_violation(void *userdata, const char *text) {
         struct vm *vm = userdata;
 
+        vm->violation_usec = clock_monotonic_usec();
         snprintf(vm->note, sizeof(vm->note), "protocol error: %s", text);
         if (log_limit_pass(&vm->error_log, clock_monotonic_usec(), USEC_PER_MINUTE))
                 log_vm(LOG_WARNING, vm->name, "%s", vm->note);
@@ -390,7 +435,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
 static void on_gone(struct manager *m, size_t at) {
         struct vm *vm = m->vms[at];
 
-        log_vm(LOG_INFO, vm->name, "gone");
+        tell(m, LOG_INFO, vm, "gone");
         take_out(m, at);
         vm_free(vm);
         manager_decide_soon(m);
@@ -408,6 +453,11 @@ static void on_target(struct manager *m, struct vm *vm, const struct virt_event 
         if (vm->pressure_usec != 0 && e->issued_usec >= vm->pressure_usec) {
                 vm->reaction_usec = e->issued_usec - vm->pressure_usec;
                 vm->pressure_usec = 0;
+                histogram_add(&m->reactions, vm->reaction_usec);
+        }
+        if (m->host_pressure_usec != 0 && e->issued_usec >= m->host_pressure_usec) {
+                histogram_add(&m->reactions, e->issued_usec - m->host_pressure_usec);
+                m->host_pressure_usec = 0;
         }
 }
 
@@ -428,12 +478,12 @@ static void on_virt(const struct virt_event *e, void *userdata) {
 
         switch (e->type) {
         case VIRT_EVENT_CONNECTED:
-                log_info("connected to libvirt at %s", m->settings.uri);
+                tell(m, LOG_INFO, NULL, "connected to libvirt at %s", m->settings.uri);
                 m->connected = true;
                 break;
         case VIRT_EVENT_DISCONNECTED:
                 if (m->connected || log_limit_pass(&m->connect_log, now_usec, USEC_PER_MINUTE))
-                        log_warning("no connection to libvirt at %s: %s; trying again", m->settings.uri, e->text);
+                        tell(m, LOG_WARNING, NULL, "no connection to libvirt at %s: %s; trying again", m->settings.uri, e->text);
                 m->connected = false;
                 break;
         case VIRT_EVENT_SYNCED:
@@ -456,7 +506,7 @@ static void on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_REBOOT:
                 if (vm) {
-                        log_vm(LOG_INFO, vm->name, "reset; its maximum counts until its balloon is heard of");
+                        tell(m, LOG_INFO, vm, "reset; its maximum counts until its balloon is heard of");
                         vm_boot(vm, now_usec);
                         manager_decide_soon(m);
                 }
@@ -485,7 +535,7 @@ static void on_virt(const struct virt_event *e, void *userdata) {
         case VIRT_EVENT_ANSWERS:
                 if (vm) {
                         vm->unresponsive = e->type == VIRT_EVENT_SLOW;
-                        log_vm(vm->unresponsive ? LOG_WARNING : LOG_INFO, vm->name, vm->unresponsive ? "its QEMU does not answer" : "its QEMU answers again");
+                        tell(m, vm->unresponsive ? LOG_WARNING : LOG_INFO, vm, "%s", vm->unresponsive ? "its QEMU does not answer" : "its QEMU answers again");
                         manager_decide_soon(m);
                 }
                 break;
@@ -518,10 +568,12 @@ static int on_psi(sd_event_source *source, int fd, uint32_t revents, void *userd
                 sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 return 0;
         }
-        if (has_stalled(m)) {
-                m->psi_event = true;
-                manager_decide_soon(m);
-        }
+        if (!has_stalled(m))
+                return 0;
+        m->psi_event = true;
+        if (m->host_pressure_usec == 0)
+                m->host_pressure_usec = clock_monotonic_usec();
+        manager_decide_soon(m);
         return 0;
 }
 

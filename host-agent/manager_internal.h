@@ -6,13 +6,22 @@
 
 #include "host-agent/ksm_control.h"
 #include "host-agent/log.h"
+#include "host-agent/histogram.h"
 #include "host-agent/manager.h"
+#include "host-agent/policy/alerts.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/swap_control.h"
 #include "host-agent/system/host.h"
+#include "host-agent/view.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/virt/virt.h"
 #include "host-agent/vm.h"
+
+/* Swapping of the whole host over the last few seconds. */
+struct swap_rates {
+        uint64_t taken_usec, pswpin, pswpout;
+        uint64_t in_bytes_per_sec, out_bytes_per_sec;
+};
 
 struct manager {
         sd_event *event;
@@ -41,6 +50,7 @@ struct manager {
         sd_event_source *psi_source, *timer, *soon, *release_timer;
         bool psi_event;
         uint64_t psi_stalled_usec;     /* the kernel's count of stall at the last event that was believed */
+        struct history history;        /* of the host: envelope, committed, used, swap */
         uint64_t started_usec, decided_usec, decisions;
         uint64_t synced_usec;          /* 0: the first full listing is still to come */
         bool ready;
@@ -57,10 +67,24 @@ struct manager {
         void *release_userdata;
         size_t release_pending;
 
-        struct log_limit sample_log, connect_log;
+        struct alerts alerts;
+        uint64_t alerts_usec;          /* of their last round; 0: none yet */
+        struct swap_rates swap_rates;
+        manager_watcher_t watcher;
+        void *watcher_userdata;
+        struct histogram decisions_taken, reactions;
+        uint64_t host_pressure_usec;   /* the host's pressure event that still waits for an answer; 0: none */
+
+        struct log_limit alerts_log, sample_log, connect_log;
         enum policy_host_state logged_state;
         bool logged_unsafe;
 };
+
+/* Tells the watcher. */
+void manager_emit(struct manager *manager, const struct manager_event *event);
+
+/* After a decision: a round of the alerts, if it is time. */
+void manager_watch_alerts(struct manager *manager, uint64_t now_usec);
 
 /* Decides as soon as the event loop is back, once, however often it is asked for until then. */
 void manager_decide_soon(struct manager *manager);

@@ -13,6 +13,7 @@
 #include "protocol/units.h"
 
 #define TICK_USEC (USEC_PER_SEC - 50 * USEC_PER_MSEC)  /* a decision each second, less its jitter */
+#define URGENT_USEC (100 * USEC_PER_MSEC)              /* a decision so soon, when swap limits may have to be lifted */
 #define PROCESS_USEC (10 * USEC_PER_SEC)               /* what VMs merged changes slowly */
 
 _Static_assert((int) SETTINGS_KSM_AUTO == KSM_MODE_AUTO && (int) SETTINGS_KSM_ON == KSM_MODE_ON && (int) SETTINGS_KSM_OFF == KSM_MODE_OFF &&
@@ -92,12 +93,13 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
         ksm_control_tick(m->ksm, &tick);
 }
 
-static void tick_swap(struct manager *m, uint64_t now_usec) {
+static struct swap_input swap_input(const struct manager *m, uint64_t now_usec) {
         const struct host_sample *s = &m->sample;
         struct swap_input in = {
                 .now_usec = now_usec,
-                .enforce = m->settings.swap_enforce && !m->paused,
-                .allowance_bytes = m->plan.allowance_bytes,
+                /* A limit of nothing where there is no swap says nothing. */
+                .enforce = m->settings.swap_enforce && !m->paused && s->swap_disk_total_bytes != AEROSTAT_UNKNOWN && s->swap_disk_total_bytes > 0,
+                .zswap_bytes = m->host.zswap_bytes,
                 .zram_bytes = s->swap_zram_total_bytes,
                 .total_bytes = s->swap_disk_total_bytes,
                 .used_bytes = s->swap_disk_used_bytes,
@@ -107,6 +109,14 @@ static void tick_swap(struct manager *m, uint64_t now_usec) {
                 .in_pages = s->vmstat.pswpin,
                 .out_pages = s->vmstat.pswpout,
         };
+
+        for (size_t i = 0; i < m->n_vms; i++)
+                if (m->policy_vms[i].input.swap_bytes != AEROSTAT_UNKNOWN)
+                        in.vms_bytes = u64_add(in.vms_bytes, m->policy_vms[i].input.swap_bytes);
+        return in;
+}
+
+static void tick_swap(struct manager *m, const struct swap_input *in) {
         bool above = swap_control_view(m->swap)->plan.lift_bytes > 0, thrashing = swap_control_view(m->swap)->plan.thrashing;
         const struct swap_plan *plan;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX];
@@ -126,28 +136,29 @@ static void tick_swap(struct manager *m, uint64_t now_usec) {
                         .weight = m->vms[i]->weight,
                         .swap_bytes = m->policy_vms[i].input.swap_bytes,
                 };
-        /* A limit of nothing where there is no swap says nothing either. */
-        in.enforce &= s->swap_disk_total_bytes != AEROSTAT_UNKNOWN && s->swap_disk_total_bytes > 0;
-        swap_control_tick(m->swap, &in, !m->settings.dry_run && !m->options.dry_run, m->settings.swap_per_vm_limits, m->swap_vms, m->n_vms);
+        swap_control_tick(m->swap, in, !m->settings.dry_run && !m->options.dry_run, m->settings.swap_per_vm_limits, m->swap_vms, m->n_vms);
         plan = &swap_control_view(m->swap)->plan;
         if ((plan->lift_bytes > 0) != above)
                 log_message(above ? LOG_INFO : LOG_WARNING, above ? "the swap ceiling is in force again (%s of %s used)"
                                                                   : "memory is nearly gone: VMs may swap beyond the ceiling for now (%s of %s used)",
-                            format_size(in.used_bytes, a), format_size(in.total_bytes, b));
+                            format_size(in->used_bytes, a), format_size(in->total_bytes, b));
         if (plan->thrashing != thrashing)
                 log_message(thrashing ? LOG_INFO : LOG_WARNING, thrashing ? "thrashing has ended" : "thrashing: %llu pages/s swapped in, %llu out, for a minute",
                             (unsigned long long) plan->in_per_sec, (unsigned long long) plan->out_per_sec);
 }
 
 void manager_memory_tick(struct manager *m, uint64_t now_usec) {
-        if (m->memory_usec != 0 && now_usec - m->memory_usec < TICK_USEC) {
-                if (swap_is_urgent(m->host.available_bytes, m->plan.reserve_bytes))
-                        tick_swap(m, now_usec);
-                return;
+        struct swap_input in = swap_input(m, now_usec);
+        bool due = m->memory_usec == 0 || now_usec - m->memory_usec >= TICK_USEC;
+
+        if (due) {
+                m->memory_usec = MAX(now_usec, 1);
+                tick_ksm(m, now_usec);
         }
-        m->memory_usec = MAX(now_usec, 1);
-        tick_ksm(m, now_usec);
-        tick_swap(m, now_usec);
+        if (due || swap_is_urgent(&in))
+                tick_swap(m, &in);
+        if (swap_is_urgent(&in))
+                m->plan.next_usec = MIN(m->plan.next_usec, URGENT_USEC);
 }
 
 /* ---- view.h ---- */

@@ -36,11 +36,21 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .swap = swap_control_view(m->swap),
                 .psi_some_ppm = s->pressure.some_avg10_ppm,
                 .psi_full_ppm = s->pressure.full_avg10_ppm,
+                .swap_in_bytes_per_sec = m->swap_rates.in_bytes_per_sec,
+                .swap_out_bytes_per_sec = m->swap_rates.out_bytes_per_sec,
+                .alerts = &m->alerts,
+                .decisions_taken = &m->decisions_taken,
+                .reactions = &m->reactions,
                 .n_vms = m->n_vms,
                 .now_usec = clock_monotonic_usec(),
                 .decisions = m->decisions,
+                .history = &m->history,
         };
         ret->uptime_usec = ret->now_usec - m->started_usec;
+}
+
+static uint64_t usec_ago(uint64_t when_usec, uint64_t now_usec) {
+        return when_usec == 0 ? AEROSTAT_UNKNOWN : u64_sub(now_usec, when_usec);
 }
 
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
@@ -58,8 +68,13 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .guest_psi_some_ppm = reported ? vm->report.psi_some_avg10_ppm : AEROSTAT_UNKNOWN,
                 .guest_psi_full_ppm = reported ? vm->report.psi_full_avg10_ppm : AEROSTAT_UNKNOWN,
                 .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,
-                .last_set_usec_ago = vm->set_usec == 0 ? AEROSTAT_UNKNOWN : now_usec - vm->set_usec,
+                .last_set_usec_ago = usec_ago(vm->set_usec, now_usec),
                 .reaction_usec = vm->reaction_usec,
+                .decisions = &vm->decisions,
+                .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
+                .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
+                .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),
+                .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
         memcpy(ret->uuid, vm->uuid, sizeof(ret->uuid));

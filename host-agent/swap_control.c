@@ -387,7 +387,13 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
 }
 
 void swap_control_tick(struct swap_control *c, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms) {
-        swap_decide(input, &c->state, &c->view.plan);
+        struct swap_input in = *input;
+
+        in.soft = c->has_all && !c->all.group.v2;
+        /* The kernel's own count, where there is one: VmSwap leaves out what is in swap and, for now, in memory, too. */
+        if (c->has_all && c->all.group.v2 && swap_group_read_used(c->root_fd, &c->all.group, &in.vms_bytes) < 0)
+                in.vms_bytes = input->vms_bytes;
+        swap_decide(&in, &c->state, &c->view.plan);
         /* A call under way has a pointer into the entries: they may move only when it has been answered. */
         for (size_t i = 0; i < c->n_entries; i++)
                 if (c->entries[i].own.slot)

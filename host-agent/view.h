@@ -10,7 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host-agent/decisions.h"
+#include "host-agent/histogram.h"
+#include "host-agent/history.h"
 #include "host-agent/ksm_control.h"
+#include "host-agent/policy/alerts.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
@@ -30,9 +34,14 @@ struct host_view {
         const struct ksm_view *ksm;            /* all about KSM */
         const struct swap_view *swap;          /* the ceiling, and what keeps it */
         uint64_t psi_some_ppm, psi_full_ppm;
+        uint64_t swap_in_bytes_per_sec, swap_out_bytes_per_sec; /* of all host swap, over the last 5 s or more */
+        const struct alerts *alerts;
+        const struct histogram *decisions_taken;       /* how long each decision took: sampling, policy, requests */
+        const struct histogram *reactions;             /* from a guest's or the host's pressure event to setMemory issued */
         size_t n_vms;
         uint64_t now_usec, uptime_usec;
         uint64_t decisions;                    /* made since start */
+        const struct history *history;         /* envelope, committed, used (MemTotal - MemAvailable), swap used */
 };
 
 enum report_source { SOURCE_NONE, SOURCE_BALLOON_STATS, SOURCE_AGENT };
@@ -51,6 +60,12 @@ struct vm_view {
         uint64_t guest_refault_bytes_per_sec;
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
+        const struct history *history;         /* actual, demand, rss, swap */
+        const struct decisions *decisions;     /* its last moves; their times on the clock of host_view.now_usec */
+        /* How long ago; unknown: never. */
+        uint64_t oom_kill_usec_ago;            /* the guest's count of OOM kills rose */
+        uint64_t violation_usec_ago;           /* its agent broke the protocol */
+        uint64_t last_resort_usec_ago;         /* the last resort was taken on it */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };
 
@@ -58,6 +73,31 @@ struct vm_view {
 
 void manager_view_host(struct manager *manager, struct host_view *ret);
 void manager_view_vm(struct manager *manager, size_t index, struct vm_view *ret);      /* index < n_vms, ordered by name */
+
+/* What happens, as it happens. */
+enum manager_event_type {
+        MANAGER_EVENT_ALERT,                   /* alert is set */
+        MANAGER_EVENT_MOVE,                    /* a target was decided: vm, before, after, reason, would */
+        MANAGER_EVENT_HOST,                    /* text */
+        MANAGER_EVENT_VM,                      /* vm and text */
+};
+struct manager_event {
+        enum manager_event_type type;
+        const struct alert_event *alert;
+        const char *vm;                        /* its name; or NULL */
+        const char *text;                      /* a sentence without a full stop */
+        uint64_t before_bytes, after_bytes;
+        enum policy_reason reason;
+        bool would;                            /* in dry-run: not done */
+};
+typedef void (*manager_watcher_t)(const struct manager_event *event, void *userdata);
+
+/* One watcher; called from within a decision, so it must not ask the manager for anything but views. NULL ends it. */
+void manager_watch(struct manager *manager, manager_watcher_t watcher, void *userdata);
+
+/* Takes up an alert from before a restart (policy/alerts.h, alerts_restore). Before the event loop runs. */
+bool manager_restore_alert(struct manager *manager, const struct alert_condition *condition, uint64_t since_realtime_usec,
+                           uint64_t told_realtime_usec);
 
 /* By libvirt name or UUID: the index, or -ENOENT with a sentence (and the nearest name) in error. */
 int manager_find_vm(struct manager *manager, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]);

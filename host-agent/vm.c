@@ -51,6 +51,7 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->started_usec = now_usec;
         vm->started_realtime_sec = realtime_sec();
         vm->balloon_confirmed = false;
+        vm->agent_version[0] = 0;
         memset(vm->boot_id, 0, sizeof(vm->boot_id));
         vm->target_bytes = AEROSTAT_UNKNOWN;
         vm->report_usec = 0;
@@ -110,6 +111,8 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
             vm->report.refault_file_bytes != AEROSTAT_UNKNOWN)
                 vm->refault_bytes_per_sec = u64_mul_div(u64_sub(report->refault_file_bytes, vm->report.refault_file_bytes), USEC_PER_SEC,
                                                         now_usec - vm->report_usec);
+        if (vm->report_usec != 0 && report->oom_kills != AEROSTAT_UNKNOWN && report->oom_kills > vm->report.oom_kills)
+                vm->oom_kill_usec = now_usec;
         vm->report = *report;
         vm->report_usec = now_usec;
         vm->report_pressure = report->reason == REPORT_PRESSURE;

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host-agent/decisions.h"
+#include "host-agent/history.h"
 #include "host-agent/log.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
@@ -69,6 +71,9 @@ struct vm {
         uint64_t ksm_usec;                     /* when that was read; 0: never */
         uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
 
+        struct history history;                /* actual, demand, rss, swap */
+        struct decisions decisions;            /* its last moves, those of earlier boots too */
+        uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
 };

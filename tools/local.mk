@@ -1,4 +1,5 @@
 include %D%/decode.mk
 include %D%/aerostatctl/local.mk
+include %D%/completions/local.mk
 # filled in by this folder's part
 include %D%/sim/local.mk

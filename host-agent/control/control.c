@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host-agent/control/follow.h"
+#include "host-agent/control/http.h"
 #include "host-agent/control/listen.h"
 #include "host-agent/control/methods.h"
 #include "host-agent/control/peer.h"
@@ -17,8 +19,12 @@
 
 struct control {
         struct manager *manager;
+        struct follower_list followers;
         struct listener listener;
         struct varlink_server *server;
+        struct http *http;      /* NULL: [metrics] listen is empty, or failed */
+        char http_listen[SETTINGS_TEXT_MAX]; /* what it was opened with */
+        sd_event *event;
         gid_t group;            /* or NO_GROUP. Looked up with the settings, never while a client waits: a directory server may have to answer */
 };
 
@@ -56,6 +62,18 @@ static enum varlink_access access_of(int fd, uid_t uid, void *userdata) {
         return settings_of(control)->control_read == SETTINGS_READ_EVERYONE ? VARLINK_READ : VARLINK_NO_ACCESS;
 }
 
+/* Opens, moves or closes the web server as the settings say. 0; 1 and a sentence in error: it cannot be had, which is no reason to manage no memory. */
+static int follow_http(struct control *control, char error[static CONTROL_ERROR_MAX]) {
+        const char *listen = settings_of(control)->metrics_listen;
+        gid_t group = control->group == NO_GROUP ? getegid() : control->group;
+
+        if (strcmp(listen, control->http_listen) == 0 && (control->http || *listen == 0))
+                return 0;
+        control->http = http_free(control->http);
+        (void) snprintf(control->http_listen, sizeof(control->http_listen), "%s", listen);
+        return *listen != 0 && http_new(&control->http, control->event, control->manager, listen, socket_mode(control), group, error) < 0;
+}
+
 int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path,
                 char error[static CONTROL_ERROR_MAX]) {
         struct control *control = calloc(1, sizeof(*control));
@@ -73,6 +91,7 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
                 return -ENOMEM;
         }
         control->manager = manager;
+        TAILQ_INIT(&control->followers);
         control->group = find_group(settings_of(control)->control_group, missing);
         r = listener_open(socket_path, socket_mode(control), control->group, &control->listener, error);
         if (r < 0) {
@@ -87,7 +106,10 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
                 return r;
         }
         control->listener.fd = -1; /* the server's now */
+        control->event = sd_event_ref(event);
         *ret = control;
+        if (follow_http(control, error) > 0)
+                return 1;
         if (control->group != NO_GROUP)
                 return 0;
         strcpy(error, missing);
@@ -103,16 +125,26 @@ int control_reload(struct control *control, char error[static CONTROL_ERROR_MAX]
                 snprintf(error, CONTROL_ERROR_MAX, "cannot change who may use %s: %s", control->listener.path, strerror(-r));
                 return r;
         }
-        return control->group == NO_GROUP;
+        return follow_http(control, error) > 0 || control->group == NO_GROUP;
 }
 
 struct control *control_free(struct control *control) {
         if (!control)
                 return NULL;
+        http_free(control->http);
         varlink_server_free(control->server);
         listener_close(&control->listener);
+        sd_event_unref(control->event);
         free(control);
         return NULL;
+}
+
+void control_publish(struct control *control, const struct manager_event *event) {
+        follow_publish(&control->followers, event);
+}
+
+struct follower_list *control_followers(struct control *control) {
+        return &control->followers;
 }
 
 struct manager *control_manager(struct control *control) {

@@ -2,10 +2,11 @@
 #include "host-agent/control/json.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "host-agent/control/alert_json.h"
 #include "host-agent/control/explain.h"
 #include "host-agent/control/put.h"
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -35,14 +36,6 @@ static const char *source_to_string(enum report_source source) {
                 [SOURCE_NONE] = "none", [SOURCE_BALLOON_STATS] = "balloon_stats", [SOURCE_AGENT] = "agent"
         };
         return names[source];
-}
-
-/* The wall clock as RFC 3339 in UTC, to the second; NULL when it cannot be told. */
-static const char *time_now(char buf[static sizeof("2000-01-01T00:00:00Z")]) {
-        time_t now = time(NULL);
-        struct tm tm;
-
-        return gmtime_r(&now, &tm) && strftime(buf, sizeof("2000-01-01T00:00:00Z"), "%Y-%m-%dT%H:%M:%SZ", &tm) > 0 ? buf : NULL;
 }
 
 static json_t *json_swap(const struct host_view *h) {
@@ -167,12 +160,12 @@ static void put_plan(struct put *put, const struct host_view *h) {
 }
 
 json_t *json_status(struct manager *manager) {
-        char now[sizeof("2000-01-01T00:00:00Z")];
+        char now[JSON_TIME_MAX];
         struct put put = put_new();
         struct host_view h;
 
         manager_view_host(manager, &h);
-        put_text(&put, "time", time_now(now));
+        put_text(&put, "time", json_time(clock_realtime_usec(), now));
         put_text(&put, "version", PACKAGE_VERSION);
         put_text(&put, "mode", mode_to_string(h.settings->policy.mode));
         put_text(&put, "automation", automation_to_string(h.automation));
@@ -185,7 +178,7 @@ json_t *json_status(struct manager *manager) {
         put_value(&put, "psi", json_psi(&h));
         put_count(&put, "vms", h.n_vms);
         put_value(&put, "vm_states", json_vm_states(manager, h.n_vms));
-        put_value(&put, "alerts", json_array());
+        put_value(&put, "alerts", json_alerts_firing(h.alerts));
         put_usec(&put, "uptime_seconds", h.uptime_usec);
         put_count(&put, "decisions", h.decisions);
         return put_end(&put);
@@ -211,15 +204,27 @@ static json_t *json_guest(const struct vm_view *vm) {
         return put_end(&put);
 }
 
-static void put_vm(struct put *put, const struct vm_view *vm) {
-        const struct policy_vm_input *in = &vm->policy->input;
-        const struct policy_vm_plan *p = &vm->policy->plan;
-        bool decided = vm_is_decided(vm);
+static void put_identity(struct put *put, const struct vm_view *vm) {
         char uuid[UUID_STRING_SIZE];
 
         put_text(put, "name", vm->name);
         put_text(put, "uuid", format_uuid(vm->uuid, uuid));
         put_text(put, "state", policy_class_to_string(vm_class(vm)));
+}
+
+static void put_reason(struct put *put, const struct vm_view *vm) {
+        bool decided = vm_is_decided(vm);
+
+        put_text(put, "reason", decided ? explain_briefly(vm->policy->plan.reason) : NULL);
+        put_text(put, "reason_code", decided ? policy_reason_to_string(vm->policy->plan.reason) : NULL);
+}
+
+static void put_vm(struct put *put, const struct vm_view *vm) {
+        const struct policy_vm_input *in = &vm->policy->input;
+        const struct policy_vm_plan *p = &vm->policy->plan;
+        bool decided = vm_is_decided(vm);
+
+        put_identity(put, vm);
         put_bytes(put, "max_bytes", in->max_bytes);
         put_bytes(put, "floor_bytes", in->floor_bytes);
         put_count(put, "weight", in->weight);
@@ -234,8 +239,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_text(put, "source", source_to_string(vm->source));
         put_usec(put, "report_age_seconds", vm->report_age_usec);
         put_value(put, "guest", json_guest(vm));
-        put_text(put, "reason", decided ? explain_briefly(p->reason) : NULL);
-        put_text(put, "reason_code", decided ? policy_reason_to_string(p->reason) : NULL);
+        put_reason(put, vm);
 }
 
 json_t *json_list(struct manager *manager) {
@@ -253,6 +257,52 @@ json_t *json_list(struct manager *manager) {
                 put.failed |= json_array_append_new(vms, put_end(&row)) < 0;
         }
         put_value(&put, "vms", vms);
+        return put_end(&put);
+}
+
+static json_t *json_moves(const struct decisions *decisions, uint64_t now_usec) {
+        json_t *moves = json_array();
+
+        for (size_t i = 0; i < decisions_count(decisions); i++) {
+                const struct decision *d = decisions_get(decisions, i);
+                struct put put = put_new();
+
+                put_usec(&put, "age_seconds", u64_sub(now_usec, d->first_usec));
+                put_usec(&put, "last_age_seconds", u64_sub(now_usec, d->last_usec));
+                put_bytes(&put, "before_bytes", d->before_bytes);
+                put_bytes(&put, "after_bytes", d->after_bytes);
+                put_bytes(&put, "demand_bytes", d->demand_bytes);
+                put_count(&put, "steps", d->steps);
+                put_bool(&put, "applied", !d->dry_run);
+                put_text(&put, "reason", explain_briefly(d->reason));
+                put_text(&put, "reason_code", policy_reason_to_string(d->reason));
+                if (json_array_append_new(moves, put_end(&put)) < 0) {
+                        json_decref(moves);
+                        return NULL;
+                }
+        }
+        return moves;
+}
+
+json_t *json_explain(struct manager *manager, size_t index) {
+        struct put put = put_new();
+        char sentence[EXPLAIN_MAX];
+        struct host_view h;
+        struct vm_view vm;
+        bool decided;
+
+        manager_view_host(manager, &h);
+        manager_view_vm(manager, index, &vm);
+        decided = vm_is_decided(&vm);
+        put_identity(&put, &vm);
+        put_bytes(&put, "target_bytes", decided ? vm.policy->plan.target_bytes : AEROSTAT_UNKNOWN);
+        put_reason(&put, &vm);
+        put_text(&put, "need", decided ? explain_need(&vm, sentence) : NULL);
+        put_text(&put, "entitlement", decided ? explain_entitlement(&h, &vm, sentence) : NULL);
+        put_text(&put, "explanation", decided ? explain_vm(&h, &vm, sentence) : NULL);
+        put_text(&put, "more", decided ? explain_more(&h, &vm, sentence) : NULL);
+        put_text(&put, "note", vm.note);
+        put_value(&put, "decisions", json_moves(vm.decisions, h.now_usec));
         return put_end(&put);
 }
 

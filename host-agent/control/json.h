@@ -19,3 +19,9 @@ json_t *json_list(struct manager *manager);
 
 /* One VM as in the list, and all that is known about it besides. */
 json_t *json_show(struct manager *manager, size_t index);
+
+/* Memory over the last since_usec, of a VM, or of the host where index is SIZE_MAX. */
+json_t *json_history(struct manager *manager, size_t index, uint64_t since_usec);
+
+/* Why one VM has what it has, in sentences, and its last moves. */
+json_t *json_explain(struct manager *manager, size_t index);

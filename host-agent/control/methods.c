@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host-agent/control/alert_json.h"
 #include "host-agent/control/json.h"
 #include "host-agent/control/memory.h"
 #include "host-agent/control/put.h"
@@ -60,6 +61,31 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
         if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
                 return;
         varlink_reply(call, json_show(manager, index));
+}
+
+static void answer_explain(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        const char *name = NULL;
+        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
+        size_t index;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+                return;
+        varlink_reply(call, json_explain(manager, index));
+}
+
+static void answer_history(struct varlink_call *call, json_t *parameters, void *userdata) {
+        struct manager *manager = control_manager(userdata);
+        uint64_t since_usec = 5 * USEC_PER_MINUTE;
+        const char *name = NULL;
+        const struct varlink_parameter list[] = {
+                { "vm", VARLINK_STRING, false, &name }, { "since_seconds", VARLINK_SECONDS, false, &since_usec }, {},
+        };
+        size_t index = SIZE_MAX;
+
+        if (varlink_take_parameters(call, parameters, list) < 0 || (name && find_vm(call, manager, name, &index) < 0))
+                return;
+        varlink_reply(call, json_history(manager, index, since_usec));
 }
 
 /* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
@@ -143,6 +169,15 @@ static void answer_resume(struct varlink_call *call, json_t *parameters, void *u
         set_paused(call, parameters, control_manager(userdata), false);
 }
 
+static void answer_alerts(struct varlink_call *call, json_t *parameters, void *userdata) {
+        if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
+                varlink_reply(call, json_alerts(control_manager(userdata)));
+}
+
+static void answer_watch(struct varlink_call *call, json_t *parameters, void *userdata) {
+        follow_answer(control_followers(userdata), call, parameters);
+}
+
 static void answer_version(struct varlink_call *call, json_t *parameters, void *userdata) {
         struct host_view host;
         struct put put;
@@ -156,19 +191,41 @@ static void answer_version(struct varlink_call *call, json_t *parameters, void *
         varlink_reply(call, put_end(&put));
 }
 
+static void answer_config(struct varlink_call *call, json_t *parameters, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        struct host_view host;
+        struct put put;
+
+        if (varlink_take_parameters(call, parameters, no_parameters) < 0)
+                return;
+        manager_view_host(control_manager(userdata), &host);
+        if (settings_format(host.settings, &text) < 0) {
+                varlink_reply(call, NULL);
+                return;
+        }
+        put = put_new();
+        put_text(&put, "config", text);
+        varlink_reply(call, put_end(&put));
+}
+
 const struct varlink_method control_methods[] = {
         { "Status", false, answer_status },
         { "List", false, answer_list },
         { "Show", false, answer_show },
+        { "Explain", false, answer_explain },
+        { "History", false, answer_history },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
+        { "Alerts", false, answer_alerts },
+        { "Watch", false, answer_watch },
         { "Ksm", false, answer_ksm },
         { "SetKsm", true, answer_set_ksm },
         { "Swap", false, answer_swap },
         { "SetSwapCeiling", true, answer_set_swap_ceiling },
         { "SwapPlan", false, answer_swap_plan },
         { "Version", false, answer_version },
+        { "Config", true, answer_config },
 };
 const size_t control_n_methods = ARRAY_SIZE(control_methods);

@@ -7,6 +7,7 @@
  */
 
 #include "host-agent/control/control.h"
+#include "host-agent/control/follow.h"
 #include "host-agent/control/varlink.h"
 
 extern const struct varlink_method control_methods[];
@@ -15,4 +16,5 @@ extern const size_t control_n_methods;
 /* The text of org.aerostat.Host.varlink; generated. */
 extern const char control_interface_description[];
 
+struct follower_list *control_followers(struct control *control);
 struct manager *control_manager(struct control *control);

@@ -44,7 +44,7 @@ static void learn(const struct policy_context *c, struct policy_vm *vm) {
                 uint64_t psi_ppm = u64_mul_div(counter_delta(in->guest_psi_some_total_usec, s->seen_psi_usec), PPM_ONE, elapsed);
                 uint64_t missed = u64_add(refault, u64_mul(swap_in, 2)); /* swap-in is strong pressure */
                 uint64_t hurt_ppm = MIN(u64_mul_div(psi_ppm, PPM_ONE, MAX(c->config->psi_target_ppm, 1)), ERROR_MAX_PPM);
-                bool squeezed = u64_add(policy_actual(vm), policy_dead_band(vm)) < max;
+                bool squeezed = u64_add(policy_actual(vm), policy_dead_band(max)) < max;
                 bool misses = u64_mul_div(missed, USEC_PER_SEC, elapsed) > REFAULT_TARGET_BYTES_PER_SEC;
 
                 if (squeezed && misses) {

@@ -82,17 +82,10 @@ void policy_envelope(struct policy_context *c) {
          * would be a shortfall to the correction. */
         uint64_t total = policy_size(host->total_bytes, 0), arc = policy_size(host->arc_reclaimable_bytes, 0);
         uint64_t available = MIN(u64_add(policy_size(host->available_bytes, 0), arc), total);
-        uint64_t rss = 0, vm_swap = 0, committed = 0, liable = 0, max = 0, vm_resident, other, beyond;
+        uint64_t liable = c->liable_bytes, vm_resident, other, beyond;
         uint64_t reserved = policy_size(host->reserved_bytes, 0);
 
-        for (size_t i = 0; i < c->n_vms; i++) {
-                rss = u64_add(rss, policy_size(c->vms[i].input.rss_bytes, 0));
-                vm_swap = u64_add(vm_swap, policy_size(c->vms[i].input.swap_bytes, 0));
-                committed = u64_add(committed, c->vms[i].plan.committed_bytes);
-                liable = u64_add(liable, c->work[i].liable);
-                max = u64_add(max, policy_max(&c->vms[i]));
-        }
-        vm_resident = u64_sub(rss, policy_size(host->ksm_saved_bytes, 0)); /* a merged page is resident once */
+        vm_resident = u64_sub(c->rss_bytes, policy_size(host->ksm_saved_bytes, 0)); /* a merged page is resident once */
 
         p->memory_bytes = MIN(policy_size(config->memory_bytes, total), total);
         p->reserve_bytes = policy_size(config->reserve_bytes, policy_auto_reserve(p->memory_bytes));
@@ -103,7 +96,7 @@ void policy_envelope(struct policy_context *c) {
 
         /* A cgroup's limit knows nothing of what others use outside of it. */
         p->capacity_bytes = u64_sub(MIN(u64_sub(p->memory_bytes, p->other_bytes), policy_size(host->limit_bytes, POLICY_SIZE_MAX)), p->reserve_bytes);
-        p->allowance_bytes = swap_allowance(c, vm_swap);
+        p->allowance_bytes = swap_allowance(c, c->swap_bytes);
         p->ksm_credit_bytes = MIN(policy_share(policy_size(host->ksm_saved_bytes, 0), config->ksm_credit_ppm), p->allowance_bytes);
         switch (config->mode) {
         case POLICY_GUARANTEED:
@@ -116,12 +109,12 @@ void policy_envelope(struct policy_context *c) {
                 p->envelope_bytes = policy_share(u64_add(p->capacity_bytes, p->allowance_bytes), MAX(config->overcommit_factor_ppm, PPM_ONE));
                 break;
         }
-        correct(c, committed);
+        correct(c, c->committed_bytes);
 
         p->rule_bytes = u64_sub(p->envelope_bytes, p->correction_bytes);
-        p->committed_bytes = committed;
+        p->committed_bytes = c->committed_bytes;
         p->liable_bytes = liable;
-        p->max_bytes = max;
+        p->max_bytes = c->max_bytes;
         p->deficit_bytes = u64_sub(u64_add(liable, reserved), p->rule_bytes);
         p->free_bytes = u64_sub(p->rule_bytes, u64_add(liable, reserved));
         p->unsafe = liable > p->rule_bytes;

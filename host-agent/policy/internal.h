@@ -19,9 +19,9 @@ struct policy_context {
         struct policy_work *work;
         size_t n_vms;
         struct policy_plan *plan;
-        /* passed from step to step */
-        uint64_t distributable_bytes;  /* for the guests of VMs that move, overheads taken off */
-        uint64_t movable_floors_bytes;
+        /* summed up while VMs are classified: each VM is big, and not to be walked over more often than needed */
+        uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
+        unsigned weaknesses;           /* enum policy_weakness, of the VMs */
 };
 
 /* A daemon that was stopped for an hour must not shrink by an hour's worth at once. */
@@ -63,8 +63,8 @@ static inline uint64_t policy_round(uint64_t bytes, uint64_t floor, uint64_t max
 }
 
 /* Changes smaller than this are not worth a move. */
-static inline uint64_t policy_dead_band(const struct policy_vm *vm) {
-        return MAX(policy_max(vm) / 100, 16 * MIB);
+static inline uint64_t policy_dead_band(uint64_t max_bytes) {
+        return MAX(max_bytes / 100, 16 * MIB);
 }
 
 /* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
@@ -89,7 +89,7 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm);
 void policy_demand(const struct policy_context *c, struct policy_vm *vm);
 
 /* policy.c: which class is it in, may it be moved, and what does it count for? */
-void policy_classify(const struct policy_context *c, struct policy_vm *vm, struct policy_work *work);
+void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work);
 
 /* envelope.c: what can the host bear, and is it safe? */
 void policy_envelope(struct policy_context *c);

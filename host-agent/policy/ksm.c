@@ -7,6 +7,8 @@
 #define SCANS_MIN 3                            /* the first scan only takes checksums, the second merges */
 #define POOR_SCANS 2                           /* one poor scan may have missed what was being written */
 #define REST_FIRST_USEC (10 * USEC_PER_MINUTE)
+#define REST_SETTLING_USEC (20 * USEC_PER_SEC)
+#define SETTLING 2                             /* rests of 20 and 40 s: a VM that starts has not booted yet */
 #define REST_LAST_USEC (2 * USEC_PER_HOUR)
 #define REST_LEAST_USEC USEC_PER_MINUTE        /* also when what was merged comes apart */
 #define WANTED_HOLD_USEC (30 * USEC_PER_SEC)   /* memory that is short now and then is short */
@@ -16,12 +18,15 @@
 #define BATCH_MIN 64                           /* fewer pages for each wake-up: sleep longer instead */
 #define SLEEP_MAX_MSEC 1000
 /* Measured on two processes with 300 MiB of equal pages: 1 us for a page in the first scan, 4-7 us where pages are compared and merged, 0.2 us for one that smart_scan
- * skips. Effort starts at the second, and never goes beyond what would be right if all cost half of the first: a cheap scan
- * that turns into merging then overshoots for one window only. */
+ * skips. Effort starts at the second. A cheap scan that turns into merging overshoots for a second or two; that is a debt, paid
+ * back over the next 10 s. */
 #define PAGE_COST_NSEC 4000
-#define PAGE_COST_MIN_NSEC 500
+#define PAGE_COST_MIN_NSEC 150
+#define HASTE_USEC (900 * USEC_PER_MSEC)       /* with half as much again as the budget, the window ends early */
+#define DEBT_USEC (10 * USEC_PER_SEC)
 
-#define COW_STORM_PER_SEC 500                  /* copies of written pages, 2 MiB/s */
+#define COW_STORM_PER_SEC 2000                 /* copies of written pages: 8 MiB/s, about 1 % of a CPU in the guests that wait for them */
+#define STORMS_MIN 3                           /* windows, 6 s */
 #define BACKOFF_STEP_USEC (10 * USEC_PER_SEC)
 #define BACKOFF_CALM_USEC (60 * USEC_PER_SEC)
 
@@ -108,13 +113,16 @@ static void judge(struct ksm_state *s, const struct ksm_input *in) {
         s->poor_scans = s->gain_bytes < gain_min(in) ? s->poor_scans + 1 : 0;
         if (s->poor_scans < POOR_SCANS)
                 return;
-        if (s->rest_usec == 0 || u64_sub(now_profit, s->wake_profit_bytes) >= gain_min(in))
+        if (s->settling > 0)
+                s->rest_usec = 0;
+        else if (s->rest_usec == 0 || u64_sub(now_profit, s->wake_profit_bytes) >= gain_min(in))
                 s->rest_usec = REST_FIRST_USEC;
         else
                 s->rest_usec = MIN(2 * s->rest_usec, REST_LAST_USEC);
         s->phase = KSM_RESTING;
         s->window_usec = in->now_usec;
-        s->probe_usec = u64_add(in->now_usec, s->rest_usec);
+        s->probe_usec = u64_add(in->now_usec, s->settling > 0 ? REST_SETTLING_USEC << (SETTLING - s->settling) : s->rest_usec);
+        s->settling -= s->settling > 0;
         s->rest_saved_bytes = known(in->saved_bytes);
 }
 
@@ -128,23 +136,26 @@ static bool comes_apart(const struct ksm_state *s, const struct ksm_input *in) {
 /* Merged pages that are written are copied: the guest waits for a fault, and the work was in vain. */
 static void back_off(struct ksm_state *s, const struct ksm_input *in, uint64_t elapsed_usec) {
         uint64_t copies, added = u64_sub(known(in->saved_bytes), s->window_saved_bytes) / 4096;
+        bool storm;
 
         if (in->cow_pages == AEROSTAT_UNKNOWN || s->window_cow_pages == AEROSTAT_UNKNOWN)
                 return;
         copies = u64_sub(in->cow_pages, s->window_cow_pages);
-        if (u64_mul_div(copies, USEC_PER_SEC, elapsed_usec) > COW_STORM_PER_SEC && copies > added) {
+        storm = u64_mul_div(copies, USEC_PER_SEC, elapsed_usec) > COW_STORM_PER_SEC && copies > added;
+        s->storms = storm ? MIN(s->storms + 1, STORMS_MIN) : 0;
+        if (storm)
                 s->storm_usec = in->now_usec;
-                if (s->backoff == KSM_BACKOFF_MAX || (s->backoff > 0 && in->now_usec - s->backoff_usec < BACKOFF_STEP_USEC))
-                        return;
+        /* A guest that fills fresh memory writes merged zero pages once: that is no storm yet. */
+        if (s->storms == STORMS_MIN && s->backoff < KSM_BACKOFF_MAX && (s->backoff == 0 || in->now_usec - s->backoff_usec >= BACKOFF_STEP_USEC))
                 s->backoff++;
-        } else if (s->backoff > 0 && in->now_usec - MAX(s->backoff_usec, s->storm_usec) >= BACKOFF_CALM_USEC)
+        else if (!storm && s->backoff > 0 && in->now_usec - MAX(s->backoff_usec, s->storm_usec) >= BACKOFF_CALM_USEC)
                 s->backoff--;
         else
                 return;
         s->backoff_usec = in->now_usec;
 }
 
-/* Corrects the effort by what it cost: with u used of a budget b, a page costs in proportion to u/(1-u). At most fourfold at once. */
+/* Corrects the effort by what it cost: with u used of a budget b, a page costs in proportion to u/(1-u). Up at most fourfold at once. */
 static void steer(struct ksm_state *s, const struct ksm_input *in, uint64_t budget_ppm, uint64_t elapsed_usec) {
         uint64_t used, wanted, most = batch_for(budget_ppm, PAGE_COST_MIN_NSEC);
 
@@ -155,10 +166,18 @@ static void steer(struct ksm_state *s, const struct ksm_input *in, uint64_t budg
         }
         used = MIN(u64_mul_div(u64_sub(in->cpu_usec, s->window_cpu_usec), PPM_ONE, elapsed_usec), PPM_ONE);
         s->cpu_ppm = used;
+        s->debt_usec = u64_add(s->debt_usec, u64_mul_div(elapsed_usec, used, PPM_ONE));
+        s->debt_usec = MIN(u64_sub(s->debt_usec, u64_mul_div(elapsed_usec, budget_ppm, PPM_ONE)), DEBT_USEC);
+        budget_ppm -= MIN(budget_ppm * 9 / 10, u64_mul_div(s->debt_usec, PPM_ONE, DEBT_USEC));
         used = CLAMP(used, 100, PPM_ONE - 1000);
         wanted = u64_mul_div(u64_mul_div(s->batch_milli, budget_ppm, used), PPM_ONE - used, MAX(PPM_ONE - budget_ppm, 1000));
-        s->batch_milli = MIN(CLAMP(wanted, s->batch_milli / 4, 4 * s->batch_milli), most);
+        s->batch_milli = MIN(MIN(wanted, 4 * s->batch_milli), most);
         s->batch_milli = MAX(s->batch_milli, 1000);
+}
+
+static bool is_costly(const struct ksm_state *s, const struct ksm_input *in, uint64_t budget_ppm, uint64_t elapsed_usec) {
+        return in->cpu_usec != AEROSTAT_UNKNOWN && s->window_cpu_usec != AEROSTAT_UNKNOWN &&
+               u64_mul_div(u64_sub(in->cpu_usec, s->window_cpu_usec), PPM_ONE, elapsed_usec) > (budget_ppm >> s->backoff) * 3 / 2;
 }
 
 static bool wanted(struct ksm_state *s, const struct ksm_input *in) {
@@ -188,8 +207,10 @@ static enum ksm_phase follow(const struct ksm_config *config, const struct ksm_i
         }
         if (!wanted(s, in))
                 return KSM_IDLE;
-        if (starts)
+        if (starts) {
                 s->rest_usec = 0;
+                s->settling = SETTLING;
+        }
         if ((s->phase != KSM_SCANNING && s->phase != KSM_RESTING) || starts)
                 wake(s, config, in);
         else if (s->phase == KSM_RESTING && (in->now_usec >= s->probe_usec || comes_apart(s, in)))
@@ -205,7 +226,7 @@ void ksm_decide(const struct ksm_config *config, const struct ksm_input *in, str
         s->phase = follow(config, in, s);
         if (s->phase == KSM_SCANNING) {
                 elapsed = u64_sub(in->now_usec, s->window_usec);
-                if (elapsed >= WINDOW_USEC) {
+                if (elapsed >= WINDOW_USEC || (elapsed >= HASTE_USEC && is_costly(s, in, budget, elapsed))) {
                         back_off(s, in, elapsed);
                         steer(s, in, MAX(budget >> s->backoff, 1), elapsed);
                         open_window(s, in);

@@ -7,7 +7,8 @@
  * Two things are in the loop that ksmtuned has not: what scanning costs (the CPU time that ksmd really took) and what it brings (what the last full
  * scans added). Effort is a CPU budget: `cpu-normal` of one CPU while memory is plentiful, up to `cpu-critical` when it is critically short.
  * A scan that adds less than 0.1 % of memory has found all there is: then ksmd rests (run=0 keeps what is merged), and looks again after 10 min,
- * doubling to 2 h as long as it finds nothing; or at once when a VM starts or what was merged comes apart.
+ * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted) or when what was merged comes
+ * apart.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
@@ -57,12 +58,13 @@ struct ksm_state {
         /* cost */
         uint64_t window_usec, window_cpu_usec, window_cow_pages, window_saved_bytes;
         uint64_t batch_milli;                  /* pages for each 20 ms of sleep, x 1000: the effort in force */
-        uint64_t cpu_ppm;
-        unsigned backoff;                      /* the budget is halved so many times */
+        uint64_t cpu_ppm, debt_usec;           /* debt: CPU time taken beyond the budget, and not yet made up for */
+        unsigned storms, backoff;              /* windows of copying in a row; the budget is halved so many times */
         uint64_t backoff_usec, storm_usec;     /* when it was last changed; when there was last reason for it */
         /* gain */
         uint64_t scan, scans, scan_profit_bytes, gain_bytes, wake_profit_bytes;
         unsigned poor_scans;                   /* in a row */
+        unsigned settling;                     /* short rests to come, after a VM has started */
         uint64_t rest_usec, probe_usec, rest_saved_bytes;
 };
 

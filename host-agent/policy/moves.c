@@ -19,26 +19,21 @@ struct flow {
         uint64_t coming;       /* being given back by balloons that inflate */
 };
 
-static bool has_target(const struct policy_vm *vm) {
-        return vm->plan.class == POLICY_PINNED;
-}
-
-static uint64_t urgent_want(const struct policy_context *c, const struct policy_vm *vm, const struct policy_work *w) {
-        uint64_t toward = has_target(vm) || c->plan->fits ? w->ideal : MIN(w->share, w->ideal);
+static uint64_t urgent_want(const struct policy_context *c, const struct policy_work *w) {
+        uint64_t toward = w->pinned || c->plan->fits ? w->ideal : MIN(w->share, w->ideal);
         uint64_t want = u64_sub(toward, w->base);
-        bool pressed = vm->state.pressure_until_usec > c->now_usec;
 
-        return want >= policy_dead_band(vm) || (want >= MIB && (pressed || has_target(vm))) ? want : 0;
+        return want >= policy_dead_band(w->max) || (want >= MIB && (w->pressed || w->pinned)) ? want : 0;
 }
 
-static uint64_t lazy_want(const struct policy_vm *vm, const struct policy_work *w, uint64_t urgent) {
+static uint64_t lazy_want(const struct policy_work *w, uint64_t urgent) {
         uint64_t want = u64_sub(w->ideal, u64_add(w->base, urgent));
 
-        return want >= policy_dead_band(vm) ? want : 0;
+        return want >= policy_dead_band(w->max) ? want : 0;
 }
 
 static void set_target(const struct policy_context *c, struct policy_vm *vm, const struct policy_work *w, uint64_t bytes, enum policy_reason reason) {
-        vm->plan.target_bytes = bytes == w->ideal ? bytes : policy_round(bytes, w->floor, policy_max(vm));
+        vm->plan.target_bytes = bytes == w->ideal ? bytes : policy_round(bytes, w->floor, w->max);
         vm->plan.set = true;
         vm->plan.reason = reason;
         vm->state.set_usec = c->now_usec;
@@ -46,10 +41,9 @@ static void set_target(const struct policy_context *c, struct policy_vm *vm, con
 
 /* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. */
 static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
-        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(policy_actual(vm), w->base));
-        bool pressed = vm->state.pressure_until_usec > c->now_usec;
+        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(w->actual, w->base));
 
-        if (kept < (pressed ? MIB : policy_dead_band(vm)))
+        if (kept < (w->pressed ? MIB : policy_dead_band(w->max)))
                 return;
         set_target(c, vm, w, w->base + kept, POLICY_REASON_GRANTED);
         w->base = vm->plan.target_bytes;
@@ -63,25 +57,25 @@ static struct flow measure(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
                 uint64_t urgent;
 
-                if (has_target(vm))
+                if (w->pinned)
                         w->moves = true; /* from here on pinned VMs move like others, to their own ideal */
-                if (has_target(vm) && w->base > w->ideal) { /* what a person asked for is done at once, and to the byte */
+                if (w->pinned && w->base > w->ideal) { /* what a person asked for is done at once, and to the byte */
                         w->base = w->ideal;
                         set_target(c, vm, w, w->base, POLICY_REASON_PINNED);
                 }
-                if (w->moves && !vm->state.uncooperative)
+                if (w->moves && !w->held_back)
                         stop_shrinking(c, vm, w);
                 if (vm->plan.gap)
-                        f.coming = u64_add(f.coming, u64_sub(policy_actual(vm), w->base));
+                        f.coming = u64_add(f.coming, u64_sub(w->actual, w->base));
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */
-                if (vm->state.uncooperative)
-                        w->ideal = MIN(w->ideal, MIN(w->base, policy_actual(vm)));
-                urgent = urgent_want(c, vm, w);
+                if (w->held_back)
+                        w->ideal = MIN(w->ideal, MIN(w->base, w->actual));
+                urgent = urgent_want(c, w);
                 w->urgent = urgent > 0;
                 f.urgent = u64_add(f.urgent, urgent);
-                f.lazy = u64_add(f.lazy, lazy_want(vm, w, urgent));
+                f.lazy = u64_add(f.lazy, lazy_want(w, urgent));
         }
         return f;
 }
@@ -92,10 +86,10 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
 
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
-                uint64_t pressing = w->moves ? urgent_want(c, &c->vms[i], w) : 0;
+                uint64_t pressing = w->moves ? urgent_want(c, w) : 0;
 
-                w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(&c->vms[i], w, pressing);
-                w->weight = MAX(MIN(c->vms[i].input.weight, POLICY_WEIGHT_MAX), 1);
+                w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(w, pressing);
+                w->weight = MAX(w->weight, 1);
         }
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++) {
@@ -108,7 +102,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                 if (w->fill < MIN(w->cap, GRANT_GRAIN))
                         continue;
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
-                set_target(c, vm, w, u64_add(start, w->fill), has_target(vm) ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
+                set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
                 left -= w->fill;
         }
         return left;
@@ -141,14 +135,14 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
         for (size_t i = 0; i < c->n_vms && wanted > 0; i++) {
                 struct policy_vm *vm = &c->vms[i];
                 struct policy_work *w = &c->work[i];
-                uint64_t band = policy_dead_band(vm), spare = surplus(w), since, step;
+                uint64_t band = policy_dead_band(w->max), spare = surplus(w), since, step;
 
                 if (spare < band || vm->plan.set || vm->plan.gap)
                         continue;
                 since = MIN(u64_sub(c->now_usec, vm->state.shrunk_usec), 2 * LAZY_STEP_USEC);
                 if (since < LAZY_STEP_USEC)
                         continue;
-                step = u64_mul_div(policy_share(policy_max(vm), c->config->max_shrink_ppm), since, USEC_PER_SEC);
+                step = u64_mul_div(policy_share(w->max, c->config->max_shrink_ppm), since, USEC_PER_SEC);
                 if (step == 0)
                         continue;
                 step = MIN(MAX(step, band), spare);
@@ -195,7 +189,7 @@ void policy_moves(struct policy_context *c) {
                 if (vm->plan.set || !w->moves)
                         continue;
                 if (w->urgent)
-                        vm->plan.reason = has_target(vm) ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
+                        vm->plan.reason = w->pinned ? POLICY_REASON_PINNED_WAITS : POLICY_REASON_WAITS;
                 else if (w->ideal != w->base && vm->plan.reason == POLICY_REASON_DEMAND)
                         vm->plan.reason = POLICY_REASON_DEAD_BAND;
         }

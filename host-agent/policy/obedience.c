@@ -13,6 +13,8 @@
 #define UNCOOPERATIVE_USEC (20 * USEC_PER_SEC)
 #define SCORE_MAX_USEC (30 * USEC_PER_SEC)             /* so that forgiveness takes 30 s of obedience at most */
 #define PRACTICAL_FLOOR_USEC (10 * USEC_PER_MINUTE)
+#define TAKEN_BYTES (256 * MIB)
+#define TAKEN_USEC (2 * WINDOW_USEC)
 #define BREACH_USEC (10 * USEC_PER_SEC)
 
 static bool is_exhausted(const struct policy_context *c, const struct policy_vm *vm) {
@@ -31,13 +33,35 @@ static void judge_window(const struct policy_context *c, struct policy_vm *vm, u
                 s->stuck_usec = u64_sub(s->stuck_usec, length);
                 return;
         }
-        if (is_exhausted(c, vm)) { /* willing, but not able */
+        if (is_exhausted(c, vm) && !s->taking) { /* willing, but not able */
                 s->practical_floor_bytes = actual;
                 s->practical_floor_until_usec = u64_add(c->now_usec, PRACTICAL_FLOOR_USEC);
                 s->stuck_usec = 0;
                 return;
         }
         s->stuck_usec = MIN(u64_add(s->stuck_usec, length), SCORE_MAX_USEC);
+}
+
+/* It had done what it was asked, and now holds clearly more than was asked since. (With autodeflate a guest does so by design: that is said by the
+ * guarantee, and not held against it.) */
+static bool has_taken(const struct policy_vm *vm, uint64_t actual) {
+        const struct policy_vm_state *s = &vm->state;
+
+        return s->settled && !vm->input.autodeflate && u64_sub(actual, s->allowed_bytes) >= MAX(policy_max(vm) / 8, TAKEN_BYTES);
+}
+
+/* Taking memory back weighs more than a window without progress, or taking for 10 s and giving back for 10 s would come out even. */
+static void watch_taking(struct policy_vm *vm, uint64_t actual, uint64_t target, bool there) {
+        struct policy_vm_state *s = &vm->state;
+        bool before = s->taking;
+
+        if (there)
+                s->settled = true;
+        s->allowed_bytes = there ? target : MAX(s->allowed_bytes, target);
+        s->taking = has_taken(vm, actual);
+        if (!s->taking || before)
+                return;
+        s->stuck_usec = MIN(u64_add(s->stuck_usec, TAKEN_USEC), SCORE_MAX_USEC);
 }
 
 static void watch_breach(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
@@ -60,22 +84,26 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_state *s = &vm->state;
         uint64_t actual = policy_actual(vm), target = policy_size(in->target_bytes, POLICY_SIZE_MAX), gap;
+        bool there;
 
         if (s->practical_floor_until_usec <= c->now_usec)
                 s->practical_floor_bytes = 0;
         if (!in->balloon_confirmed || in->fixed || in->hugepages || !in->managed) {
                 s->window_since_usec = s->breach_since_usec = 0;
-                s->breaching = false; /* counted at max anyway */
+                s->settled = s->taking = s->breaching = false; /* counted at max anyway */
                 return;
         }
         watch_breach(c, vm, actual); /* evidence speaks also for who cannot be asked now */
         if (in->held || in->unresponsive) {
                 s->window_since_usec = 0;
+                s->settled = s->taking = false;
                 return;
         }
 
         gap = u64_sub(actual, target);
-        if (gap <= MAX(2 * MIB, policy_max(vm) / 1024)) { /* balloons stop a few pages short */
+        there = gap <= MAX(2 * MIB, policy_max(vm) / 1024); /* balloons stop a few pages short */
+        watch_taking(vm, actual, target, there);
+        if (there) {
                 s->window_since_usec = 0;
                 s->stuck_usec = u64_sub(s->stuck_usec, c->elapsed_usec);
         } else if (s->window_since_usec == 0 || c->now_usec - s->window_since_usec >= WINDOW_USEC) {

@@ -81,7 +81,23 @@ static uint64_t practical_floor(const struct policy_context *c, const struct pol
         return policy_is_fresh(c, vm) ? MIN(floor, u64_add(vm->plan.need_bytes, policy_exhaustion(vm))) : floor;
 }
 
-void policy_classify(const struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+static void sum_up(struct policy_context *c, const struct policy_vm *vm, const struct policy_work *work) {
+        const struct policy_vm_input *in = &vm->input;
+
+        c->rss_bytes = u64_add(c->rss_bytes, policy_size(in->rss_bytes, 0));
+        c->swap_bytes = u64_add(c->swap_bytes, policy_size(in->swap_bytes, 0));
+        c->committed_bytes = u64_add(c->committed_bytes, vm->plan.committed_bytes);
+        c->liable_bytes = u64_add(c->liable_bytes, work->liable);
+        c->max_bytes = u64_add(c->max_bytes, work->max);
+        if (vm->state.breaching)
+                c->weaknesses |= POLICY_WEAK_BREACHING;
+        if (vm->state.uncooperative)
+                c->weaknesses |= POLICY_WEAK_UNCOOPERATIVE;
+        if (in->autodeflate && in->managed && !in->fixed && work->actual < work->max)
+                c->weaknesses |= POLICY_WEAK_AUTODEFLATE;
+}
+
+void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
         uint64_t max = policy_max(vm), actual = policy_actual(vm), counted = actual, evidence = policy_evidence(vm);
@@ -130,10 +146,18 @@ void policy_classify(const struct policy_context *c, struct policy_vm *vm, struc
 
         work->floor = MAX(MIN(policy_size(in->floor_bytes, 0), max), practical_floor(c, vm));
         p->floor_bytes = work->floor;
-        p->target_bytes = p->ideal_bytes = work->ideal = work->share = work->base;
-        p->entitled_bytes = work->base;
+        p->target_bytes = work->ideal = work->share = work->base;
         p->gap = is_under_way(c, vm, actual, work->base);
         work->weight = MIN(in->weight, POLICY_WEIGHT_MAX);
+        work->max = max;
+        work->actual = actual;
+        work->demand = MIN(p->demand_bytes, max);
+        work->entitled = work->base;
+        work->pinned = p->class == POLICY_PINNED;
+        work->vouched = p->class != POLICY_UNKNOWN;
+        work->pressed = vm->state.pressure_until_usec > c->now_usec;
+        work->held_back = vm->state.uncooperative;
+        sum_up(c, vm, work);
 }
 
 void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,

@@ -119,6 +119,9 @@ struct policy_vm_state {
         uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec;
         uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */
         bool uncooperative;
+        bool settled;                          /* the balloon had reached its target ... */
+        uint64_t allowed_bytes;                /* ... and the most that was asked for since is this */
+        bool taking;                           /* it holds clearly more than that */
         uint64_t practical_floor_bytes, practical_floor_until_usec;
         uint64_t breach_since_usec;
         bool breaching;
@@ -248,9 +251,10 @@ struct policy_vm {
 /* Scratch space, one for each VM, supplied by the caller; means nothing between calls. Compact, for it is what the inner loops walk over. */
 struct policy_work {
         uint64_t cap, weight, fill;            /* of policy_fill(): at most, by, gets */
-        uint64_t floor, overhead, liable, base, share, ideal;
+        uint64_t max, actual, floor, overhead, liable, demand;
+        uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
-        bool moves, urgent;
+        bool moves, pinned, vouched, pressed, held_back, urgent;
 };
 
 /* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */

@@ -46,7 +46,7 @@ static bool holds(const struct policy_context *c, enum policy_host_state state, 
 
 static unsigned weaknesses(const struct policy_context *c) {
         const struct policy_plan *p = c->plan;
-        unsigned weak = 0;
+        unsigned weak = c->weaknesses;
 
         if (c->config->mode == POLICY_OPPORTUNISTIC)
                 weak |= POLICY_WEAK_MODE;
@@ -58,14 +58,6 @@ static unsigned weaknesses(const struct policy_context *c) {
                 weak |= POLICY_WEAK_UNSAFE;
         if (!p->floors_fit)
                 weak |= POLICY_WEAK_FLOORS;
-        for (size_t i = 0; i < c->n_vms; i++) {
-                if (c->vms[i].state.breaching)
-                        weak |= POLICY_WEAK_BREACHING;
-                if (c->vms[i].state.uncooperative)
-                        weak |= POLICY_WEAK_UNCOOPERATIVE;
-                if (c->vms[i].input.autodeflate && c->vms[i].input.managed && !c->vms[i].input.fixed && policy_actual(&c->vms[i]) < policy_max(&c->vms[i]))
-                        weak |= POLICY_WEAK_AUTODEFLATE;
-        }
         return weak;
 }
 

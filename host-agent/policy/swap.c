@@ -3,11 +3,15 @@
 
 #include "protocol/units.h"
 
-#define DANGER_PPM 160000                      /* of the reserve: below it the limit is lifted */
-#define CLEAR_PPM 480000                       /* above it for CLEAR_USEC: it comes back */
+#define DANGER_PPM 160000                      /* of the reserve: below it a limit that is reached is lifted */
+#define DANGER_MIN (16 * MIB)                  /* what the smallest host still calls available when the kernel kills */
+#define CLEAR_TIMES 3                          /* above three times that for CLEAR_USEC: it comes back */
 #define CLEAR_USEC (30 * USEC_PER_SEC)
 #define LIFT_USEC (200 * USEC_PER_MSEC)        /* a step up so often ... */
 #define RETURN_USEC (5 * USEC_PER_SEC)         /* ... and down every 5 s */
+#define FORESIGHT_USEC (500 * USEC_PER_MSEC)
+#define MARGIN_PPM 5000                        /* of the limit: as good as at it */
+#define NEAR_PPM 800000                        /* of the limit: time to look often */
 #define LIFT_PPM 50000                         /* of all swap */
 #define LIFT_MIN (64 * MIB)
 
@@ -32,19 +36,50 @@ static uint64_t known(uint64_t value) {
         return value == AEROSTAT_UNKNOWN ? 0 : value;
 }
 
-/* Survival: how far the limit has to be lifted. */
-static void lift(const struct swap_input *in, struct swap_state *s) {
-        uint64_t reserve = known(in->reserve_bytes), swap = known(in->total_bytes);
-        uint64_t step = MAX(share(swap, LIFT_PPM), LIFT_MIN), most = u64_sub(swap, known(in->allowance_bytes));
-        uint64_t available = in->available_bytes, since = u64_sub(in->now_usec, s->lift_usec);
+static uint64_t allowance(const struct swap_input *in) {
+        uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE));
+        uint64_t others = u64_sub(known(in->used_bytes), known(in->vms_bytes));
 
-        if (available < share(reserve, DANGER_PPM)) {
+        return u64_sub(u64_sub(ceiling, others), known(in->zswap_bytes));
+}
+
+static uint64_t danger(const struct swap_input *in) {
+        return MAX(share(known(in->reserve_bytes), DANGER_PPM), DANGER_MIN);
+}
+
+bool swap_is_urgent(const struct swap_input *in) {
+        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) && known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
+}
+
+/* By how much a value that went from `before` to `now` in `elapsed` goes on in FORESIGHT_USEC; both ways. */
+static uint64_t to_come(uint64_t before, uint64_t now, uint64_t elapsed_usec) {
+        return before == AEROSTAT_UNKNOWN || elapsed_usec == 0 ? 0 : u64_mul_div(u64_sub(now, before), FORESIGHT_USEC, elapsed_usec);
+}
+
+/*
+ * Whether the limit is about to cost a VM its life: VMs are at it, or will be in half a second, and memory is gone, or will be. Both are needed. Linux swaps only
+ * when memory is nearly gone, so available memory alone says nothing: it is near nothing whenever the host swaps at all.
+ */
+static bool is_deadly(const struct swap_input *in, const struct swap_state *s, uint64_t limit) {
+        uint64_t elapsed = s->decided_usec == 0 ? 0 : u64_sub(in->now_usec, s->decided_usec);
+        uint64_t used = u64_add(known(in->vms_bytes), to_come(s->seen_vms_bytes, known(in->vms_bytes), elapsed));
+        uint64_t available = u64_sub(in->available_bytes, to_come(in->available_bytes, s->seen_available_bytes, elapsed));
+
+        return used >= limit - share(limit, MARGIN_PPM) && available < danger(in);
+}
+
+/* Survival: how far the limit has to be lifted. */
+static void lift(const struct swap_input *in, struct swap_state *s, uint64_t allowed) {
+        uint64_t swap = known(in->total_bytes), step = MAX(share(swap, LIFT_PPM), LIFT_MIN), most = u64_sub(swap, allowed);
+        uint64_t since = u64_sub(in->now_usec, s->lift_usec);
+
+        if (is_deadly(in, s, u64_add(allowed, s->lift_bytes))) {
                 s->clear_usec = 0;
                 if (s->lift_bytes == 0 || since >= LIFT_USEC) {
                         s->lift_bytes = u64_add(s->lift_bytes, step);
                         s->lift_usec = in->now_usec;
                 }
-        } else if (available < share(reserve, CLEAR_PPM))
+        } else if (in->available_bytes < u64_mul(CLEAR_TIMES, danger(in)))
                 s->clear_usec = 0;
         else {
                 if (s->clear_usec == 0)
@@ -82,15 +117,18 @@ static void watch_thrashing(const struct swap_input *in, struct swap_state *s) {
 }
 
 void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_plan *ret) {
-        uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE));
+        uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE)), allowed = allowance(in);
 
         watch_thrashing(in, s);
-        if (in->enforce)
-                lift(in, s);
+        if (in->enforce && !in->soft)
+                lift(in, s, allowed);
         else
                 s->lift_bytes = s->clear_usec = 0;
         s->decided_usec = MAX(in->now_usec, 1);
+        s->seen_available_bytes = in->available_bytes;
+        s->seen_vms_bytes = known(in->vms_bytes);
         *ret = (struct swap_plan) {
+                .allowance_bytes = allowed,
                 .limit_bytes = AEROSTAT_UNKNOWN,
                 .lift_bytes = s->lift_bytes,
                 .ceiling_bytes = ceiling,
@@ -99,12 +137,8 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
                 .in_per_sec = s->in_per_sec,
                 .out_per_sec = s->out_per_sec,
         };
-        if (in->enforce && in->allowance_bytes != AEROSTAT_UNKNOWN)
-                ret->limit_bytes = MIN(u64_add(u64_add(in->allowance_bytes, s->lift_bytes), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
-}
-
-bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes) {
-        return reserve_bytes != AEROSTAT_UNKNOWN && available_bytes < share(reserve_bytes, CLEAR_PPM);
+        if (in->enforce)
+                ret->limit_bytes = MIN(u64_add(u64_add(allowed, s->lift_bytes), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
 }
 
 uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {
@@ -118,9 +152,10 @@ uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t 
 
         if (limit_bytes == AEROSTAT_UNKNOWN || used_bytes == AEROSTAT_UNKNOWN)
                 return normal;
+        /* Not 0: measured, with 0 Linux 6.1 kills a VM while swap is free. With 1 it still swaps before it kills. */
         if (used_bytes >= limit_bytes)
-                return 0;
-        return used_bytes <= from ? normal : u64_mul_div(normal, limit_bytes - used_bytes, limit_bytes - from);
+                return MIN(normal, 1);
+        return used_bytes <= from ? normal : MAX(u64_mul_div(normal, limit_bytes - used_bytes, limit_bytes - from), MIN(normal, 1));
 }
 
 static uint64_t classic(uint64_t memory) {

@@ -5,8 +5,9 @@
  * How much swap the VMs may have now, whether the host is thrashing, and how large swap should be. Pure, as all of the policy.
  *
  * The ceiling is a limit that the kernel keeps (memory.swap.max on what holds all VMs), so that no reaction time matters. Survival outranks it: with
- * the limit in force and memory gone, the kernel would kill a QEMU while swap is free. So below 16 % of the reserve it is lifted step by step, and comes
- * back, slower, once memory has been clear of that for a while.
+ * the limit in force and memory gone, the kernel would kill a QEMU while swap is free (seen: within 100 ms). So when VMs have
+ * reached the limit and available memory is below 16 % of the reserve, or both are about to be so in half a second, it is lifted step by step; it comes back,
+ * slower, once memory has been clear of that for a while.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
@@ -28,7 +29,9 @@ const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v
 struct swap_input {
         uint64_t now_usec;
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
-        uint64_t allowance_bytes;              /* policy_plan: the ceiling of disk-backed swap, less what others use of it */
+        bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
+        uint64_t vms_bytes;                    /* swap that VMs use; the rest of used_bytes is others', and off their allowance */
+        uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */
         uint64_t total_bytes, used_bytes;      /* disk-backed swap */
         uint64_t ceiling_ppm;
@@ -39,6 +42,7 @@ struct swap_input {
 /* Zero-initialised by the caller at start, otherwise private. */
 struct swap_state {
         uint64_t decided_usec;
+        uint64_t seen_available_bytes, seen_vms_bytes; /* at decided_usec */
         uint64_t lift_bytes, lift_usec;        /* how far the limit is lifted, and when that last changed */
         uint64_t clear_usec;                   /* since when memory has been clear of danger; 0: it is not */
         uint64_t window_usec, window_in, window_out;
@@ -48,6 +52,7 @@ struct swap_state {
 };
 
 struct swap_plan {
+        uint64_t allowance_bytes;              /* what VMs may have of the ceiling */
         uint64_t limit_bytes;                  /* for all VMs together, zram included; unknown: no limit */
         uint64_t lift_bytes;                   /* of it, beyond the allowance: survival */
         uint64_t ceiling_bytes;
@@ -59,15 +64,15 @@ struct swap_plan {
 /* Decides; about once a second, and as often as it may be while swap_is_urgent(). */
 void swap_decide(const struct swap_input *input, struct swap_state *state, struct swap_plan *ret);
 
-/* Whether memory is so short that the limit may have to be lifted any moment. */
-bool swap_is_urgent(uint64_t available_bytes, uint64_t reserve_bytes);
+/* Whether the limit may have to be lifted any moment: memory is under the reserve, and VMs have most of what they may swap. */
+bool swap_is_urgent(const struct swap_input *input);
 
 /* A VM's share of the limit, by weight (all weights 0: equal shares). n_vms > 0. Unknown (no limit) stays unknown. */
 uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms);
 
 /*
  * cgroup v1 cannot limit swap alone. The nearest that strangles nobody is swappiness: from 80 % of the limit on it falls from what the host
- * has to 0 at the limit. The kernel then takes file cache and other processes first, and swaps a VM only when it would else have to kill.
+ * has to 1 at the limit. The kernel then takes file cache and other processes first, and swaps a VM only when it would else have to kill.
  */
 uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal);
 

@@ -18,7 +18,7 @@ static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
 
                 if (w->moves)
                         gone = u64_add(gone, w->overhead);
-                else if (c->vms[i].plan.class == POLICY_PINNED)
+                else if (w->pinned)
                         gone = u64_add(gone, u64_add(w->ideal, w->overhead));
                 else
                         gone = u64_add(gone, w->liable);
@@ -28,29 +28,27 @@ static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
 
 static void aim_pinned(struct policy_context *c) {
         for (size_t i = 0; i < c->n_vms; i++)
-                if (c->vms[i].plan.class == POLICY_PINNED)
-                        c->work[i].ideal = CLAMP(policy_size(c->vms[i].input.pin_bytes, 0), c->work[i].floor, policy_max(&c->vms[i]));
+                if (c->work[i].pinned)
+                        c->work[i].ideal = CLAMP(policy_size(c->vms[i].input.pin_bytes, 0), c->work[i].floor, c->work[i].max);
 }
 
 static void fill_entitlements(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++)
-                c->work[i].cap = u64_sub(policy_max(&c->vms[i]), c->work[i].floor);
+                c->work[i].cap = u64_sub(c->work[i].max, c->work[i].floor);
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
-                        c->vms[i].plan.entitled_bytes = u64_add(c->work[i].floor, c->work[i].fill);
+                        c->work[i].entitled = u64_add(c->work[i].floor, c->work[i].fill);
 }
 
 static uint64_t fill_demand(struct policy_context *c, uint64_t amount) {
         uint64_t left;
 
         for (size_t i = 0; i < c->n_vms; i++) {
-                const struct policy_vm_plan *p = &c->vms[i].plan;
-                uint64_t want = MIN(p->demand_bytes, policy_max(&c->vms[i]));
+                struct policy_work *w = &c->work[i];
 
-                if (p->class == POLICY_UNKNOWN) /* nobody vouches for its demand */
-                        want = MIN(want, p->entitled_bytes);
-                c->work[i].cap = u64_sub(want, c->work[i].floor);
+                /* What nobody vouches for is met up to the entitlement. */
+                w->cap = u64_sub(w->vouched ? w->demand : MIN(w->demand, w->entitled), w->floor);
         }
         left = policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
@@ -61,7 +59,7 @@ static uint64_t fill_demand(struct policy_context *c, uint64_t amount) {
 
 static void fill_surplus(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++)
-                c->work[i].cap = u64_sub(policy_max(&c->vms[i]), c->work[i].share);
+                c->work[i].cap = u64_sub(c->work[i].max, c->work[i].share);
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
@@ -91,7 +89,7 @@ void policy_targets(struct policy_context *c) {
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves) {
                         floors = u64_add(floors, c->work[i].floor);
-                        maxes = u64_add(maxes, policy_max(&c->vms[i]));
+                        maxes = u64_add(maxes, c->work[i].max);
                 }
         pool = policy_share(p->envelope_bytes, c->config->growth_pool_ppm);
         /* From short back to fits only with room for the pool, too: its size must not be pumped in and out at the border. */
@@ -104,7 +102,7 @@ void policy_targets(struct policy_context *c) {
         if (p->fits) {
                 for (size_t i = 0; i < c->n_vms; i++)
                         if (c->work[i].moves)
-                                c->work[i].ideal = c->work[i].share = c->vms[i].plan.entitled_bytes = policy_max(&c->vms[i]);
+                                c->work[i].ideal = c->work[i].share = c->work[i].entitled = c->work[i].max;
         } else {
                 left = u64_sub(room, floors);
                 fill_entitlements(c, u64_sub(left, p->pool_bytes));
@@ -121,15 +119,14 @@ void policy_targets(struct policy_context *c) {
                 struct policy_work *w = &c->work[i];
 
                 if (w->moves) {
-                        w->ideal = policy_round(w->ideal, w->floor, policy_max(vm));
+                        w->ideal = policy_round(w->ideal, w->floor, w->max);
                         vm->plan.reason = explain(c, vm, w);
                 }
                 vm->plan.ideal_bytes = w->ideal;
+                vm->plan.entitled_bytes = w->entitled;
                 if (w->moves)
                         ideals = u64_add(ideals, w->ideal);
         }
-        c->distributable_bytes = room;
-        c->movable_floors_bytes = floors;
         if (!p->fits) /* what rounding and small demands leave belongs to the pool, up to its size */
                 p->pool_bytes = MIN(p->pool_bytes, u64_sub(room, ideals));
 }

@@ -1,5 +1,5 @@
 # Fuzz targets of the host agent's settings and of what it reads from /proc and /sys; see guest.mk.
-fuzz_system_targets = %D%/fuzz-host %D%/fuzz-settings
+fuzz_system_targets = %D%/fuzz-host %D%/fuzz-ksm %D%/fuzz-settings
 check_PROGRAMS += $(fuzz_system_targets)
 if !FUZZING
 TESTS += $(fuzz_system_targets)
@@ -13,3 +13,7 @@ endif
 %C%_fuzz_settings_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_settings_SOURCES = %D%/targets/fuzz-settings.c $(fuzz_driver) %D%/fuzz.h
 %C%_fuzz_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS)
+%C%_fuzz_ksm_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_ksm_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_ksm_SOURCES = %D%/targets/fuzz-ksm.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_ksm_LDADD = libaerostat-system.a libaerostat-guest.a libaerostat-protocol.a

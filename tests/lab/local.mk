@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	%D%/aerolab/daemon.py \
 	%D%/aerolab/guest.py \
 	%D%/aerolab/jsonport.py \
+	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \
 	%D%/aerolab/libvirtd.py \
 	%D%/aerolab/load.py \
@@ -16,6 +17,7 @@ EXTRA_DIST += \
 	%D%/aerolab/qmp.py \
 	%D%/aerolab/sampler.py \
 	%D%/aerolab/sandbox.py \
+	%D%/bench_ksm.py \
 	%D%/demo.py \
 	%D%/guest/build-image \
 	%D%/guest/init \
@@ -25,9 +27,22 @@ EXTRA_DIST += \
 	%D%/guest/load/watch.c \
 	%D%/guest/load/work.c \
 	%D%/test_badinput.py \
+	%D%/test_alerts.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
 	%D%/test_pressure.py \
+	%D%/test_ksm.py \
 	%D%/test_reaction.py \
 	%D%/test_smoke.py \
+	%D%/test_swap.py \
+	%D%/test_swap_groups.py \
 	%D%/test_targets.py
+
+# The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
+EXTRA_PROGRAMS += %D%/swap-ceiling
+%C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+%C%_swap_ceiling_SOURCES = \
+	%D%/guest/swap-ceiling.c \
+	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/log.c host-agent/log.h
+%C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

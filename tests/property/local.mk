@@ -11,3 +11,4 @@ check_PROGRAMS += %D%/test-convergence
 TESTS += %D%/test-convergence
 %C%_test_convergence_SOURCES = %D%/test-convergence.c
 %C%_test_convergence_LDADD = libaerostat-policy.a libaerostat-protocol.a
+EXTRA_DIST += %D%/mutate

@@ -45,3 +45,6 @@ scenarios = \
 	%D%/scenarios/zram-only.json
 TESTS += $(scenarios)
 EXTRA_DIST += $(scenarios)
+
+dist_check_SCRIPTS += %D%/check-sim
+TESTS += %D%/check-sim

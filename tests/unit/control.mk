@@ -5,7 +5,8 @@ dist_check_SCRIPTS += %D%/test-cli.sh
 TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
 endif
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
-control_test_ldadd = libaerostat-control.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a \
+	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
 %C%_stub_aerostatd_SOURCES = %D%/stub-aerostatd.c %D%/stub-manager.c %D%/stub-manager.h

@@ -1,6 +1,6 @@
 # KSM and swap.
 if HAVE_CMOCKA
-ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit
+ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit %D%/test-swap-control
 check_PROGRAMS += $(ksm_swap_unit_tests)
 TESTS += $(ksm_swap_unit_tests)
 endif
@@ -19,3 +19,7 @@ endif
 %C%_test_swap_limit_CPPFLAGS = $(unit_cppflags)
 %C%_test_swap_limit_SOURCES = %D%/test-swap-limit.c %D%/tree.h %D%/unit.h
 %C%_test_swap_limit_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_swap_control_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+%C%_test_swap_control_SOURCES = %D%/test-swap-control.c %D%/tree.h %D%/unit.h \
+	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
+%C%_test_swap_control_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)

@@ -36,7 +36,9 @@ system_test_libs = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
 %C%_test_cgroup_LDADD = $(system_test_libs)
 
 include %D%/control.mk
+include %D%/doctor.mk
 include %D%/guest.mk
+include %D%/alerts.mk
 include %D%/virt.mk
 include %D%/ksm-swap.mk
 include %D%/policy.mk

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The real control socket in front of an invented manager, for tests of aerostatctl: stub-aerostatd SOCKET [VMS [everyone]]. Ends
+/* The real control socket in front of an invented manager, for tests of aerostatctl: stub-aerostatd SOCKET [VMS [everyone [LISTEN]]]. Ends
  * on SIGTERM. */
 
 #include <signal.h>
@@ -21,12 +21,14 @@ int main(int argc, char **argv) {
         int r;
 
         if (argc < 2 || (argc > 2 && parse_u64(argv[2], &n_vms) < 0)) {
-                fprintf(stderr, "usage: stub-aerostatd SOCKET [VMS [everyone]]\n");
+                fprintf(stderr, "usage: stub-aerostatd SOCKET [VMS [everyone [LISTEN]]]\n");
                 return 2;
         }
         manager = stub_manager_new(n_vms);
         if (argc > 3 && strcmp(argv[3], "everyone") == 0)
                 stub_manager_settings(manager)->control_read = SETTINGS_READ_EVERYONE;
+        if (argc > 4)
+                snprintf(stub_manager_settings(manager)->metrics_listen, SETTINGS_TEXT_MAX, "%s", argv[4]);
         sigemptyset(&signals);
         sigaddset(&signals, SIGTERM);
         sigprocmask(SIG_BLOCK, &signals, NULL);

@@ -12,18 +12,22 @@ struct manager {
         struct settings settings;
         struct policy_host host;
         struct policy_plan plan;
+        struct alerts alerts;
+        struct histogram decisions_taken, reactions;
+        manager_watcher_t watcher;
+        void *watcher_userdata;
         enum automation automation;
         bool forgotten;
         size_t n_vms;
         struct policy_vm *vms;
         struct vm_view *views;
+        struct decisions web_decisions, no_decisions;
+        struct history host_history, web_history, no_history;
         char (*names)[32];
 };
 
 static void invent_host(struct manager *m) {
-        m->settings.policy = (struct policy_config) { .mode = POLICY_GUARANTEED,
-                                                     .swap_ceiling_ppm = 300000,
-                                                     .swap_warn_ppm = 800000 };
+        settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
                 .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
@@ -87,6 +91,9 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
                 .guest_refault_bytes_per_sec = 4096,
                 .last_set_usec_ago = 8 * USEC_PER_SEC,
                 .reaction_usec = 41 * USEC_PER_MSEC,
+                .oom_kill_usec_ago = AEROSTAT_UNKNOWN,
+                .violation_usec_ago = AEROSTAT_UNKNOWN,
+                .last_resort_usec_ago = AEROSTAT_UNKNOWN,
         };
         parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
         m->views[i].uuid[15] = (uint8_t) i;
@@ -119,6 +126,19 @@ static void invent_silent(struct policy_vm *vm, struct vm_view *view) {
         view->note = "its QEMU process was not found";
 }
 
+static void invent_decisions(struct decisions *decisions) {
+        const uint64_t now = USEC_PER_HOUR;
+
+        decisions_add(decisions, &(struct decision) { .last_usec = now - 10 * USEC_PER_MINUTE, .before_bytes = 4 * GIB, .after_bytes = 3 * GIB,
+                                                      .demand_bytes = GIB, .reason = POLICY_REASON_FUNDS });
+        for (uint64_t i = 0; i < 5; i++)
+                decisions_add(decisions, &(struct decision) { .last_usec = now - (65 - 10 * i) * USEC_PER_SEC, .before_bytes = 3 * GIB - i * 256 * MIB,
+                                                              .after_bytes = 3 * GIB - (i + 1) * 256 * MIB, .demand_bytes = GIB,
+                                                              .reason = POLICY_REASON_EQUALIZES });
+        decisions_add(decisions, &(struct decision) { .last_usec = now - 8 * USEC_PER_SEC, .before_bytes = 3 * GIB - 5 * 256 * MIB,
+                                                      .after_bytes = 2 * GIB, .demand_bytes = 2 * GIB, .reason = POLICY_REASON_GRANTED });
+}
+
 struct manager *stub_manager_new(size_t n_vms) {
         static const char *const names[] = { STUB_WEB_NAME,   STUB_DB_NAME,  STUB_SILENT_NAME,
                                              STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
@@ -132,6 +152,17 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+        }
+        for (size_t i = 0; i < m->n_vms; i++)
+                m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
+        invent_decisions(&m->web_decisions);
+        for (size_t i = 0; i < m->n_vms; i++)
+                m->views[i].history = i == STUB_WEB ? &m->web_history : &m->no_history;
+        for (uint64_t i = 0; i < 1000; i++) {
+                uint64_t at = USEC_PER_HOUR - (1000 - i) * USEC_PER_SEC, swing = (i % 300) * 8 * MIB;
+
+                history_add(&m->host_history, at, (const uint64_t[]) { 14 * GIB, 10 * GIB + swing, 9 * GIB + swing, 512 * MIB });
+                history_add(&m->web_history, at, (const uint64_t[]) { GIB + swing, GIB, GIB + swing + 60 * MIB, AEROSTAT_UNKNOWN });
         }
         m->views[STUB_DB].source = SOURCE_BALLOON_STATS;
         m->views[STUB_DB].guest_psi_some_ppm = m->views[STUB_DB].guest_psi_full_ppm = AEROSTAT_UNKNOWN;
@@ -195,10 +226,34 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .swap_total_bytes = KNOWN(8 * GIB), .swap_used_bytes = KNOWN(512 * MIB), .ksm_run = KNOWN(1),
                 .ksm_saved_bytes = KNOWN(512 * MIB), .ksm_profit_bytes = KNOWN(500 * MIB), .ksm_cpu_ppm = KNOWN(21000),
                 .ksm = &ksm_view, .swap = &swap_view,
-                .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
+                .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .swap_in_bytes_per_sec = KNOWN(0), .swap_out_bytes_per_sec = KNOWN(0),
+                .alerts = &m->alerts, .decisions_taken = &m->decisions_taken, .reactions = &m->reactions, .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
                 .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
+                .history = &m->host_history,
         };
 #undef KNOWN
+}
+
+void manager_watch(struct manager *m, manager_watcher_t watcher, void *userdata) {
+        m->watcher = watcher;
+        m->watcher_userdata = userdata;
+}
+
+void stub_manager_emit(struct manager *m, const struct manager_event *event) {
+        if (m->watcher)
+                m->watcher(event, m->watcher_userdata);
+}
+
+bool manager_restore_alert(struct manager *m, const struct alert_condition *condition, uint64_t since_realtime_usec, uint64_t told_realtime_usec) {
+        return alerts_restore(&m->alerts, condition, since_realtime_usec, 0, USEC_PER_HOUR);
+}
+
+void stub_manager_rename(struct manager *m, size_t index, const char *name) {
+        m->views[index].name = name;
+}
+
+struct alerts *stub_manager_alerts(struct manager *m) {
+        return &m->alerts;
 }
 
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {

@@ -28,4 +28,7 @@ void stub_manager_free(struct manager *manager);
 struct settings *stub_manager_settings(struct manager *manager);
 struct policy_plan *stub_manager_plan(struct manager *manager);
 struct policy_vm *stub_manager_vm(struct manager *manager, size_t index);
+void stub_manager_rename(struct manager *manager, size_t index, const char *name); /* borrowed */
+struct alerts *stub_manager_alerts(struct manager *manager);
+void stub_manager_emit(struct manager *manager, const struct manager_event *event); /* to its watcher */
 void stub_manager_forget(struct manager *manager); /* as before the first decision, on a host without swap, KSM and PSI */

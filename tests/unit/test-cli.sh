@@ -115,6 +115,16 @@ expect 0 'a higher weight or floor would give it more' '' show web1
 expect 0 'its QEMU process was not found' '' show silent
 expect 0 'Guest: has not reported' '' show silent
 expect 0 'db-1  11111111-2222-3333-4444-555555555501' '' show 11111111-2222-3333-4444-555555555501
+expect 0 'It needs 1.92 GiB: 1.50 GiB in use' '' explain web1
+for line in 'That is the word of its agent, 1.2 s old.' 'It is entitled to 2.20 GiB when everybody wants everything: the maximums come to 21 GiB' \
+	'It has what it needs' '[host] mode = swap_backed would add 2.40 GiB' '25.0 s ago         3 GiB  1.75 GiB   1 GiB      5  moves slowly to its share'; do
+	expect 0 "$line" '' explain web1
+done
+expect 0 'What it needs is not known' '' explain silent
+expect 0 'It takes no part in the sharing' '' explain fixed
+expect 0 'Nothing has been decided about it yet' '' explain new
+expect 0 'It has not been moved' '' explain new
+expect 0 '"steps": 5' '' --json explain web1
 expect 0 'web1 is held at 2 GiB for 10 min 0 s.' '' set web1 2G --for 10m
 expect 0 'for another 10 min' '' show web1
 expect 0 'set by hand' '' list
@@ -132,6 +142,7 @@ AEROSTAT_SOCKET=/nowhere expect 0 'tight' '' status --socket="$folder/socket"
 
 # What the daemon refuses.
 expect 1 '' 'no running VM is called "nope"' show nope
+expect 1 '' 'no running VM is called "nope"' explain nope
 expect 1 '' 'no running VM is called "nope"' set nope 1G
 expect 1 '' '1 GiB .. 4 GiB' set web1 8G
 expect 1 '' 'beyond the envelope by 512 MiB' set web1 4G
@@ -139,6 +150,69 @@ expect 1 '' 'has no balloon' set fixed 1G
 expect 1 '' 'not empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
+
+# The doctor examines a tree without the daemon, too; here a host where nothing is right, with one VM.
+root=$folder/root
+mkdir -p "$root/proc/42"
+printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
+printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
+expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+	'aerostatd 0.' 'ok    vms: 1 examined'; do
+	expect 1 "$line" '' doctor --root "$root"
+done
+expect 1 '"bad": ' '' doctor --root "$root" --json
+expect 1 "name='org.aerostat.guest.0'" '' doctor web1 --root "$root"
+expect 1 '' 'no QEMU with the name or UUID "nope" runs' doctor nope --root "$root"
+expect 1 '' 'cannot open /nowhere' doctor --root /nowhere
+AEROSTAT_SOCKET=/nowhere expect 1 'warn  daemon: aerostatd does not answer' '' doctor --root "$root"
+
+# Memory over time.
+expect 0 'in steps of 2 s' '' history
+expect 0 'envelope     14 GiB' '' history
+expect 0 'in steps of 60 s' '' history web1 --since 1h
+expect 0 'actual' '' history web1
+expect 0 'Nothing is remembered yet' '' history db-1
+expect 0 '"step_seconds": 60' '' history --since 1d --json
+expect 1 '' 'no running VM is called "nope"' history nope
+expect 2 '' 'is not a duration' history --since yesterday
+LC_ALL=C expect 0 '####' '' history
+
+expect 0 '' '' history --svg "$folder/host.svg"
+expect 0 '' '' history web1 --svg "$folder/web1.svg" --since 1h
+for word in '<svg ' 'Memory of web1' ' GiB</text>' ' min</text>' '>actual</text>' 'prefers-color-scheme:dark' '</svg>'; do
+	grep -qF -e "$word" "$folder/web1.svg" || fail "no $word in the picture"
+done
+if command -v python3 >/dev/null; then
+	python3 -c 'import sys, xml.dom.minidom; [xml.dom.minidom.parse(f) for f in sys.argv[1:]]' "$folder"/*.svg || fail 'the picture is no XML'
+fi
+expect 1 '' 'cannot write /nowhere/x' history --svg /nowhere/x
+
+# The configuration: checked by the daemon's own reader, shown as it is in force, and what is shown is good.
+PATH=$build:$PATH
+expect 0 'floor = ' '' config show
+expect 0 '"config": "' '' --json config show
+"$ctl" config show >"$folder/shown.conf"
+expect 0 'the configuration is good' '' config check "$folder/shown.conf"
+printf '[policy]\nflor = 25%%\n' >"$folder/bad.conf"
+expect 1 '' 'bad.conf:2' config check "$folder/bad.conf"
+expect 1 '' 'nowhere.conf' config check "$folder/nowhere.conf"
+expect 2 '' 'takes check or show' config chekc
+expect 2 '' 'did you mean `config check x`' config show x
+
+# Completion: what help says, and the VMs that there are.
+if command -v bash >/dev/null; then
+	complete() { # WORDS...: completes the last
+		bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _aerostatctl && printf "%s\n" "${COMPREPLY[@]}"' \
+			"$source/tools/completions/aerostatctl.bash" aerostatctl "$@" >"$folder/out" 2>"$folder/err"
+	}
+	bash -n "$source/tools/completions/aerostatctl.bash" || fail 'the completion is no bash'
+	complete st; [ "$(cat "$folder/out")" = status ] || fail 'completion of st'
+	complete show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
+	complete -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
+	complete set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
+	complete config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
+fi
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status

@@ -290,7 +290,7 @@ static void test_put(void **state) {
 /* The description says what is there: every method and every member. */
 static void test_description(void **state) {
         struct manager *manager = stub_manager_new(0);
-        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB) };
+        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB), json_explain(manager, STUB_WEB) };
         char wanted[96];
         const char *key;
         json_t *value;

@@ -217,6 +217,26 @@ static void test_crumbs_are_no_progress(void **state) {
         assert_int_equal(vm->plan.class, POLICY_UNCOOPERATIVE);
 }
 
+/* Takes memory back on its own for 10 s, uses it, gives it back for 10 s: alternating is not obedience, and what it took is no floor. */
+static void test_taking_back(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        crowd(&f);
+        vm = fixture_add(&f, 8 * GIB, 2 * GIB, GIB);
+        vm->input.weight = 1;
+        fixture_run(&f, 50);
+        for (unsigned cycle = 0; cycle < 5; cycle++) {
+                vm->input.actual_bytes = vm->input.report_actual_bytes = 8 * GIB;
+                vm->input.guest_available_bytes = 2 * MIB;
+                fixture_run_without(&f, 100, vm);
+                assert_true(vm->plan.floor_bytes < GIB);
+                vm->input.guest_available_bytes = 7 * GIB;
+                fixture_run(&f, 100);
+        }
+        assert_int_equal(vm->plan.class, POLICY_UNCOOPERATIVE);
+}
+
 /* It could not run: no verdict. */
 static void test_no_cpu_time(void **state) {
         struct fixture f;
@@ -290,7 +310,7 @@ int main(void) {
                 cmocka_unit_test(test_demand), cmocka_unit_test(test_demand_with_autodeflate), cmocka_unit_test(test_demand_of_one_moment),
                 cmocka_unit_test(test_guest_swap_ceiling), cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end), cmocka_unit_test(test_hot_cache_is_learnt),
                 cmocka_unit_test(test_hot_cache_is_probed), cmocka_unit_test(test_staleness), cmocka_unit_test(test_stuck_then_uncooperative_then_forgiven),
-                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_practical_floor),
+                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_practical_floor),
                 cmocka_unit_test(test_breach), cmocka_unit_test(test_reboot),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

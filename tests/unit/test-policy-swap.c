@@ -6,7 +6,7 @@
 
 static struct swap_input input(void) {
         return (struct swap_input) {
-                .now_usec = USEC_PER_HOUR, .enforce = true, .allowance_bytes = 300 * MIB, .total_bytes = 1000 * MIB, .used_bytes = 0,
+                .now_usec = USEC_PER_HOUR, .enforce = true, .total_bytes = 1000 * MIB, .used_bytes = 0,
                 .ceiling_ppm = 300000, .available_bytes = 2 * GIB, .reserve_bytes = GIB,
         };
 }
@@ -28,15 +28,21 @@ static void test_armed_from_the_start(void **state) {
         assert_int_equal(p.ceiling_bytes, 300 * MIB);
         assert_false(p.above_ceiling);
         in.zram_bytes = 50 * MIB; /* the kernel counts it in the same limit */
-        in.used_bytes = 300 * MIB + 1;
+        in.used_bytes = in.vms_bytes = 300 * MIB + 1;
         tick(&in, &s, &p, 1);
         assert_int_equal(p.limit_bytes, 350 * MIB);
+        in.used_bytes += 100 * MIB; /* others' */
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 250 * MIB);
+        in.zswap_bytes = GIB;
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 50 * MIB);
         assert_true(p.above_ceiling);
         in.enforce = false;
         tick(&in, &s, &p, 1);
         assert_true(p.limit_bytes == AEROSTAT_UNKNOWN);
         in.enforce = true;
-        in.total_bytes = in.allowance_bytes = in.zram_bytes = 0; /* no swap at all */
+        in.total_bytes = in.used_bytes = in.zram_bytes = 0; /* no swap at all */
         tick(&in, &s, &p, 1);
         assert_int_equal(p.limit_bytes, 0);
 }
@@ -47,13 +53,23 @@ static void test_survival(void **state) {
         struct swap_plan p;
 
         in.available_bytes = in.reserve_bytes * 16 / 100 - 1;
+        in.vms_bytes = in.used_bytes = 200 * MIB; /* memory is gone, but the limit holds nobody back */
         swap_decide(&in, &s, &p);
-        assert_int_equal(p.lift_bytes, 64 * MIB);
-        assert_int_equal(p.limit_bytes, 364 * MIB);
-        tick(&in, &s, &p, 3);
-        assert_int_equal(p.lift_bytes, 4 * 64 * MIB);
+        assert_int_equal(p.lift_bytes, 0);
+        for (unsigned i = 1; i <= 4; i++) {
+                in.vms_bytes = in.used_bytes = (i == 1 ? 300 : 300 + 64 * (i - 1)) * MIB; /* VMs follow the limit */
+                tick(&in, &s, &p, 1);
+                assert_int_equal(p.lift_bytes, 64 * i * MIB);
+                assert_int_equal(p.limit_bytes, (300 + 64 * i) * MIB);
+        }
+        in.vms_bytes = in.used_bytes = 1000 * MIB;
+        in.soft = true; /* on v1 the limit is a brake */
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.limit_bytes, 300 * MIB);
+        in.soft = false;
         tick(&in, &s, &p, 100);
         assert_int_equal(p.limit_bytes, 1000 * MIB); /* all there is, and no more */
+        assert_true(p.above_ceiling);
 
         in.available_bytes = in.reserve_bytes * 30 / 100; /* better, but not clear: it stays */
         tick(&in, &s, &p, 600);
@@ -64,7 +80,33 @@ static void test_survival(void **state) {
         tick(&in, &s, &p, 2);
         assert_int_equal(p.limit_bytes, 936 * MIB);
         tick(&in, &s, &p, 60);
-        assert_int_equal(p.limit_bytes, 300 * MIB);
+        assert_int_equal(p.limit_bytes, 300 * MIB); /* what is in swap stays there, but no more comes */
+        assert_int_equal(p.lift_bytes, 0);
+}
+
+/* A burst is faster than a decision a second: what is to come counts. */
+static void test_survival_in_time(void **state) {
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        in.available_bytes = 900 * MIB;
+        in.vms_bytes = in.used_bytes = 250 * MIB;
+        assert_true(swap_is_urgent(&in));
+        swap_decide(&in, &s, &p);
+        assert_int_equal(p.lift_bytes, 0);
+        in.now_usec += 100 * USEC_PER_MSEC;
+        in.available_bytes = 700 * MIB; /* nothing in 350 ms */
+        in.vms_bytes = in.used_bytes = 260 * MIB; /* 310 MiB in half a second */
+        swap_decide(&in, &s, &p);
+        assert_int_equal(p.lift_bytes, 64 * MIB);
+        s = (struct swap_state) { 0 };
+        in.vms_bytes = in.used_bytes = 100 * MIB; /* far from the limit */
+        assert_false(swap_is_urgent(&in));
+        swap_decide(&in, &s, &p);
+        in.now_usec += 100 * USEC_PER_MSEC;
+        in.available_bytes = 500 * MIB;
+        swap_decide(&in, &s, &p);
         assert_int_equal(p.lift_bytes, 0);
 }
 
@@ -115,8 +157,9 @@ static void test_v1_swappiness(void **state) {
         assert_int_equal(swap_v1_swappiness(0, 100 * MIB, 60), 60);
         assert_int_equal(swap_v1_swappiness(80 * MIB, 100 * MIB, 60), 60);
         assert_int_equal(swap_v1_swappiness(90 * MIB, 100 * MIB, 60), 30);
-        assert_int_equal(swap_v1_swappiness(100 * MIB, 100 * MIB, 60), 0);
-        assert_int_equal(swap_v1_swappiness(0, 0, 60), 0);
+        assert_int_equal(swap_v1_swappiness(100 * MIB, 100 * MIB, 60), 1);
+        assert_int_equal(swap_v1_swappiness(0, 0, 60), 1);
+        assert_int_equal(swap_v1_swappiness(0, 0, 0), 0);
         assert_int_equal(swap_v1_swappiness(UINT64_MAX - 1, AEROSTAT_UNKNOWN, 60), 60);
         assert_int_equal(swap_v1_swappiness(AEROSTAT_UNKNOWN, MIB, 60), 60);
 }
@@ -164,7 +207,7 @@ static void test_any_input(void **state) {
 #define ANY (seed = seed * 6364136223846793005 + 1442695040888963407, values[(seed >> 33) % ARRAY_SIZE(values)])
         for (int i = 0; i < 200000; i++) {
                 struct swap_input in = {
-                        .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .allowance_bytes = ANY, .zram_bytes = ANY,
+                        .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .vms_bytes = ANY, .zswap_bytes = ANY, .zram_bytes = ANY,
                         .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
                         .in_pages = ANY, .out_pages = ANY,
                 };
@@ -176,7 +219,8 @@ static void test_any_input(void **state) {
                 struct swap_plan p;
 
                 swap_decide(&in, &s, &p);
-                assert_true(!in.enforce || in.allowance_bytes == AEROSTAT_UNKNOWN || p.limit_bytes >= MIN(in.allowance_bytes, UINT64_MAX - 1));
+                assert_true(!in.enforce || p.limit_bytes >= MIN(p.allowance_bytes, UINT64_MAX - 1));
+                assert_true(p.lift_bytes <= (in.total_bytes == AEROSTAT_UNKNOWN ? 0 : in.total_bytes));
                 swap_size(&sizing_input, &sizing);
                 assert_true(sizing.advised_bytes >= sizing.classic_bytes);
         }
@@ -187,6 +231,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_armed_from_the_start),
                 cmocka_unit_test(test_survival),
+                cmocka_unit_test(test_survival_in_time),
                 cmocka_unit_test(test_thrashing),
                 cmocka_unit_test(test_shares),
                 cmocka_unit_test(test_v1_swappiness),

@@ -30,7 +30,7 @@ static uint64_t now_usec(void) {
 static int wait_for(int fd, short events, uint64_t deadline_usec) {
         struct pollfd pollfd = { .fd = fd, .events = events };
         uint64_t left = u64_sub(deadline_usec, now_usec());
-        int r = poll(&pollfd, 1, (int) ((left + 999) / 1000));
+        int r = poll(&pollfd, 1, deadline_usec == UINT64_MAX ? -1 : (int) ((left + 999) / 1000));
 
         if (r < 0 && errno != EINTR)
                 return -errno;
@@ -76,64 +76,78 @@ static int send_all(int fd, const char *bytes, size_t size, uint64_t deadline_us
         return 0;
 }
 
-/* Reads up to the NUL. The caller frees *ret. */
-static int receive(int fd, uint64_t deadline_usec, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        size_t size = 0, fill = 0;
+/* What has been read of a connection and not been used yet. */
+struct input {
+        char *text;
+        size_t size, fill;
+};
 
-        for (;;) {
-                ssize_t n;
-
-                if (fill == size) {
-                        char *bigger;
-
-                        size = MAX(size * 2, (size_t) 64 * 1024);
-                        bigger = size > REPLY_MAX ? NULL : realloc(text, size);
-                        if (!bigger)
-                                return size > REPLY_MAX ? -EMSGSIZE : -ENOMEM;
-                        text = bigger;
-                }
-                n = recv(fd, text + fill, size - fill, 0);
-                if (n == 0)
-                        return -ECONNRESET;
-                if (n < 0 && errno == EAGAIN) {
-                        int r = wait_for(fd, POLLIN, deadline_usec);
-
-                        if (r < 0)
-                                return r;
-                } else if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n <= 0)
-                        continue;
-                fill += (size_t) n;
-                if (text[fill - 1] == 0) { /* one call, one reply: nothing follows it */
-                        *ret = TAKE_PTR(text);
-                        return 0;
-                }
-        }
+static void input_done(struct input *input) {
+        free(input->text);
 }
 
-static int exchange(const char *path, const char *call, json_t **ret) {
-        uint64_t deadline = now_usec() + PATIENCE_USEC;
-        _cleanup_free_ char *text = NULL;
-        _cleanup_close_ int fd = -1;
-        int r;
+static int grow(struct input *input) {
+        size_t size = MAX(input->size * 2, (size_t) 64 * 1024);
+        char *bigger = size > REPLY_MAX ? NULL : realloc(input->text, size);
 
-        fd = connect_to(path, deadline);
-        if (fd < 0)
-                return fd;
-        r = send_all(fd, call, strlen(call) + 1, deadline);
-        /* A daemon that refuses us may have closed before it read everything; what it said is still there to be read. */
-        if (r < 0 && r != -EPIPE)
-                return r;
-        r = receive(fd, deadline, &text);
-        if (r < 0)
-                return r;
-        *ret = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        if (!bigger)
+                return size > REPLY_MAX ? -EMSGSIZE : -ENOMEM;
+        input->text = bigger;
+        input->size = size;
+        return 0;
+}
+
+/* Reads one message, up to its NUL. deadline_usec: UINT64_MAX waits for ever. */
+static int receive(int fd, struct input *input, uint64_t deadline_usec, json_t **ret) {
+        char *end;
+
+        while (!(end = input->fill > 0 ? memchr(input->text, 0, input->fill) : NULL)) {
+                ssize_t n;
+                int r = input->fill == input->size ? grow(input) : 0;
+
+                if (r < 0)
+                        return r;
+                n = recv(fd, input->text + input->fill, input->size - input->fill, 0);
+                if (n == 0)
+                        return -ECONNRESET;
+                if (n > 0)
+                        input->fill += (size_t) n;
+                else if (errno == EAGAIN) {
+                        r = wait_for(fd, POLLIN, deadline_usec);
+                        if (r < 0)
+                                return r;
+                } else if (errno != EINTR)
+                        return -errno;
+        }
+        *ret = json_loads(input->text, JSON_REJECT_DUPLICATES, NULL);
+        input->fill -= (size_t) (end + 1 - input->text);
+        memmove(input->text, end + 1, input->fill);
         if (json_is_object(*ret))
                 return 0;
         json_decref(*ret);
         return -EBADMSG;
+}
+
+/* Connects and sends a call. The connection, or -errno. */
+static int begin(const char *path, const char *call, uint64_t deadline_usec) {
+        _cleanup_close_ int fd = connect_to(path, deadline_usec);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = send_all(fd, call, strlen(call) + 1, deadline_usec);
+        /* A daemon that refuses us may have closed before it read everything; what it said is still there to be read. */
+        if (r < 0 && r != -EPIPE)
+                return r;
+        return TAKE_FD(fd);
+}
+
+static int exchange(const char *path, const char *call, json_t **ret) {
+        _cleanup_(input_done) struct input input = { 0 };
+        uint64_t deadline = now_usec() + PATIENCE_USEC;
+        _cleanup_close_ int fd = begin(path, call, deadline);
+
+        return fd < 0 ? fd : receive(fd, &input, deadline, ret);
 }
 
 /* The group that may use the socket, for advice; NULL when it cannot be told. */
@@ -195,28 +209,61 @@ static int explain_error(const char *method, const char *error, json_t *paramete
         return complain(CTL_FAILED, "%s", message ?: error);
 }
 
-int client_call(const struct context *context, const char *method, json_t *parameters, json_t **ret) {
-        json_t *call = json_pack("{s:s+, s:o}", "method", INTERFACE, method, "parameters", parameters ?: json_object());
-        _cleanup_free_ char *text = call ? json_dumps(call, JSON_COMPACT) : NULL;
-        json_t *reply = NULL, *result;
-        const char *error;
-        int r;
+/* What a reply says: CTL_DONE and *ret, borrowed; or an exit code, and stderr has the reason. */
+static int take_reply(const struct context *context, const char *method, json_t *reply, json_t **ret) {
+        const char *error = json_string_value(json_object_get(reply, "error"));
+
+        *ret = json_object_get(reply, "parameters");
+        if (error)
+                return explain_error(method, error, *ret);
+        return json_is_object(*ret) ? CTL_DONE : explain_failure(context->socket, -EBADMSG);
+}
+
+/* The call as it is sent; the caller frees it. Takes the reference. NULL: a text of ours is not UTF-8. */
+static char *format_call(const char *method, json_t *parameters, bool more) {
+        json_t *call = json_pack("{s:s+, s:o, s:b}", "method", INTERFACE, method, "parameters", parameters ?: json_object(), "more", more);
+        char *text = call ? json_dumps(call, JSON_COMPACT) : NULL;
 
         json_decref(call);
+        return text;
+}
+
+int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler, void *userdata) {
+        _cleanup_(input_done) struct input input = { 0 };
+        _cleanup_free_ char *text = format_call(method, parameters, true);
+        _cleanup_close_ int fd = text ? begin(context->socket, text, now_usec() + PATIENCE_USEC) : -ENOMEM;
+        int r;
+
+        if (fd < 0)
+                return explain_failure(context->socket, fd);
+        for (;;) {
+                json_t *reply = NULL, *result;
+                bool more;
+
+                r = receive(fd, &input, UINT64_MAX, &reply);
+                if (r < 0)
+                        return explain_failure(context->socket, r);
+                r = take_reply(context, method, reply, &result);
+                more = r == CTL_DONE && handler(result, userdata) >= 0 && json_is_true(json_object_get(reply, "continues"));
+                json_decref(reply);
+                if (!more)
+                        return r;
+        }
+}
+
+int client_call(const struct context *context, const char *method, json_t *parameters, json_t **ret) {
+        _cleanup_free_ char *text = format_call(method, parameters, false);
+        json_t *reply = NULL, *result;
+        int r;
+
         if (!text) /* the only text of ours that can fail is a name that is not UTF-8 */
                 return complain(CTL_USAGE, "names have to be valid UTF-8");
         r = exchange(context->socket, text, &reply);
         if (r < 0)
                 return explain_failure(context->socket, r);
-        error = json_string_value(json_object_get(reply, "error"));
-        result = json_object_get(reply, "parameters");
-        r = CTL_DONE;
-        if (error)
-                r = explain_error(method, error, result);
-        else if (json_is_object(result))
+        r = take_reply(context, method, reply, &result);
+        if (r == CTL_DONE)
                 *ret = json_incref(result);
-        else
-                r = explain_failure(context->socket, -EBADMSG);
         json_decref(reply);
         return r;
 }

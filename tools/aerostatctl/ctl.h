@@ -47,7 +47,13 @@ struct verb {
         int (*run)(const struct context *context, const struct args *args); /* an exit code; has said why on stderr */
 };
 
-extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_ksm, verb_swap, verb_version;
+extern const struct verb verb_status, verb_list, verb_show, verb_set, verb_auto, verb_pause, verb_resume, verb_ksm, verb_swap, verb_alerts,
+        verb_watch, verb_check, verb_version;
+
+extern const struct verb verb_explain;
+extern const struct verb verb_doctor;
+extern const struct verb verb_config;
+extern const struct verb verb_history;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

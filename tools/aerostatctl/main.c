@@ -12,7 +12,24 @@
 #define DEFAULT_SOCKET "/run/aerostat/control.varlink"
 
 static const struct verb *const verbs[] = {
-        &verb_status, &verb_list, &verb_show, &verb_set, &verb_auto, &verb_pause, &verb_resume, &verb_ksm, &verb_swap, &verb_version, NULL,
+        &verb_status,
+        &verb_list,
+        &verb_show,
+        &verb_explain,
+        &verb_doctor,
+        &verb_history,
+        &verb_set,
+        &verb_auto,
+        &verb_pause,
+        &verb_resume,
+        &verb_ksm,
+        &verb_swap,
+        &verb_alerts,
+        &verb_watch,
+        &verb_check,
+        &verb_config,
+        &verb_version,
+        NULL,
 };
 
 int complain(int code, const char *format, ...) {
@@ -57,7 +74,7 @@ static void print_help(void) {
         }
         print_options();
         printf("\nSizes are written 512M, 4G or 1.5GiB, durations 30s, 10m, 2h or 1d. VM is a name or a UUID.\n"
-               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the daemon cannot be reached.\n");
+               "Exit status: 0 done, 1 failed, 2 wrong usage, 3 the daemon cannot be reached; `check` has its own.\n");
 }
 
 static void print_verb_help(const struct verb *verb) {

@@ -139,6 +139,14 @@ const char *text_ellipsis(void) {
         return utf8 ? "\u2026" : "...";
 }
 
+const char *text_spark(uint64_t value, uint64_t most) {
+        static const char *const blocks[] = { "\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588" };
+        static const char *const weights[] = { "_", ".", ":", "-", "=", "+", "*", "#" };
+        size_t level = (size_t) MIN(u64_mul_div(value, ARRAY_SIZE(blocks), most), (uint64_t) ARRAY_SIZE(blocks) - 1);
+
+        return utf8 ? blocks[level] : weights[level];
+}
+
 char *text_bar(char buf[static TEXT_BAR_MAX], size_t width, double part, double whole) {
         const char *full = utf8 ? "\u2588" : "#", *empty = utf8 ? "\u2591" : ".";
         double share = whole > 0 ? CLAMP(part / whole, 0.0, 1.0) : part > 0;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum style { STYLE_PLAIN, STYLE_HEADER, STYLE_GOOD, STYLE_WARN, STYLE_BAD, STYLE_FAINT };
@@ -34,6 +35,9 @@ const char *text_end(enum style style);
 
 /* "…", or "..." where the locale has no such thing. */
 const char *text_ellipsis(void);
+
+/* One column that stands for value between 0 and most: a block of that height, or a character of that weight. */
+const char *text_spark(uint64_t value, uint64_t most);
 
 /* A bar of `width` columns into buf, filled for `part` of `whole`. Returns buf. */
 #define TEXT_BAR_MAX 256

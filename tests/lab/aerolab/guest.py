@@ -35,6 +35,7 @@ class Options:
     stats_period: int = 1               # seconds between balloon statistics; 0: not configured
     swap: int = 0                       # bytes of swap on a disk of its own
     zram: int = 0                       # bytes of swap in compressed memory
+    agent_zram: bool = False            # the agent is to provide that itself
     policy: Dict[str, str] = field(default_factory=dict)  # attributes of the domain's <policy> metadata
     memory_backing: str = ""            # XML inside <memoryBacking>
     devices: str = ""                   # XML of further devices
@@ -72,6 +73,8 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
         command_line.append("lab.swap=vdb")
     if options.zram:
         command_line.append(f"lab.zram={options.zram}")
+    if options.agent_zram:
+        command_line.append("lab.agent_zram=1")
 
     balloon = "<memballoon model='none'/>"
     if options.balloon:

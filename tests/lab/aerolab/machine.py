@@ -6,6 +6,7 @@ file first. cleanup() undoes it; what a run that was killed left behind, the nex
 Runs share the machine, unless one changes host-wide state: that one asks for the machine to itself (Machine.exclusive).
 """
 
+import ctypes
 import fcntl
 import glob
 import json
@@ -57,7 +58,8 @@ def undo(folder: str) -> None:
         state = json.loads(read_text(path))
         if state["boot_id"] == boot_id():  # a reboot has undone it
             for swap in state["swaps"]:
-                subprocess.run(["swapoff", swap], check=False, stderr=subprocess.DEVNULL)
+                # Not swapoff(8): after the sandbox's PID namespace has ended, this process cannot fork any more (ENOMEM).
+                ctypes.CDLL(None).swapoff(swap.encode())
             for file, value in reversed(state["files"].items()):
                 try:
                     write_text(file, value)

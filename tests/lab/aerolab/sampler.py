@@ -107,6 +107,13 @@ class Sampler:
                     self.overheads[guest.name] = overhead(guest)
                 except (OSError, ProcessLookupError):
                     pass
+        # Balloons move while they are read one after the other: memory that went from the first guest to the last one would count twice. At the moment
+        # between two rounds no guest held less than the smaller of what the rounds saw of it, so that sum cannot be too large.
+        earlier, later = self.round(), self.round()
+        guests = {name: min(earlier.get(name, guest), guest, key=lambda g: g.committed) for name, guest in later.items()}
+        return Sample(time.time(), guests, meminfo(), status, seconds)
+
+    def round(self) -> Dict[str, GuestSample]:
         guests = {}
         for guest in self.guests:
             try:
@@ -117,7 +124,7 @@ class Sampler:
                 guests[guest.name] = GuestSample(actual, self.overheads.get(guest.name, 0), resources.rss, resources.swap)
             except (OSError, AttributeError, RuntimeError):
                 pass
-        return Sample(time.time(), guests, meminfo(), status, seconds)
+        return guests
 
     # What came of it ---------------------------------------------------------------------------------------------------
 

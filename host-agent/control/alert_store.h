@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Firing alerts on disk (alerts.json in the state folder), so that a restart of the daemon neither forgets nor repeats them. */
+
+#include "host-agent/view.h"
+
+/* Writes all that fire, in place of what is there. 0 or -errno. Does not wait for the disk: after a crash of the host alerts begin anew. */
+int alert_store_save(const char *path, const struct alerts *alerts, uint64_t now_usec);
+
+/* Hands what is there to the manager. The number taken up; 0 where there is no file; -EBADMSG for one that is not ours, or -errno. */
+int alert_store_load(const char *path, struct manager *manager);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/control/delivery.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "host-agent/control/alert_json.h"
+#include "host-agent/control/alert_store.h"
+#include "host-agent/control/alert_text.h"
+#include "host-agent/log.h"
+#include "protocol/parse.h"
+
+#define STATE_FILE "alerts.json"
+#define PATH_SIZE 4096
+
+/* Part of the public interface: `journalctl MESSAGE_ID=...`. */
+static const char *const message_ids[] = {
+        [ALERT_FIRED] = "4ee3d8c751e5492b8ce0a1c988d6c2e8",
+        [ALERT_REPEATED] = "be3db70060154da60c3fb28a1e833c51",
+        [ALERT_RESOLVED] = "f5462028a38b468340aa6bb72568f814",
+};
+
+struct delivery {
+        struct manager *manager;
+        struct runner *runner;
+        sd_event_source *save;         /* once for all alerts of a round */
+        char path[PATH_SIZE];
+        char hostname[256];
+};
+
+static int journal_level(const struct alert_event *e) {
+        static const int levels[] = { [ALERT_INFO] = LOG_NOTICE, [ALERT_WARNING] = LOG_WARNING, [ALERT_CRITICAL] = LOG_CRIT };
+
+        return e->type == ALERT_RESOLVED ? LOG_NOTICE : levels[alert_kinds[e->alert->name].severity];
+}
+
+static void to_journal(const struct alert_event *e) {
+        const struct alert *a = e->alert;
+        const struct alert_kind *kind = &alert_kinds[a->name];
+        char message[ALERT_TEXT_MAX], text[2 * ALERT_TEXT_MAX], since[JSON_TIME_MAX], uuid[UUID_STRING_SIZE];
+        bool is_vm = a->name >= _ALERT_HOST_NAMES;
+        const struct log_field fields[] = {
+                { "MESSAGE_ID", message_ids[e->type] },
+                { "AEROSTAT_ALERT", kind->name },
+                { "AEROSTAT_ALERT_PHASE", alert_event_type_to_string(e->type) },
+                { "AEROSTAT_ALERT_SEVERITY", alert_severity_to_string(kind->severity) },
+                { "AEROSTAT_ALERT_SINCE", json_time(a->since_realtime_usec, since) },
+                { "AEROSTAT_ALERT_ADVICE", alert_advice(a->name) },
+                { "AEROSTAT_VM", is_vm ? a->subject : NULL },
+                { "AEROSTAT_VM_UUID", is_vm ? format_uuid(a->uuid, uuid) : NULL },
+        };
+
+        alert_message(a, message);
+        if (e->type == ALERT_RESOLVED)
+                (void) snprintf(text, sizeof(text), "alert %s%s%s is over", kind->name, is_vm ? " of " : "", is_vm ? a->subject : "");
+        else
+                (void) snprintf(text, sizeof(text), "alert %s%s: %s. %s", kind->name, e->type == ALERT_REPEATED ? " goes on" : "", message,
+                                alert_advice(a->name));
+        log_fields(journal_level(e), text, fields, ARRAY_SIZE(fields));
+}
+
+static void to_command(struct delivery *d, const struct alert_event *e, const char *command) {
+        json_t *alert = json_alert(e->alert);
+        json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "event", alert_event_type_to_string(e->type), "host", d->hostname, "alert", alert);
+        _cleanup_free_ char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+        char key[64], uuid[UUID_STRING_SIZE];
+        int r;
+
+        json_decref(object);
+        (void) snprintf(key, sizeof(key), "%d/%s", e->alert->name, format_uuid(e->alert->uuid, uuid));
+        r = text ? runner_run(d->runner, command, key, text) : -ENOMEM;
+        if (r < 0)
+                log_error("alert command %s: %s", command, strerror(-r));
+}
+
+void delivery_handle(struct delivery *d, const struct manager_event *event) {
+        struct host_view host;
+
+        if (event->type != MANAGER_EVENT_ALERT)
+                return;
+        manager_view_host(d->manager, &host);
+        to_journal(event->alert);
+        if (host.settings->alert_command[0] != 0)
+                to_command(d, event->alert, host.settings->alert_command);
+        (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
+}
+
+static void save(struct delivery *d) {
+        struct host_view host;
+        int r;
+
+        manager_view_host(d->manager, &host);
+        r = alert_store_save(d->path, host.alerts, host.now_usec);
+        if (r < 0)
+                log_warning("cannot save the alerts to %s: %s; after a restart they fire again", d->path, strerror(-r));
+}
+
+static int on_save(sd_event_source *source, void *userdata) {
+        save(userdata);
+        return 0;
+}
+
+int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager, const char *state_dir, const struct runner_limits *limits) {
+        _cleanup_(delivery_freep) struct delivery *d = calloc(1, sizeof(*d));
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        if (snprintf(d->path, sizeof(d->path), "%s/" STATE_FILE, state_dir) >= (int) sizeof(d->path))
+                return -ENAMETOOLONG;
+        (void) gethostname(d->hostname, sizeof(d->hostname) - 1);
+        r = runner_new(&d->runner, event, limits ?: &runner_limits_default);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &d->save, on_save, d);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(d->save, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(d->save, SD_EVENT_PRIORITY_IDLE);
+        if (r < 0)
+                return r;
+        d->manager = manager;
+        r = alert_store_load(d->path, manager);
+        if (r < 0)
+                log_warning("cannot use %s: %s; alerts begin anew", d->path, strerror(-r));
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+struct delivery *delivery_free(struct delivery *d) {
+        if (!d)
+                return NULL;
+        if (d->manager)
+                save(d);
+        sd_event_source_disable_unref(d->save);
+        runner_free(d->runner);
+        free(d);
+        return NULL;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the manager shows, as Prometheus text (version 0.0.4). What is not known is left out: a missing series, never a 0. No state. */
+
+#include <stddef.h>
+
+#include "host-agent/view.h"
+
+/* 0 and a text, which the caller frees; -ENOMEM. */
+int metrics_format(struct manager *manager, char **ret, size_t *ret_size);

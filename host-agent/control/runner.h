@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Runs a command with a text on its standard input, for each of many texts, without ever waiting for it: never through a shell, with a cleared
+ * environment (PATH only), in a process group of its own, for a limited time, a few at once. What fails is tried again, later and later, and given up in
+ * the end. Main thread; SIGCHLD must be blocked in all threads.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "protocol/base.h"
+
+struct runner_limits {
+        unsigned running;              /* at once */
+        unsigned queued;               /* running and waiting; beyond that the oldest that waits is dropped */
+        unsigned tries;                /* of one text, before it is given up */
+        uint64_t timeout_usec;         /* of one run; then its process group is killed */
+        uint64_t retry_usec;           /* until the second try; four times as long before each further one ... */
+        uint64_t retry_max_usec;       /* ... up to this */
+};
+extern const struct runner_limits runner_limits_default;
+
+struct runner_counters {
+        uint64_t delivered, failed, given_up, dropped;
+};
+
+struct runner;
+
+int runner_new(struct runner **ret, sd_event *event, const struct runner_limits *limits);
+struct runner *runner_free(struct runner *runner); /* kills what still runs */
+DEFINE_CLEANUP(struct runner *, runner_free)
+
+/* Queues a text. command: an absolute path and arguments, separated by blanks; copied. key: texts of one key are run one after the other, and a newer one
+ * replaces those that wait. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
+int runner_run(struct runner *runner, const char *command, const char *key, const char *text);
+
+void runner_get_counters(const struct runner *runner, struct runner_counters *ret);

@@ -1,0 +1,216 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Swap under control: guests whose bursts together overrun a small host with 1 GiB of real swap, while their hot sets fit."""
+
+import os
+import subprocess
+import threading
+import time
+from typing import Dict, List
+
+from aerolab import GIB, MIB, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab.load import Load, LoadError
+from aerolab.machine import meminfo, read_text
+
+SWAP = GIB
+LEFT = 2450 * MIB           # available to the guests and what else runs here, once the host has been made small
+HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
+NAMES = ("a", "b", "c", "d")
+RAMP = 100 * MIB
+
+
+def config(mode: str) -> Dict[str, Dict[str, str]]:
+    return {"host": {"reserve": "300M", "mode": mode}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}}
+
+
+def swap_used(path: str) -> int:
+    for line in read_text("/proc/swaps").splitlines()[1:]:
+        words = line.split()
+        if words[0].endswith(os.path.basename(path)):
+            return int(words[3]) * 1024
+    return 0
+
+
+class Watch:
+    """The peak of swap, seen ten times a second."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.peak, self.least_available, self.stopping = path, 0, 1 << 62, threading.Event()
+
+    def __enter__(self) -> "Watch":
+        self.thread = threading.Thread(target=self.loop, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self.thread.join()
+
+    def loop(self) -> None:
+        while not self.stopping.wait(0.1):
+            self.peak = max(self.peak, swap_used(self.path))
+            self.least_available = min(self.least_available, meminfo()["MemAvailable"])
+
+    @property
+    def share(self) -> float:
+        return self.peak / SWAP
+
+
+class Swap(LabCase):
+    swap: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.machine.exclusive()
+        if meminfo()["SwapTotal"] > 0:
+            raise cls.skipTest(cls(), "this machine swaps already")
+        super().setUpClass()
+        cls.swap = cls.machine.add_swap(SWAP)
+
+    def setUp(self) -> None:
+        taken = self.machine.take_memory(max(0, meminfo()["MemAvailable"] - LEFT))
+        log(f"the host is made smaller by {mib(taken)}: {mib(meminfo()['MemAvailable'])} available")
+        self.addCleanup(self.machine.take_memory, -taken)
+        # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
+        # slows the guest down.
+        options = [Options(name, reporting=False, swap=512 * MIB) for name in NAMES]
+        self.addCleanup(self.forget)
+        self.lab.add(*options, will_use=0)
+
+    def forget(self) -> None:
+        guests = list(self.lab.guests)
+        self.lab.remove(*guests)
+        for guest in guests:
+            virsh("undefine", guest.name)  # each test defines its own anew
+
+    def burst(self) -> None:
+        """Pairs of guests burst, each pair in its turn; all have a hot set and read a file."""
+        for name in NAMES:
+            self.guest(name).load.hold("hot", HOT, ramp=RAMP, rate_hz=5)
+            self.guest(name).load.cache("file", CACHE, ramp=RAMP)
+        for pair in (("a", "b"), ("c", "d"), ("a", "c"), ("b", "d")):
+            for name in pair:
+                try:
+                    self.guest(name).load.hold("burst", BURST, ramp=RAMP, rate_hz=1)
+                except OSError:
+                    log(f"{name} is lost")
+            time.sleep(14)
+            for name in pair:
+                try:
+                    self.guest(name).load.free("burst")
+                except OSError:
+                    pass
+
+    def lost(self) -> List[str]:
+        return [guest.name for guest in self.lab.guests if not os.path.exists(f"/proc/{guest.pid}")]
+
+    def run_mode(self, mode: str, kill: bool = False) -> Watch:
+        daemon = self.start_daemon(config(mode))
+        wait_until(lambda: daemon.status()["unsafe"] is False, 90, "the rule holds after boot")
+        time.sleep(3)
+        with Watch(self.swap) as watch:
+            thread = threading.Thread(target=self.burst)
+            thread.start()
+            if kill:
+                for _ in range(3):
+                    time.sleep(12)
+                    daemon.kill()
+                    time.sleep(2)
+                    daemon.start()
+            thread.join()
+        report = daemon.json("swap")
+        kills = sum(guest.load.guest()["oom_kills"] for guest in self.lab.guests)
+        log(f"{mode}: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; lost {self.lost() or 'nobody'}; "
+            f"{kills} kills inside guests; kept by {report['method']}, swappiness {report['swappiness']}")
+        self.assertEqual(self.lost(), [])
+        self.daemon = daemon
+        return watch
+
+    def test_1_without_aerostatd(self) -> None:
+        with Watch(self.swap) as watch:
+            self.burst()
+        log(f"without aerostatd: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; "
+            f"lost {self.lost() or 'nobody'}")
+        self.assertGreater(watch.share, 0.60)
+
+    def test_2_guaranteed(self) -> None:
+        self.assertLess(self.run_mode("guaranteed").share, 0.05)
+
+    def test_3_swap_backed(self) -> None:
+        self.assertLess(self.run_mode("swap_backed").share, 0.33)
+
+    def test_4_opportunistic(self) -> None:
+        self.assertLess(self.run_mode("opportunistic").share, 0.36)
+
+    def test_5_killed_again_and_again(self) -> None:
+        self.run_mode("swap_backed", kill=True)
+        self.assertIn("taken over", self.daemon.log())
+        self.daemon.kill()
+        self.assertEqual(subprocess.run([self.daemon.program, "--undo", "--state-dir", self.daemon.state_folder], check=False).returncode, 0)
+        for guest in self.lab.guests:  # nothing is left that strangles anybody
+            path = [line.split(":")[2] for line in read_text(f"/proc/{guest.pid}/cgroup").splitlines() if ":memory:" in line]
+            if path:
+                self.assertEqual(read_text(f"/sys/fs/cgroup/memory{path[0]}/memory.swappiness").strip(), read_text("/sys/fs/cgroup/memory/memory.swappiness").strip())
+
+
+def ended(load: Load) -> bool:
+    try:
+        load.agent("status")
+        return False
+    except LoadError:
+        return True
+
+
+class Tools(LabCase):
+    """aerostatctl swap on a real host, and the agent's zram."""
+
+    guests = [Options("z", memory=512 * MIB, agent_zram=True), Options("s", memory=512 * MIB, agent_zram=True, swap=64 * MIB)]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.machine.exclusive()
+        super().setUpClass()
+
+    def test_add_and_remove(self) -> None:
+        daemon = self.start_daemon({"ksm": {"mode": "leave"}})
+        before = meminfo()["SwapTotal"]
+        path = f"{self.lab.folder}/swapfile"
+        done = daemon.ctl("swap", "add", "256M", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        try:
+            self.assertGreater(meminfo()["SwapTotal"], before + 250 * MIB)
+            self.assertIn(f"{path} none swap", done.stdout)
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            wait_until(lambda: daemon.json("swap")["disk_total_bytes"] > before + 250 * MIB, 10, "the daemon sees it")
+            self.assertEqual(daemon.ctl("swap", "add", "64M", path).returncode, 1)
+            self.assertEqual(daemon.ctl("swap", "ceiling", "50%").returncode, 0)
+            wait_until(lambda: abs(daemon.json("swap")["ceiling_ratio"] - 0.5) < 1e-6, 5, "the ceiling is changed")
+        finally:
+            done = daemon.ctl("swap", "remove", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(meminfo()["SwapTotal"], before)
+        self.assertFalse(os.path.exists(path))
+
+    def test_zram_of_the_agent(self) -> None:
+        z, s = self.guest("z").load, self.guest("s").load
+        total = z.guest()["swap_total_bytes"]
+        self.assertTrue(90 * MIB < total < 130 * MIB, total)  # a quarter of what the guest has
+        self.assertLess(s.guest()["swap_total_bytes"], 65 * MIB)  # has swap: none is added
+        z.agent("kill")
+        wait_until(lambda: ended(z), 10, "the agent is dead")
+        z.agent("start")
+        time.sleep(2)
+        self.assertEqual(z.guest()["swap_total_bytes"], total)  # taken over
+        z.agent("term")
+        wait_until(lambda: z.guest()["swap_total_bytes"] == 0, 10, "zram is removed with the agent")
+        wait_until(lambda: ended(z), 10, "the agent has ended")
+        z.agent("start")
+        wait_until(lambda: z.guest()["swap_total_bytes"] == total, 10, "and made again")
+        z.hold("much", 440 * MIB, rate_hz=1)  # more than there would be without
+        time.sleep(5)
+        self.assertTrue(z.work("much")["running"])
+        log(f"zram of {mib(total)}; {mib(total - z.guest()['swap_free_bytes'])} of it used by 440 MiB of work in a guest of 512 MiB")
+
+
+if __name__ == "__main__":
+    main()

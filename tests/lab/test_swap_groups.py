@@ -1,0 +1,127 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The swap ceiling on real control groups: a guest with a disk to swap on, aerostatd's swap control in it, and small processes in place of QEMU.
+
+The guest's kernel has both kinds of control groups, whichever this machine runs. Needs no libvirt, no root, and changes nothing of this machine.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from typing import Any, Dict, List
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from aerolab.lab import build_folder, build_image, log, program  # noqa: E402
+
+MIB = 1 << 20
+MEMORY, SWAP = 384, 512  # MiB of the guest
+CEILING = 0.30
+
+
+def copy_program(path: str, tree: str) -> None:
+    """With its libraries, where the loader looks for them."""
+    shutil.copy(path, f"{tree}/swap-ceiling")
+    for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
+        for word in line.split():
+            if word.startswith("/"):
+                os.makedirs(tree + os.path.dirname(word), exist_ok=True)
+                shutil.copy(word, tree + word)
+
+
+def build_initramfs(folder: str, phases: str) -> str:
+    """The lab's image, and on top of it another init: of two files of the same name the later counts."""
+    image = build_image()
+    tree = f"{folder}/tree"
+    os.makedirs(tree)
+    copy_program(program("tests/lab/swap-ceiling"), tree)
+    with open(f"{tree}/init", "w", encoding="ascii") as file:
+        file.write(f"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
+mkswap /dev/vda > /dev/null
+swapon /dev/vda
+exec /swap-ceiling {phases}
+""")
+    os.chmod(f"{tree}/init", 0o755)
+    packed = subprocess.run("find . | cpio -o -H newc --quiet | gzip -1", shell=True, cwd=tree, capture_output=True, check=True).stdout
+    with open(f"{image}/initramfs.gz", "rb") as base, open(f"{folder}/initramfs.gz", "wb") as out:
+        out.write(base.read() + packed)
+    return f"{image}/vmlinuz"
+
+
+def boot(phases: str, command_line: str = "") -> List[Dict[str, Any]]:
+    """Runs the phases in a guest, and returns what was seen in each."""
+    with tempfile.TemporaryDirectory(prefix="aerostat-lab-groups.") as folder:
+        kernel = build_initramfs(folder, phases)
+        with open(f"{folder}/swap.raw", "wb") as file:
+            file.truncate(SWAP * MIB)
+        done = subprocess.run(
+            ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", str(MEMORY), "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none",
+             "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", f"console=ttyS0 quiet panic=-1 {command_line}",
+             "-drive", f"file={folder}/swap.raw,if=virtio,format=raw,cache=unsafe", "-serial", "stdio"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=400, check=False)
+        lines = [line[line.index("{"):] for line in done.stdout.splitlines() if '{"' in line]
+        seen = [json.loads(line) for line in lines]
+        if not seen or "end" not in seen[-1]:
+            raise RuntimeError(f"the guest did not come to its end:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        errors = [one["error"] for one in seen if "error" in one]
+        if errors:
+            raise RuntimeError("; ".join(errors))
+        return seen[:-1]
+
+
+def tell(kind: str, one: Dict[str, Any]) -> None:
+    log(f"{kind}: VMs take {100 * one['memory']:.0f} % of memory and {100 * one['swap']:.0f} % of swap, control {'on' if one['on'] else 'off'}: swap peak "
+        f"{100 * one['used_peak'] / one['swap_total']:.1f} %, of VMs only in swap {100 * one['vms_peak'] / one['swap_total']:.1f} %, group {one['group_peak'] / MIB:.1f} MiB, {one['above_limit']} bytes above its limit, lifted by "
+        f"{one['lift_peak'] / MIB:.0f} MiB, swappiness down to {one['swappiness_least']}, {one['alive']} of 3 alive ({one['method']})")
+
+
+class SwapGroups(unittest.TestCase):
+    def test_v2_keeps_the_ceiling_to_the_page(self) -> None:
+        off, on = boot("95%,40%,off 95%,24%,on")
+        tell("v2", off)
+        tell("v2", on)
+        self.assertGreater(off["used_peak"] / off["swap_total"], CEILING, "this load does not swap enough to prove anything")
+        self.assertEqual(on["method"], "cgroup_v2")
+        self.assertLessEqual(on["group_peak"], CEILING * on["swap_total"])
+        self.assertLessEqual(on["used_peak"], CEILING * on["swap_total"])
+        self.assertEqual(on["lift_peak"], 0)
+        self.assertEqual(on["alive"], 3)
+
+    def test_v2_survival_outranks_the_ceiling(self) -> None:
+        on, = boot("95%,55%,on")
+        tell("v2", on)
+        self.assertEqual(on["alive"], 3, "a VM was killed while swap was free")
+        self.assertGreater(on["lift_peak"], 0)
+        self.assertLess(on["group_peak_kept"], CEILING * on["swap_total"] + 4096)
+
+    def test_v1_slows_down_at_the_ceiling(self) -> None:
+        # Swap in use is no measure here: without a limit the kernel keeps the slots of pages that are back in memory until half of swap is in use.
+        off, on, more = boot("v1 95%,24%,off 95%,24%,on 95%,55%,on")
+        for one in (off, on, more):
+            tell("v1", one)
+            self.assertEqual(one["alive"], 3)
+        self.assertEqual(on["method"], "cgroup_v1_swappiness")
+        self.assertLess(on["vms_peak"] / on["swap_total"], 0.36)
+        self.assertEqual(more["swappiness_least"], 1)
+
+
+if __name__ == "__main__":
+    REASON = None
+    if not shutil.which("qemu-system-x86_64"):
+        REASON = "needs qemu-system-x86_64"
+    elif subprocess.run(["make", "-s", "-C", build_folder(), "tests/lab/swap-ceiling"], check=False).returncode != 0:
+        sys.exit(1)
+    if REASON:
+        print(f"SKIP {os.path.basename(sys.argv[0])}: {REASON}")
+        sys.exit(77)
+    sys.exit(0 if unittest.main(exit=False, verbosity=2).result.wasSuccessful() else 1)

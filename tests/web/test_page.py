@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The dashboard page in headless Chromium, against a daemon on libvirt's test driver."""
+
+import os
+import unittest
+
+from aeroweb import Browser, Daemon, main
+from aeroweb.daemon import GIB, build_folder, work_folder
+from aeroweb.page import PageChecks
+
+MARKUP = ["<img src=x onerror=alert(1)>", "<script>alert(2)<b>", "a&amp;b \"c\" 'd'", "${7*7}{{7*7}}", "ünïcode-\u202e-rtl"]
+
+
+class Page(PageChecks, unittest.TestCase):
+    def setUp(self) -> None:
+        self.browser = Browser()
+        self.addCleanup(self.browser.close)
+        self.daemon = Daemon(work_folder(self), {**{name: GIB for name in MARKUP}, "web1": 2 * GIB, "db1": 4 * GIB})
+        self.addCleanup(self.daemon.stop)
+        self.daemon.start()
+        self.browser.open(self.daemon.url + "/")
+        self.wait_fresh()
+
+    def test_values(self) -> None:
+        self.check_values(self.daemon)
+
+    def test_names_stay_text(self) -> None:
+        names = self.browser.evaluate("[...document.querySelectorAll('.vm .name > span:first-child')].map(e => e.textContent)")
+        self.assertEqual(sorted(names), sorted([*MARKUP, "web1", "db1"]))
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('main img, main script').length"), 0)
+        self.assertEqual(self.browser.dialogs, [])
+        self.check_calm(self.daemon.url)
+
+    def test_an_alert_is_shown(self) -> None:
+        self.assertIn("no alert", self.browser.evaluate("document.getElementById('alerts').textContent"))
+        self.daemon.configure({"host": {"reserve": "100T"}})
+        self.wait_page("document.querySelector('[data-alert=HostCritical]')", "the alert is on the page")
+        self.assertEqual(self.browser.evaluate("document.querySelector('[data-alert=HostCritical]').className"), "critical")
+        self.assertEqual(self.browser.evaluate("document.getElementById('state').textContent"), "critical")
+        self.assertTrue(self.browser.evaluate("document.title").startswith("("))
+
+    def test_explanation_by_keyboard(self) -> None:
+        self.check_explanation(self.daemon, "web1")
+
+    def test_filter_and_order(self) -> None:
+        self.browser.evaluate("document.getElementById('filter').value = 'b1'; document.getElementById('filter').dispatchEvent(new Event('input'))")
+        self.assertEqual(self.browser.evaluate("[...document.querySelectorAll('.vms > li')].length"), 2)
+        self.browser.evaluate("document.getElementById('order').value = 'target'; document.getElementById('order').dispatchEvent(new Event('change'))")
+        self.assertEqual(self.browser.evaluate("document.querySelector('.vms .name span').textContent"), "db1")
+
+    def test_restart(self) -> None:
+        self.daemon.stop()
+        self.wait_page("document.getElementById('link').classList.contains('lost')", "the page says that the daemon is gone")
+        self.assertIn("trying again", self.browser.evaluate("document.getElementById('link-text').textContent"))
+        self.daemon.start()
+        self.wait_page("document.getElementById('link').classList.contains('live')", "the page lives again")
+        self.check_values(self.daemon)
+
+    def test_looks(self) -> None:
+        folder = os.path.join(build_folder(), "screenshots")
+        os.makedirs(folder, exist_ok=True)
+        self.check_looks(folder)
+
+    def test_readable_by_everyone(self) -> None:
+        self.check_readable()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""From the daemon to Alertmanager, with Debian's Prometheus: a host that becomes critically short, and recovers. And the webhook that needs no Prometheus."""
+
+import json
+import os
+import shutil
+import subprocess
+import unittest
+
+from aeroweb import Alertmanager, Daemon, Prometheus, main, require, wait_until
+from aeroweb.daemon import GIB, work_folder
+
+WEBHOOK = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "data", "alerts", "webhook"))
+SHORT = {"host": {"reserve": "100T"}}  # more than there is: the host is critical at once
+CLEAR = 75  # seconds until an alert is resolved, and some more
+
+
+class EndToEnd(unittest.TestCase):
+    def setUp(self) -> None:
+        self.folder = work_folder(self)
+        self.alertmanager = Alertmanager(self.folder)
+        self.addCleanup(self.alertmanager.stop)
+        self.alertmanager.start()
+
+    def daemon(self, settings: dict) -> Daemon:
+        daemon = Daemon(self.folder, {"web1": 2 * GIB, "db1": GIB}, settings)
+        self.addCleanup(daemon.stop)
+        return daemon.start()
+
+    def test_rule_fires_and_resolves(self) -> None:
+        daemon = self.daemon({})
+        prometheus = Prometheus(self.folder, daemon.port, self.alertmanager)
+        self.addCleanup(prometheus.stop)
+        prometheus.start()
+        wait_until(lambda: prometheus.query("aerostat_vm_info"), 15, "Prometheus has scraped the daemon")
+        self.assertNotIn("AerostatHostCritical", self.alertmanager.alerts())
+        daemon.configure(SHORT)
+        wait_until(lambda: "AerostatHostCritical" in self.alertmanager.alerts(), 20, "Alertmanager has the alert")
+        alert = self.alertmanager.alerts()["AerostatHostCritical"]
+        self.assertEqual(alert["labels"]["severity"], "critical")
+        self.assertIn("critically short of memory", alert["annotations"]["summary"])
+        self.assertEqual(daemon.ctl("check").returncode, 2)
+        daemon.configure({})
+        wait_until(lambda: "AerostatHostCritical" not in self.alertmanager.alerts(), CLEAR, "Alertmanager has it resolved", every=0.5)
+        self.assertEqual({alert["name"] for alert in daemon.json("alerts")["firing"]} & {"HostCritical"}, set())
+        self.assertIn("HostCritical", {alert["name"] for alert in daemon.json("alerts")["recent"]})
+
+    def test_webhook_alone(self) -> None:
+        require("curl")
+        require("jq")
+        command = os.path.join(self.folder, "webhook")
+        shutil.copy(WEBHOOK, command)
+        daemon = self.daemon({"alerts": {"command": f"{command} {self.alertmanager.url}/api/v2/alerts"}})
+        with subprocess.Popen(daemon.ctl_command("--json", "alerts", "--follow"), stdout=subprocess.PIPE, text=True) as follower:
+            self.addCleanup(follower.kill)
+            daemon.configure(SHORT)
+            alert = wait_until(lambda: self.alertmanager.alerts().get("AerostatHostCritical"), 15, "Alertmanager has the alert")
+            self.assertIn("critically short", alert["annotations"]["summary"])
+            self.assertIn("Act now", alert["annotations"]["description"])
+            event = json.loads(follower.stdout.readline())
+            self.assertEqual((event["type"], event["phase"], event["alert"]["name"]), ("alert", "fired", "HostCritical"))
+            # A restart neither forgets nor repeats.
+            daemon.stop()
+            daemon.start()
+            self.assertIn("HostCritical", {alert["name"] for alert in daemon.json("alerts")["firing"]})
+            wait_until(lambda: len(daemon.json("alerts")["firing"]) >= 3, 30, "the milder alerts fire, too")
+            self.assertEqual(daemon.log().count("alert HostCritical:"), 1)
+            follower.kill()
+        daemon.configure({"alerts": {"command": f"{command} {self.alertmanager.url}/api/v2/alerts"}})
+        wait_until(lambda: "AerostatHostCritical" not in self.alertmanager.alerts(), CLEAR, "Alertmanager has it resolved", every=0.5)
+
+
+if __name__ == "__main__":
+    main()
