@@ -33,6 +33,8 @@ aerostatd_SOURCES = \
 	%D%/manager.c %D%/manager.h %D%/manager_internal.h \
 	%D%/histogram.h \
 	%D%/manager_alerts.c \
+	%D%/manager_decide.c \
+	%D%/manager_vms.c \
 	%D%/manager_memory.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
 	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The manager's own state, shared by its parts only: manager.c (sources and decisions), operator.c, by_hand.c and reserve.c (what others see and
- * ask), manager_memory.c (KSM and swap), manager_alerts.c, and keep.c (what outlives us). */
+/* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
+ * manager_memory.c (KSM and swap), manager_alerts.c, operator.c, by_hand.c and reserve.c (what others see and ask), keep.c (what outlives us). */
 
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
@@ -103,6 +103,17 @@ void manager_emit(struct manager *manager, const struct manager_event *event);
 
 /* After a decision: a round of the alerts, if it is time. */
 void manager_watch_alerts(struct manager *manager, uint64_t now_usec);
+
+/* One line of the story that is not about one VM's size: for the log and for whoever watches. vm: whom it is about; NULL: the host. */
+void manager_tell(struct manager *manager, int level, const struct vm *vm, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* manager_decide.c: decides now. */
+void manager_decide(struct manager *manager);
+
+/* manager_vms.c. make_room: for one more VM; -ENOMEM. on_virt: libvirt's news. release_step: one more VM has answered to manager_release(). */
+int manager_make_room(struct manager *manager);
+void manager_on_virt(const struct virt_event *event, void *userdata);
+void manager_release_step(struct manager *manager);
 
 /* Decides as soon as the event loop is back, once, however often it is asked for until then. */
 void manager_decide_soon(struct manager *manager);
