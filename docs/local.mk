@@ -1,3 +1,1 @@
-dist_doc_DATA += %D%/ARCHITECTURE.md
-dist_doc_DATA += %D%/KSM-AND-SWAP.md
-dist_doc_DATA += %D%/ARCHITECTURE.md %D%/POLICY.md
+dist_doc_DATA += %D%/ARCHITECTURE.md %D%/KSM-AND-SWAP.md %D%/POLICY.md
