@@ -15,6 +15,12 @@ libaerostat_settings_a_SOURCES = \
 	%D%/settings.c %D%/settings.h \
 	%D%/settings_keys.h %D%/settings_parse.c %D%/settings_table.c %D%/settings_value.c
 
+# What outlives the daemon; a library so that tests and fuzzing link it.
+noinst_LIBRARIES += libaerostat-state.a
+libaerostat_state_a_SOURCES = \
+	%D%/reservations.c %D%/reservations.h \
+	%D%/state_file.c %D%/state_file.h
+
 include %D%/policy/local.mk
 include %D%/system/local.mk
 include %D%/virt/local.mk
@@ -30,8 +36,13 @@ aerostatd_SOURCES = \
 	%D%/manager_memory.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
 	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
+	%D%/by_hand.c \
+	%D%/keep.c \
+	%D%/limits.h \
+	%D%/reserve.c \
+	%D%/state_writer.c \
 	%D%/vm.c %D%/vm.h
 aerostatd_LDADD = \
 	libaerostat-control.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
-	libaerostat-host.a libaerostat-policy.a libaerostat-protocol.a \
+	libaerostat-host.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
 	$(LIBVIRT_LIBS) $(XML_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS)

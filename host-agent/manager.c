@@ -21,6 +21,7 @@
 #define HOST_CONFIG_USEC USEC_PER_MINUTE
 #define READY_USEC (3 * USEC_PER_SEC)                  /* how long agents that are there may take to speak after we connect */
 #define CONNECT_USEC (10 * USEC_PER_SEC)               /* no libvirt at all for so long after the start: it is not coming */
+#define WAITER_USEC (100 * USEC_PER_MSEC)
 #define RELEASE_USEC (5 * USEC_PER_SEC)
 #define PSI_STALL_USEC (100 * USEC_PER_MSEC)           /* 10 % of a second: clearly more than noise */
 #define PSI_WINDOW_USEC USEC_PER_SEC
@@ -201,6 +202,7 @@ static void expire_pins(struct manager *m, uint64_t now_usec) {
                 if (m->vms[i]->pin_until_usec <= now_usec) {
                         log_vm(LOG_INFO, m->vms[i]->name, "the manual target's time is over: automatic again");
                         m->vms[i]->pin_bytes = m->vms[i]->pin_until_usec = AEROSTAT_UNKNOWN;
+                        m->changed = true;
                 }
 }
 
@@ -246,6 +248,7 @@ static void decide(struct manager *m) {
         /* The host first: VMs that grow between the two readings then count as VMs, not as other use. */
         sample_host(m, now_usec);
         expire_pins(m, now_usec);
+        manager_reservations_expire(m, now_usec);
         for (size_t i = 0; i < m->n_vms; i++) {
                 bool moving = m->policy_vms[i].plan.gap || m->vms[i]->pressure_usec != 0;
 
@@ -257,6 +260,7 @@ static void decide(struct manager *m) {
         m->decisions++;
         remember(m, now_usec);
         watch_start(m, now_usec);
+        manager_reservations_judge(m, now_usec);
         apply(m, now_usec);
         tell_agents(m);
         ask_stats(m, now_usec);
@@ -264,7 +268,9 @@ static void decide(struct manager *m) {
         manager_memory_tick(m, now_usec);
         histogram_add(&m->decisions_taken, clock_monotonic_usec() - now_usec);
         manager_watch_alerts(m, now_usec);
-        sd_event_source_set_time_relative(m->timer, m->plan.next_usec);
+        manager_keep_write(m);
+        /* Who waits for a reservation wants an answer when its time is over, also on a calm host. */
+        sd_event_source_set_time_relative(m->timer, m->n_waiters > 0 ? MIN(m->plan.next_usec, WAITER_USEC) : m->plan.next_usec);
         sd_event_source_set_enabled(m->timer, SD_EVENT_ONESHOT);
 }
 
@@ -395,7 +401,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         char old_path[VIRT_PATH_MAX] = "";
         size_t at;
         struct vm *vm = find(m, e->uuid, &at);
-        bool boots = !vm || vm->id != e->id;
+        bool first = !vm, boots = first || vm->id != e->id;
 
         if (!vm) {
                 if (make_room(m) < 0 || vm_new(&vm, m, e->uuid) < 0) {
@@ -421,6 +427,11 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 vm->ksm_known = false;
                 vm->ksm_usec = 0;
                 m->starts += !manager_memory_why_not_merging(vm);
+                if (!first) /* another run of it: what was set by hand ended with the one before */
+                        vm_clear_by_hand(vm);
+                manager_keep_restore(m, vm);
+                manager_reservations_hand_over(m, vm->name);
+                m->changed = true;
         }
         vm_apply_settings(vm, &m->settings);
         if (vm->note[0])
@@ -436,9 +447,10 @@ static void on_gone(struct manager *m, size_t at) {
         struct vm *vm = m->vms[at];
 
         tell(m, LOG_INFO, vm, "gone");
+        manager_limits_written(m, vm, -ENOENT, "the VM is gone");
         take_out(m, at);
         vm_free(vm);
-        manager_decide_soon(m);
+        manager_keep_changed(m);
 }
 
 static void on_target(struct manager *m, struct vm *vm, const struct virt_event *e) {
@@ -489,6 +501,7 @@ static void on_virt(const struct virt_event *e, void *userdata) {
         case VIRT_EVENT_SYNCED:
                 if (m->synced_usec == 0)
                         m->synced_usec = now_usec;
+                manager_keep_forget(m);
                 manager_decide_soon(m);
                 break;
         case VIRT_EVENT_DOMAIN:
@@ -540,6 +553,8 @@ static void on_virt(const struct virt_event *e, void *userdata) {
                 }
                 break;
         case VIRT_EVENT_METADATA:
+                if (vm)
+                        manager_limits_written(m, vm, e->result, e->text);
                 break;
         }
 }
@@ -625,6 +640,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         if (r < 0)
                 return r;
         follow_pressure(m);
+        r = manager_keep_start(m);
+        if (r < 0)
+                return r;
         r = virt_new(&m->virt, event, m->settings.uri, on_virt, m);
         if (r < 0)
                 return r;
@@ -637,11 +655,14 @@ struct manager *manager_free(struct manager *m) {
                 return NULL;
         m->virt = virt_free(m->virt);
         manager_memory_free(m);
+        manager_keep_write(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
         free(m->policy_vms);
         free(m->work);
+        state_writer_free(m->writer);
+        state_done(&m->kept);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->soon);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The manager's own state, shared by manager.c (sources and decisions), operator.c (what others see and ask) and manager_memory.c (KSM and
- * swap) only. */
+/* The manager's own state, shared by its parts only: manager.c (sources and decisions), operator.c, by_hand.c and reserve.c (what others see and
+ * ask), manager_memory.c (KSM and swap), manager_alerts.c, and keep.c (what outlives us). */
 
 #include "host-agent/ksm_control.h"
-#include "host-agent/log.h"
 #include "host-agent/histogram.h"
+#include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/reservations.h"
+#include "host-agent/state_file.h"
 #include "host-agent/swap_control.h"
 #include "host-agent/system/host.h"
-#include "host-agent/view.h"
 #include "host-agent/system/undo.h"
+#include "host-agent/view.h"
 #include "host-agent/virt/virt.h"
 #include "host-agent/vm.h"
 
@@ -21,6 +23,13 @@
 struct swap_rates {
         uint64_t taken_usec, pswpin, pswpout;
         uint64_t in_bytes_per_sec, out_bytes_per_sec;
+};
+
+/* A call that waits until a reservation is met. */
+struct reserve_waiter {
+        uint64_t id, deadline_usec, wait_usec;
+        void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
+        void *userdata;
 };
 
 struct manager {
@@ -75,6 +84,15 @@ struct manager {
         struct histogram decisions_taken, reactions;
         uint64_t host_pressure_usec;   /* the host's pressure event that still waits for an answer; 0: none */
 
+        /* what outlives us */
+        uint8_t boot_id[16];           /* of the host; zero: not known */
+        struct state kept;             /* vms: of the last run, those not found yet */
+        struct state_writer *writer;   /* NULL: nothing is kept */
+        bool changed;                  /* to be written after the next decision */
+        struct reservations reservations;
+        struct reserve_waiter waiters[RESERVATIONS_MAX]; /* in no order; at most one for each reservation */
+        size_t n_waiters;
+
         struct log_limit alerts_log, sample_log, connect_log;
         enum policy_host_state logged_state;
         bool logged_unsafe;
@@ -95,3 +113,22 @@ void manager_memory_free(struct manager *manager);
 void manager_memory_configure(struct manager *manager);
 void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
+
+/* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
+ * were found, the rest is gone. Changed: write what holds now, after the decision that follows. */
+int manager_keep_start(struct manager *manager);
+void manager_keep_restore(struct manager *manager, struct vm *vm);
+void manager_keep_forget(struct manager *manager);
+void manager_keep_changed(struct manager *manager);
+void manager_keep_write(struct manager *manager);
+
+/* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
+void manager_reservations_expire(struct manager *manager, uint64_t now_usec);
+void manager_reservations_judge(struct manager *manager, uint64_t now_usec);
+void manager_reservations_hand_over(struct manager *manager, const char *name); /* a VM of this name has started */
+
+/* by_hand.c: libvirt has answered a request to write metadata, or the VM is gone. */
+void manager_limits_written(struct manager *manager, struct vm *vm, int result, const char *text);
+
+/* operator.c. What all hold for good: floors of what can move, all of what cannot, overheads, reservations; VM `index` with `bytes` (SIZE_MAX: none so). */
+uint64_t manager_least_bytes(struct manager *manager, size_t index, uint64_t bytes);

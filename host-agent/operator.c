@@ -62,6 +62,10 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .name = vm->name,
                 .policy = &m->policy_vms[index],
                 .priority = vm->priority,
+                .floor_bytes = MIN(vm->floor_bytes, vm->info.max_bytes),
+                .weight = vm->weight,
+                .managed = vm->managed,
+                .limits = &vm->limits,
                 .pin_until_usec_left = vm->pin_until_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(vm->pin_until_usec, now_usec),
                 .paused = vm->state != VIRT_RUNNING,
                 .agent_version = vm->agent_version[0] ? vm->agent_version : NULL,
@@ -115,9 +119,8 @@ int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_ind
         return -ENOENT;
 }
 
-/* What pinning this VM at `bytes` would add to what the others hold for good: their floors, and all that cannot move. */
-static uint64_t least_with_pin(struct manager *m, size_t index, uint64_t bytes) {
-        uint64_t least = m->plan.host_state == POLICY_CRITICAL ? 0 : m->host.reserved_bytes;
+uint64_t manager_least_bytes(struct manager *m, size_t index, uint64_t bytes) {
+        uint64_t least = reservations_total(&m->reservations);
 
         for (size_t i = 0; i < m->n_vms; i++) {
                 const struct policy_vm *vm = &m->policy_vms[i];
@@ -127,7 +130,7 @@ static uint64_t least_with_pin(struct manager *m, size_t index, uint64_t bytes) 
                         overhead = vm->input.overhead_bytes;
                 if (i == index)
                         least = u64_add(least, u64_add(bytes, overhead));
-                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN)
+                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
                         least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
                 else if (vm->plan.class == POLICY_PINNED)
                         least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
@@ -158,7 +161,7 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                          format_size(floor, b), format_size(vm->info.max_bytes, c));
                 return -ERANGE;
         }
-        least = least_with_pin(m, index, bytes);
+        least = manager_least_bytes(m, index, bytes);
         if (least > m->plan.rule_bytes && !force) {
                 snprintf(error, VIEW_ERROR_MAX,
                          "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
@@ -169,7 +172,7 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
         log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }
 
@@ -182,7 +185,7 @@ int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERR
         }
         vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
         log_vm(LOG_NOTICE, vm->name, "automatic again");
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }
 
@@ -193,6 +196,6 @@ int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ER
         }
         m->paused = paused;
         log_message(LOG_NOTICE, paused ? "automation paused by the operator: targets stay where they are" : "automation resumed");
-        manager_decide_soon(m);
+        manager_keep_changed(m);
         return 0;
 }

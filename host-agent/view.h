@@ -15,7 +15,9 @@
 #include "host-agent/history.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/policy/alerts.h"
+#include "host-agent/limits.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/reservations.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
 
@@ -51,6 +53,9 @@ struct vm_view {
         uint8_t uuid[16];
         const struct policy_vm *policy;        /* input and plan */
         uint64_t priority;
+        uint64_t floor_bytes, weight;          /* in force from now on; policy->input has those of the last decision */
+        bool managed;
+        const struct limits *limits;           /* set by hand */
         enum report_source source;
         uint64_t report_age_usec;              /* unknown: never */
         uint64_t pin_until_usec_left;          /* of a pin with an end; unknown: no end */
@@ -133,3 +138,46 @@ int manager_set_swap_ceiling(struct manager *manager, uint64_t ceiling_ppm, char
 
 /* How much swap there should be for VMs of this much memory altogether (unknown: those that run), and from what that was worked out. */
 void manager_plan_swap(struct manager *manager, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret);
+/* Limits set by hand: they go before the domain's metadata, which goes before the configuration, and hold until reset or until this run of the VM ends. */
+struct limits_request {
+        struct limits limits;          /* what is set replaces what was */
+        bool reset;                    /* forget first what was set by hand before */
+        bool persist;                  /* write all that is set by hand to the domain's metadata instead */
+        void (*done)(int result, const char *error, void *userdata); /* persist: libvirt's answer */
+        void *userdata;
+};
+
+/* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
+int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
+void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */
+
+/* Memory set aside before a VM starts. */
+struct reservation_view {
+        uint64_t id;
+        uint64_t bytes;                /* with the VM's overhead, where it is for one */
+        uint64_t left_usec;            /* until it is given up */
+        const char *for_vm;            /* "": nobody's */
+        bool met;                      /* free inside the envelope */
+};
+
+/* All of them, oldest first; their number. */
+size_t manager_view_reservations(struct manager *manager, struct reservation_view ret[static RESERVATIONS_MAX]);
+
+struct reserve_request {
+        uint64_t bytes;                /* > 0; of a VM: its memory, what QEMU takes besides is added */
+        uint64_t ttl_usec;             /* given up after this */
+        const char *for_vm;            /* taken over when a VM of this name appears; NULL: nobody's */
+        uint64_t wait_usec;            /* 0: do not wait until it is met */
+        void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata); /* the end of the wait */
+        void *userdata;
+};
+
+/* 0: made; 1: made, and done() will be called, with 0 when it is met, or negative and it is gone: -ETIMEDOUT, -ECANCELED (released, replaced), -EEXIST.
+ * Otherwise at once: -ENOSPC it cannot be met without breaking a floor; -EEXIST the VM runs; -EAGAIN just started; -ENOBUFS too many; -EINVAL bad name. */
+int manager_reserve(struct manager *manager, const struct reserve_request *request, struct reservation_view *ret, char error[static VIEW_ERROR_MAX]);
+
+/* Who waited is gone: done() is not called any more, and the reservation is given up. */
+void manager_reserve_abandon(struct manager *manager, void *userdata);
+
+/* By id or, where for_vm is not NULL, by VM. -ENOENT. */
+int manager_unreserve(struct manager *manager, uint64_t id, const char *for_vm, char error[static VIEW_ERROR_MAX]);

@@ -60,8 +60,14 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->stats_read_usec = 0;
 }
 
+void vm_clear_by_hand(struct vm *vm) {
+        vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
+        vm->limits = (struct limits) { 0 };
+}
+
 void vm_apply_settings(struct vm *vm, const struct settings *settings) {
         const struct virt_metadata *m = &vm->info.metadata;
+        const struct limits *l = &vm->limits;
         struct settings_vm s;
 
         settings_for_vm(settings, vm->name, &s);
@@ -69,10 +75,14 @@ void vm_apply_settings(struct vm *vm, const struct settings *settings) {
                 s.floor_bytes = m->floor_bytes;
                 s.floor_ppm = m->floor_ppm;
         }
+        if (l->has_floor) {
+                s.floor_bytes = l->floor_bytes;
+                s.floor_ppm = l->floor_ppm;
+        }
         vm->floor_bytes = settings_floor_bytes(&s, vm->info.max_bytes);
-        vm->weight = m->has_weight ? m->weight : s.weight;
-        vm->priority = m->has_priority ? m->priority : s.priority;
-        vm->managed = m->has_managed ? m->managed : s.managed;
+        vm->weight = l->has_weight ? l->weight : m->has_weight ? m->weight : s.weight;
+        vm->priority = l->has_priority ? l->priority : m->has_priority ? m->priority : s.priority;
+        vm->managed = l->has_managed ? l->managed : m->has_managed ? m->managed : s.managed;
         snprintf(vm->note, sizeof(vm->note), "%s", m->error);
 }
 

@@ -11,6 +11,7 @@
 
 #include "host-agent/decisions.h"
 #include "host-agent/history.h"
+#include "host-agent/limits.h"
 #include "host-agent/log.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/settings.h"
@@ -29,9 +30,16 @@ struct vm {
         struct virt_domain_info info;
         bool unresponsive;
 
-        /* policy in force: domain metadata over [vm] patterns over defaults */
+        /* policy in force: limits set by hand over domain metadata over [vm] patterns over defaults */
         uint64_t floor_bytes, weight, priority;
         bool managed;
+        struct limits limits;                  /* set by hand, for this run of the VM */
+        struct {
+                bool pending;                  /* libvirt was asked to write the metadata */
+                struct virt_metadata metadata;
+                void (*done)(int result, const char *error, void *userdata); /* or NULL: nobody listens any more */
+                void *userdata;
+        } persist;
         uint64_t pin_bytes;                    /* unknown: automatic */
         uint64_t pin_until_usec;               /* unknown: no end */
 
@@ -84,7 +92,10 @@ struct vm *vm_free(struct vm *vm);
 /* A boot begins: all memory is the guest's until the balloon is heard of, and nothing said or asked before counts. */
 void vm_boot(struct vm *vm, uint64_t now_usec);
 
-/* Joins settings and metadata into floor, weight, priority and managed. */
+/* Ends what an operator set for it: pin and limits. */
+void vm_clear_by_hand(struct vm *vm);
+
+/* Joins settings, metadata and limits set by hand into floor, weight, priority and managed. */
 void vm_apply_settings(struct vm *vm, const struct settings *settings);
 
 /* Takes a reading of the balloon's size. */

@@ -204,6 +204,17 @@ static json_t *json_guest(const struct vm_view *vm) {
         return put_end(&put);
 }
 
+json_t *json_limits(const struct limits *l, uint64_t max_bytes) {
+        struct put put = put_new();
+
+        put_bytes(&put, "floor_bytes", !l->has_floor ? AEROSTAT_UNKNOWN
+                  : l->floor_ppm != AEROSTAT_UNKNOWN ? u64_mul_div(max_bytes, l->floor_ppm, PPM_ONE) : l->floor_bytes);
+        put_count(&put, "weight", l->has_weight ? l->weight : AEROSTAT_UNKNOWN);
+        put_count(&put, "priority", l->has_priority ? l->priority : AEROSTAT_UNKNOWN);
+        put_value(&put, "managed", l->has_managed ? json_boolean(l->managed) : json_null());
+        return put_end(&put);
+}
+
 static void put_identity(struct put *put, const struct vm_view *vm) {
         char uuid[UUID_STRING_SIZE];
 
@@ -239,6 +250,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_text(put, "source", source_to_string(vm->source));
         put_usec(put, "report_age_seconds", vm->report_age_usec);
         put_value(put, "guest", json_guest(vm));
+        put_bool(put, "limits_by_hand", limits_any(vm->limits));
         put_reason(put, vm);
 }
 
@@ -323,6 +335,8 @@ json_t *json_show(struct manager *manager, size_t index) {
         p = &vm.policy->plan;
         put_vm(&put, &vm);
         put_text(&put, "explanation", decided ? explain_vm(&h, &vm, sentence) : NULL);
+        put_value(&put, "by_hand", json_limits(vm.limits, in->max_bytes));
+        put_bool(&put, "managed", in->managed);
         put_text(&put, "note", vm.note);
         put_text(&put, "agent_version", vm.agent_version);
         put_bool(&put, "paused", vm.paused);

@@ -25,3 +25,5 @@ json_t *json_history(struct manager *manager, size_t index, uint64_t since_usec)
 
 /* Why one VM has what it has, in sentences, and its last moves. */
 json_t *json_explain(struct manager *manager, size_t index);
+/* Limits set by hand; what is not is null. */
+json_t *json_limits(const struct limits *limits, uint64_t max_bytes);

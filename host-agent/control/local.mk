@@ -15,6 +15,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/http_socket.c %D%/http_socket.h \
 	%D%/json.c %D%/json.h \
 	%D%/json_history.c \
+	%D%/limits.c \
 	%D%/listen.c %D%/listen.h \
 	%D%/memory.c %D%/memory.h \
 	%D%/message.c %D%/message.h \
@@ -25,6 +26,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/peer.c %D%/peer.h \
 	%D%/put.c %D%/put.h \
 	%D%/runner.c %D%/runner.h \
+	%D%/reserve.c \
 	%D%/varlink.c %D%/varlink.h
 nodist_libaerostat_control_a_SOURCES = %D%/description.c %D%/dashboard.c
 

@@ -21,6 +21,8 @@ static const char *error_name(int r) {
                 return "OutOfRange";
         case ENOSPC:
                 return "BeyondEnvelope";
+        case ETIMEDOUT:
+                return "NotFree";
         case EPERM:
                 return "NotMovable";
         default:
@@ -28,17 +30,17 @@ static const char *error_name(int r) {
         }
 }
 
-static void refuse(struct varlink_call *call, int r, const char *sentence) {
+void method_refuse(struct varlink_call *call, int r, const char *sentence) {
         varlink_error_message(call, error_name(r), "%s", sentence);
 }
 
-static int find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {
+int method_find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret) {
         char error[VIEW_ERROR_MAX] = "";
         int r;
 
         r = manager_find_vm(manager, name, ret, error);
         if (r < 0)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         return r;
 }
 
@@ -58,7 +60,7 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
         const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
         size_t index;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         varlink_reply(call, json_show(manager, index));
 }
@@ -69,7 +71,7 @@ static void answer_explain(struct varlink_call *call, json_t *parameters, void *
         const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
         size_t index;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         varlink_reply(call, json_explain(manager, index));
 }
@@ -83,7 +85,7 @@ static void answer_history(struct varlink_call *call, json_t *parameters, void *
         };
         size_t index = SIZE_MAX;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || (name && find_vm(call, manager, name, &index) < 0))
+        if (varlink_take_parameters(call, parameters, list) < 0 || (name && method_find_vm(call, manager, name, &index) < 0))
                 return;
         varlink_reply(call, json_history(manager, index, since_usec));
 }
@@ -117,11 +119,11 @@ static void answer_set(struct varlink_call *call, json_t *parameters, void *user
         size_t index;
         int r;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         r = manager_set_target(manager, index, bytes, for_usec, force, error);
         if (r < 0 && r != -EALREADY)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         else
                 varlink_reply(call, vm_reply(manager, index, bytes, for_usec, r != -EALREADY));
 }
@@ -134,11 +136,11 @@ static void answer_auto(struct varlink_call *call, json_t *parameters, void *use
         size_t index;
         int r;
 
-        if (varlink_take_parameters(call, parameters, list) < 0 || find_vm(call, manager, name, &index) < 0)
+        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
         r = manager_set_auto(manager, index, error);
         if (r < 0 && r != -EALREADY)
-                refuse(call, r, error);
+                method_refuse(call, r, error);
         else
                 varlink_reply(call, vm_reply(manager, index, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, r != -EALREADY));
 }
@@ -152,7 +154,7 @@ static void set_paused(struct varlink_call *call, json_t *parameters, struct man
                 return;
         r = manager_set_paused(manager, paused, error);
         if (r < 0 && r != -EALREADY) {
-                refuse(call, r, error);
+                method_refuse(call, r, error);
                 return;
         }
         put = put_new();
@@ -216,6 +218,7 @@ const struct varlink_method control_methods[] = {
         { "History", false, answer_history },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
+        { "Limits", true, method_limits },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
         { "Alerts", false, answer_alerts },
@@ -225,6 +228,9 @@ const struct varlink_method control_methods[] = {
         { "Swap", false, answer_swap },
         { "SetSwapCeiling", true, answer_set_swap_ceiling },
         { "SwapPlan", false, answer_swap_plan },
+        { "Reserve", true, method_reserve },
+        { "Release", true, method_release },
+        { "Reservations", false, method_reservations },
         { "Version", false, answer_version },
         { "Config", true, answer_config },
 };

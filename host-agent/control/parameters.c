@@ -44,6 +44,11 @@ static const char *take(const struct varlink_parameter *p, const json_t *value) 
                         return "true or false";
                 *(bool *) p->ret = json_is_true(value);
                 return NULL;
+        case VARLINK_COUNT:
+                if (!json_is_integer(value) || json_integer_value(value) < 0)
+                        return "a whole number that is not negative";
+                *(uint64_t *) p->ret = (uint64_t) json_integer_value(value);
+                return NULL;
         }
         return "of a type that this daemon knows";
 }

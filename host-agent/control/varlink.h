@@ -95,8 +95,9 @@ enum varlink_type {
         VARLINK_STRING,                /* const char *, borrowed from the parameters; not empty */
         VARLINK_BYTES,                 /* uint64_t, 0 .. 2^63-1 */
         VARLINK_SECONDS,               /* uint64_t in microseconds; more than 0, at most ten years */
-        VARLINK_RATIO,                 /* uint64_t in parts per million; 0 .. 1 */
         VARLINK_BOOL,                  /* bool */
+        VARLINK_COUNT,                 /* uint64_t, 0 .. 2^63-1: a plain number */
+        VARLINK_RATIO,                 /* uint64_t in parts per million; 0 .. 1 */
 };
 struct varlink_parameter {
         const char *name;

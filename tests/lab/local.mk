@@ -30,8 +30,10 @@ EXTRA_DIST += \
 	%D%/test_alerts.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
+	%D%/test_reserve.py \
 	%D%/test_smoke.py \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \

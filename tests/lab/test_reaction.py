@@ -6,18 +6,19 @@ The first moment is the guest's own (its clock aligned with the host's), the sec
 
 import statistics
 import time
+from typing import List
 
 from aerolab import MIB, Guest, LabCase, Options, log, main, mib, wait_until
 
 CONFIG = {"host": {"memory": "1900M"}}
-BURSTS = 12
-RAMPS = (60 * MIB, 120 * MIB, 240 * MIB, 0)  # bytes a second; 0: as fast as it can
+BURSTS = 10                             # to be measured
+TRIES = 16                              # slow ones are often met before memory is short
+RAMPS = (120 * MIB, 0, 240 * MIB, 0)    # bytes a second; 0: as fast as it can
 MEDIAN_MAX = 0.250  # seconds
-NEVER = 30.0
 
 
 class Reaction(LabCase):
-    guests = [Options("a"), Options("b"), Options("c")]
+    guests = [Options(name, swap=256 * MIB) for name in "abc"]
 
     def burst(self, guest: Guest, ramp: int) -> "tuple[float | None, str]":
         """One burst; returns the reaction in seconds, or None where memory came before it was short, and a description."""
@@ -27,34 +28,36 @@ class Reaction(LabCase):
         since = len(guest.load.port.events)
         start = time.time()
         guest.load.watch_headroom(reserved=before - inside["total_bytes"])
-        # As fast as it can only up to a little less than there is; slower ones go on beyond that. On a busy machine balloons may be slower still, and
-        # the burst be killed inside its guest: how soon it was answered can be told all the same.
-        guest.load.hold("burst", inside["available_bytes"] + (100 * MIB if ramp else -24 * MIB), ramp=ramp)
-        wait_until(lambda: guest.load.work("burst")["filled_usec"] > 0 or not guest.load.work("burst")["running"], 30, "the burst is over")
+        # More than there is; the guest's own swap takes what comes too fast. Where that is not enough the burst is killed inside its guest: how
+        # soon it was answered can be told all the same.
+        guest.load.hold("burst", inside["available_bytes"] + 100 * MIB, ramp=ramp)
+        wait_until(lambda: guest.load.work("burst")["filled_usec"] > 0 or not guest.load.work("burst")["running"], 60, "the burst is over")
         crossed = guest.load.crossed(since)
-        answers = []
-        wait_until(lambda: answers.extend(t for t, size in guest.balloon_targets() if t > start and size > before) or answers, 10,
-                   f"{guest.name} is given more after its burst", every=0.02)
+
+        def answers() -> List[float]:
+            """When it was given more: since it crossed, or since the burst began where it never did."""
+            return [t for t, size in guest.balloon_targets() if t > (crossed or start) and size > before]
+        wait_until(answers, 10, f"{guest.name} is given more after its burst", every=0.02)
         guest.load.free_all()
         text = f"{guest.name} at {mib(before)}, {mib(ramp) + '/s' if ramp else 'at once'}: "
         if crossed is None:
-            return None, text + f"given more {1000 * (answers[0] - start):.0f} ms after the burst began, never under half its headroom"
-        # Answers that came before the crossing were to its approach; what counts is the first from then on.
-        reaction = min([t - crossed for t in answers if t >= crossed] or [NEVER])
-        return reaction, text + f"{1000 * reaction:.0f} ms (clocks within {1000 * uncertainty:.1f} ms)"
+            return None, text + f"given more {1000 * (answers()[0] - start):.0f} ms after the burst began, never under half its headroom"
+        return answers()[0] - crossed, text + f"{1000 * (answers()[0] - crossed):.0f} ms (clocks within {1000 * uncertainty:.1f} ms)"
 
     def test_bursts_are_answered_at_once(self) -> None:
         self.start_daemon(CONFIG)
         reactions = []
-        for i in range(BURSTS):
+        for i in range(TRIES):
             self.wait_calm()
             reaction, text = self.burst(self.lab.guests[i % len(self.lab.guests)], RAMPS[i % len(RAMPS)])
             log(f"burst {i + 1}: {text}")
             if reaction is not None:
                 reactions.append(reaction)
-        self.assertGreaterEqual(len(reactions), BURSTS // 3, "too few bursts outran the daemon to say how soon it answers")
+            if len(reactions) == BURSTS:
+                break
+        self.assertEqual(len(reactions), BURSTS, "too few bursts outran the daemon to say how soon it answers")
         median = statistics.median(reactions)
-        log(f"{BURSTS - len(reactions)} of {BURSTS} bursts were met before memory was short; reaction to the rest: "
+        log(f"{i + 1 - len(reactions)} of {i + 1} bursts were met before memory was short; reaction to the rest: "
             f"median {1000 * median:.0f} ms, least {1000 * min(reactions):.0f}, most {1000 * max(reactions):.0f}")
         self.assertLess(median, MEDIAN_MAX)
 

@@ -5,7 +5,7 @@ dist_check_SCRIPTS += %D%/test-cli.sh
 TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
 endif
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
-control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a \
+control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)
@@ -19,3 +19,15 @@ control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settin
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)
 %C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/unit.h
 %C%_test_varlink_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
+
+# What outlives the daemon.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-state
+TESTS += %D%/test-state
+endif
+%C%_test_state_CPPFLAGS = $(unit_cppflags)
+%C%_test_state_SOURCES = %D%/test-state.c %D%/unit.h
+%C%_test_state_LDADD = libaerostat-state.a libaerostat-protocol.a $(CMOCKA_LIBS)
+
+dist_check_SCRIPTS += %D%/test-hook.sh
+TESTS += %D%/test-hook.sh

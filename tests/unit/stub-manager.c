@@ -23,6 +23,8 @@ struct manager {
         struct vm_view *views;
         struct decisions web_decisions, no_decisions;
         struct history host_history, web_history, no_history;
+        struct limits *limits;
+        struct reservations reservations;
         char (*names)[32];
 };
 
@@ -147,6 +149,7 @@ struct manager *stub_manager_new(size_t n_vms) {
         m->n_vms = MAX(n_vms, (size_t) STUB_VMS);
         m->vms = calloc(m->n_vms, sizeof(*m->vms));
         m->views = calloc(m->n_vms, sizeof(*m->views));
+        m->limits = calloc(m->n_vms, sizeof(*m->limits));
         m->names = calloc(m->n_vms, sizeof(*m->names));
         invent_host(m);
         for (size_t i = 0; i < m->n_vms; i++) {
@@ -179,6 +182,7 @@ struct manager *stub_manager_new(size_t n_vms) {
 void stub_manager_free(struct manager *m) {
         free(m->vms);
         free(m->views);
+        free(m->limits);
         free(m->names);
         free(m);
 }
@@ -258,6 +262,10 @@ struct alerts *stub_manager_alerts(struct manager *m) {
 
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
         *ret = m->views[index];
+        ret->limits = &m->limits[index];
+        ret->floor_bytes = m->vms[index].input.floor_bytes;
+        ret->weight = m->vms[index].input.weight;
+        ret->managed = m->vms[index].input.managed;
 }
 
 int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]) {
@@ -347,4 +355,70 @@ void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing
                 .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = vms_bytes == AEROSTAT_UNKNOWN ? 21 * GIB : vms_bytes, .total_bytes = 8 * GIB,
         };
         swap_size(ret_input, ret);
+}
+
+int manager_set_limits(struct manager *m, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]) {
+        struct policy_vm_input *in = &m->vms[index].input;
+        struct limits *l = &m->limits[index];
+
+        if (request->limits.has_floor && request->limits.floor_ppm == AEROSTAT_UNKNOWN && request->limits.floor_bytes > in->max_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "a floor of that size is more than the maximum of %s, 4 GiB", m->views[index].name);
+                return -ERANGE;
+        }
+        if (request->reset)
+                *l = (struct limits) {};
+        limits_merge(l, &request->limits);
+        if (l->has_floor)
+                in->floor_bytes = l->floor_ppm != AEROSTAT_UNKNOWN ? u64_mul_div(in->max_bytes, l->floor_ppm, PPM_ONE) : l->floor_bytes;
+        if (l->has_weight)
+                in->weight = l->weight;
+        if (request->persist) {
+                snprintf(error, VIEW_ERROR_MAX, "libvirt cannot be asked");
+                return -ENOTCONN;
+        }
+        return 0;
+}
+
+void manager_limits_abandon(struct manager *m, void *userdata) {
+}
+
+size_t manager_view_reservations(struct manager *m, struct reservation_view ret[static RESERVATIONS_MAX]) {
+        for (size_t i = 0; i < m->reservations.n; i++) {
+                const struct reservation *one = &m->reservations.list[i];
+
+                ret[i] = (struct reservation_view) { one->id, one->bytes, one->until_usec, one->for_vm, one->met };
+        }
+        return m->reservations.n;
+}
+
+/* Up to 2 GiB is free at once; a wait for more is for ever. */
+int manager_reserve(struct manager *m, const struct reserve_request *request, struct reservation_view *ret, char error[static VIEW_ERROR_MAX]) {
+        struct reservation *one;
+        int r;
+
+        if (request->bytes > 8 * GIB) {
+                snprintf(error, VIEW_ERROR_MAX, "9 GiB cannot be reserved: 1 GiB is missing");
+                return -ENOSPC;
+        }
+        r = reservations_add(&m->reservations, request->bytes, request->ttl_usec, request->for_vm ?: "", &one);
+        if (r < 0)
+                return r;
+        one->met = one->bytes <= 2 * GIB;
+        *ret = (struct reservation_view) { one->id, one->bytes, one->until_usec, one->for_vm, one->met };
+        return request->wait_usec > 0 && !one->met;
+}
+
+void manager_reserve_abandon(struct manager *m, void *userdata) {
+        reservations_remove(&m->reservations, &m->reservations.list[m->reservations.n - 1]);
+}
+
+int manager_unreserve(struct manager *m, uint64_t id, const char *for_vm, char error[static VIEW_ERROR_MAX]) {
+        struct reservation *one = for_vm ? reservations_find_vm(&m->reservations, for_vm) : reservations_find(&m->reservations, id);
+
+        if (!one) {
+                snprintf(error, VIEW_ERROR_MAX, "there is no such reservation");
+                return -ENOENT;
+        }
+        reservations_remove(&m->reservations, one);
+        return 0;
 }

@@ -131,6 +131,22 @@ expect 0 'set by hand' '' list
 expect 0 'until `aerostatctl auto web1`' '' set web1 4G --force
 expect 0 'web1 is automatic again.' '' auto web1
 expect 0 'web1 is automatic already.' '' auto web1
+expect 0 'web1: floor 1 GiB, weight 1000, priority 100, managed yes' '' limits web1
+expect 0 'Set by hand, until the VM stops or `--reset`: floor, weight.' '' limits web1 --floor 50% --weight 2000
+expect 0 'floor 2 GiB, weight 2000' '' limits web1
+expect 0 'limits set by hand' '' show web1
+expect 0 '"limits_by_hand": true' '' list --json
+expect 0 'floor 1 GiB' '' limits web1 --reset --floor 1G --weight 1000
+expect 0 '"managed": null' '' limits web1 --reset --json
+expect 0 'No reservations.' '' reservations
+expect 0 'Reservation 1: 1 GiB for new1 free, held for 5 min 0 s.' '' reserve 1G --for-vm new1
+expect 0 'Reservation 2: 4 GiB being freed, held for 1 min 0 s.' '' reserve 4G --ttl 1m
+expect 0 'being freed' '' reservations
+expect 0 '"met": true' '' reserve 512M --wait 5s --json
+expect 0 'Released.' '' release 3
+expect 0 'Released.' '' release --for-vm new1
+expect 0 'Released.' '' release 2
+expect 0 'No reservations.' '' reservations
 expect 0 'Paused: no VM is moved' '' pause
 expect 0 'automation paused' '' status
 expect 0 'Paused already' '' pause
@@ -213,6 +229,21 @@ if command -v bash >/dev/null; then
 	complete set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
 	complete config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
 fi
+expect 1 '' 'more than the maximum of web1' limits web1 --floor 5G
+expect 1 '' 'no running VM' limits nope
+expect 1 '' 'libvirt cannot be asked' limits web1 --weight 1000 --persist
+expect 2 '' 'from 0% to 100%' limits web1 --floor 120%
+expect 2 '' 'has no unit' limits web1 --floor 5
+expect 2 '' 'a number from 0 to 1000000' limits web1 --weight -1
+expect 2 '' 'a number from 0 to 1000,' limits web1 --priority 1001
+expect 2 '' 'is yes or no' limits web1 --managed maybe
+
+expect 1 '' '1 GiB is missing' reserve 9G
+expect 0 '' 'may start all the same' reserve 9G --for-vm new2 --hook
+expect 1 '' 'no such reservation' release 77
+expect 2 '' 'needs either' release
+expect 2 '' 'is not the ID' release x
+expect 2 '' 'of no memory' reserve 0
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status

@@ -142,9 +142,9 @@ static int begin(const char *path, const char *call, uint64_t deadline_usec) {
         return TAKE_FD(fd);
 }
 
-static int exchange(const char *path, const char *call, json_t **ret) {
+static int exchange(const char *path, uint64_t wait_usec, const char *call, json_t **ret) {
         _cleanup_(input_done) struct input input = { 0 };
-        uint64_t deadline = now_usec() + PATIENCE_USEC;
+        uint64_t deadline = u64_add(now_usec() + PATIENCE_USEC, wait_usec);
         _cleanup_close_ int fd = begin(path, call, deadline);
 
         return fd < 0 ? fd : receive(fd, &input, deadline, ret);
@@ -258,7 +258,7 @@ int client_call(const struct context *context, const char *method, json_t *param
 
         if (!text) /* the only text of ours that can fail is a name that is not UTF-8 */
                 return complain(CTL_USAGE, "names have to be valid UTF-8");
-        r = exchange(context->socket, text, &reply);
+        r = exchange(context->socket, context->wait_usec, text, &reply);
         if (r < 0)
                 return explain_failure(context->socket, r);
         r = take_reply(context, method, reply, &result);
@@ -276,7 +276,7 @@ bool client_ask(const struct context *context, const char *method, json_t **ret)
                 text = NULL;
                 return false;
         }
-        if (exchange(context->socket, text, &reply) < 0)
+        if (exchange(context->socket, context->wait_usec, text, &reply) < 0)
                 return false;
         result = json_object_get(reply, "error") ? NULL : json_incref(json_object_get(reply, "parameters"));
         json_decref(reply);

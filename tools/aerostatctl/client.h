@@ -9,7 +9,7 @@
 
 #include "tools/aerostatctl/ctl.h"
 
-/* Calls org.aerostat.Host.METHOD and waits for its reply, at most 10 s. parameters: an object whose reference is taken, or NULL for
+/* Calls org.aerostat.Host.METHOD and waits for its reply, at most 10 s and context->wait_usec. parameters: an object whose reference is taken, or NULL for
  * none. CTL_DONE and the reply's parameters, which the caller gives back with json_decref(); otherwise an exit code, and stderr has
  * the reason and what to do next. */
 int client_call(const struct context *context, const char *method, json_t *parameters, json_t **ret);

@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Exit codes; part of the public interface. */
 enum {
@@ -18,6 +19,7 @@ enum {
 
 struct context {
         const char *socket;
+        uint64_t wait_usec;     /* how much longer than usual the reply may take */
         bool json;              /* print the daemon's reply as it is */
 };
 
@@ -54,6 +56,9 @@ extern const struct verb verb_explain;
 extern const struct verb verb_doctor;
 extern const struct verb verb_config;
 extern const struct verb verb_history;
+
+extern const struct verb verb_limits;
+extern const struct verb verb_reserve, verb_release, verb_reservations;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -15,8 +15,10 @@ aerostatctl_SOURCES = \
 	%D%/field.c %D%/field.h \
 	%D%/ksm.c \
 	%D%/history.c %D%/history.h %D%/history_svg.c \
+	%D%/limits.c \
 	%D%/list.c \
 	%D%/main.c \
+	%D%/reserve.c \
 	%D%/show.c \
 	%D%/status.c \
 	%D%/swap.c %D%/swap_file.c %D%/swap_file.h \

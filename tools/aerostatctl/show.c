@@ -86,7 +86,7 @@ static void print_vm(const json_t *vm) {
         puts("");
         print_size("Maximum", vm, "max_bytes",
                    field_is_true(vm, "autodeflate") ? "autodeflate: the guest takes memory back on its own OOM" : "");
-        print_size("Floor", vm, "floor_bytes", "");
+        print_size("Floor", vm, "floor_bytes", field_is_true(vm, "limits_by_hand") ? "limits set by hand: `aerostatctl limits`" : "");
         print_demand(vm);
         print_size("Entitled", vm, "entitled_bytes", "when everybody wants everything");
         print_size("Ideal", vm, "ideal_bytes", "where it should end up");

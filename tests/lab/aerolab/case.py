@@ -53,8 +53,12 @@ class LabCase(unittest.TestCase):
         return next(guest for guest in self.lab.guests if guest.name == name)
 
     def wait_calm(self) -> None:
-        """Until no guest's target has changed for 3 s, and all are what was asked for, but for the rounding to pages."""
+        """Until the rule of the envelope holds, no guest's target has changed for 3 s, and all are what was asked for, but for the
+        rounding to pages."""
         def calm() -> bool:
+            status = self.daemon.status()
+            if status["committed_bytes"] > status["envelope_bytes"]:
+                return False
             asked = [(guest, *guest.balloon_targets()[-1]) for guest in self.lab.guests if guest.options.balloon]
             return all(time.time() - stamp > 3 and abs(guest.actual() - size) <= 4096 for guest, stamp, size in asked)
         wait_until(calm, 90, "the targets settle")
@@ -67,9 +71,9 @@ class LabCase(unittest.TestCase):
 
     def start_daemon(self, config: Config, *args: str) -> Aerostatd:
         """A daemon for this test alone."""
-        daemon = Aerostatd(self.lab.folder, config, self.id().split(".")[-1])
-        self.addCleanup(daemon.stop)
-        return daemon.start(*args)
+        self.daemon = Aerostatd(self.lab.folder, config, self.id().split(".")[-1])
+        self.addCleanup(self.daemon.stop)
+        return self.daemon.start(*args)
 
 
 def why_not() -> Optional[str]:

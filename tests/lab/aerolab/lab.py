@@ -88,5 +88,5 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str, every
 
 
 def log(text: str) -> None:
-    """What a test measured, for people to read."""
-    print(f"    {text}", file=sys.stderr, flush=True)
+    """What a test measured, for people to read: on lines of their own, between unittest's "test_x ... " and "ok"."""
+    print(f"\n    {text}", end=" ", file=sys.stderr, flush=True)
