@@ -110,6 +110,17 @@ static enum level stale(const struct vm_view *vm) {
         return vm->source == SOURCE_NONE ? KEEPS : GONE;
 }
 
+/* Debian's kernel has PSI switched off unless its command line says psi=1. Without it: less available than the agent is to speak up at, for as long. */
+static enum level pressure(const struct vm_view *vm) {
+        uint64_t available = vm->policy->input.guest_available_bytes, below = vm->policy->plan.pressure_below_bytes;
+
+        if (vm->guest_psi_some_ppm != AEROSTAT_UNKNOWN)
+                return level_of(vm->guest_psi_some_ppm, GUEST_PRESSURE_PPM, GUEST_PRESSURE_PPM / 2);
+        if (available == AEROSTAT_UNKNOWN || below == AEROSTAT_UNKNOWN)
+                return GONE;
+        return available < below ? HOLDS : available < u64_mul(below, 2) ? KEEPS : GONE;
+}
+
 static enum level moment(uint64_t usec_ago) {
         return usec_ago < ALERT_MOMENT_USEC ? HOLDS : GONE;
 }
@@ -135,7 +146,7 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         if (reports) {
                 say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, ceiling, ceiling - ceiling / 8), in->guest_swap_used_bytes,
                     in->guest_swap_total_bytes, ceiling, no);
-                say(&c, ALERT_GUEST_PRESSURE, level_of(vm->guest_psi_some_ppm, GUEST_PRESSURE_PPM, GUEST_PRESSURE_PPM / 2), vm->guest_psi_some_ppm,
+                say(&c, ALERT_GUEST_PRESSURE, pressure(vm), vm->guest_psi_some_ppm,
                     in->guest_available_bytes, in->actual_bytes, in->max_bytes);
         }
         say(&c, ALERT_GUEST_OOM_KILL, moment(vm->oom_kill_usec_ago), in->guest_oom_kills, in->actual_bytes, in->max_bytes, no);

@@ -89,7 +89,10 @@ static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                 SAY("%s has filled its own swap to the ceiling: %s of %s (ceiling %s)", a->subject, s0, s1, percent(n[2], p0));
                 break;
         case ALERT_GUEST_PRESSURE:
-                SAY("%s waits for memory %s of the time: %s available in it, it has %s of %s", a->subject, percent(n[0], p0), s1, s2, s3);
+                if (n[0] == AEROSTAT_UNKNOWN)
+                        SAY("%s is short of memory: %s available in it, it has %s of %s", a->subject, s1, s2, s3);
+                else
+                        SAY("%s waits for memory %s of the time: %s available in it, it has %s of %s", a->subject, percent(n[0], p0), s1, s2, s3);
                 break;
         case ALERT_GUEST_OOM_KILL:
                 SAY("%s ran out of memory and killed a process (%" PRIu64 " since it booted): it has %s of %s", a->subject, n[0], s1, s2);

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,7 @@ class Overrun(PageChecks, AlertCase):
 
     def test_guests_overrun_the_host(self) -> None:
         folder = tempfile.mkdtemp(prefix="aerostat-web-")
+        self.addCleanup(shutil.rmtree, folder, True)
         alertmanager = Alertmanager(folder)
         self.addCleanup(alertmanager.stop)
         alertmanager.start()

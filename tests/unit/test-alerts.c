@@ -116,6 +116,8 @@ static void hold_guest_swap(struct world *w) { w->policy_vm.input.guest_swap_use
 static void keep_guest_swap(struct world *w) { w->policy_vm.input.guest_swap_used_bytes = 280 * MIB; }
 static void hold_pressure(struct world *w) { w->vm_view.guest_psi_some_ppm = 310000; }
 static void keep_pressure(struct world *w) { w->vm_view.guest_psi_some_ppm = 60000; }
+static void hold_short(struct world *w) { w->vm_view.guest_psi_some_ppm = AEROSTAT_UNKNOWN; w->policy_vm.plan.pressure_below_bytes = 100 * MIB; w->policy_vm.input.guest_available_bytes = 50 * MIB; }
+static void keep_short(struct world *w) { w->policy_vm.input.guest_available_bytes = 150 * MIB; }
 static void hold_oom(struct world *w) { w->vm_view.oom_kill_usec_ago = 0; }
 static void hold_stuck(struct world *w) { w->policy_vm.plan.class = POLICY_UNCOOPERATIVE; }
 static void hold_stale(struct world *w) { w->policy_vm.plan.class = POLICY_UNKNOWN; w->vm_view.source = SOURCE_NONE; w->vm_view.report_age_usec = USEC_PER_MINUTE; }
@@ -139,6 +141,7 @@ static const struct {
         { ALERT_GUEST_BREACHING, hold_breach, NULL, "web1 uses more than its balloon leaves it" },
         { ALERT_GUEST_SWAP_AT_CEILING, hold_guest_swap, keep_guest_swap, "web1 has filled its own swap" },
         { ALERT_GUEST_PRESSURE, hold_pressure, keep_pressure, "web1 waits for memory 31 % of the time" },
+        { ALERT_GUEST_PRESSURE, hold_short, keep_short, "web1 is short of memory: 50 MiB available" },
         { ALERT_GUEST_OOM_KILL, hold_oom, NULL, "web1 ran out of memory and killed a process (1 since" },
         { ALERT_GUEST_UNCOOPERATIVE, hold_stuck, NULL, "web1 was asked to shrink" },
         { ALERT_GUEST_STALE, hold_stale, keep_stale, "web1 has not reported for 1 min" },
