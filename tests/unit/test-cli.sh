@@ -218,16 +218,16 @@ expect 2 '' 'did you mean `config check x`' config show x
 
 # Completion: what help says, and the VMs that there are.
 if command -v bash >/dev/null; then
-	complete() { # WORDS...: completes the last
+	completes() { # WORDS...: completes the last
 		bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _aerostatctl && printf "%s\n" "${COMPREPLY[@]}"' \
 			"$source/tools/completions/aerostatctl.bash" aerostatctl "$@" >"$folder/out" 2>"$folder/err"
 	}
 	bash -n "$source/tools/completions/aerostatctl.bash" || fail 'the completion is no bash'
-	complete st; [ "$(cat "$folder/out")" = status ] || fail 'completion of st'
-	complete show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
-	complete -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
-	complete set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
-	complete config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
+	completes st; [ "$(cat "$folder/out")" = status ] || fail 'completion of st'
+	completes show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
+	completes -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
+	completes set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
+	completes config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
 fi
 expect 1 '' 'more than the maximum of web1' limits web1 --floor 5G
 expect 1 '' 'no running VM' limits nope
