@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host-agent/nodes.h"
 #include "protocol/units.h"
 
 #define GUEST_PRESSURE_PPM UINT64_C(100000)    /* a tenth of the time somebody waits for memory */
@@ -42,6 +43,25 @@ static void say(const struct context *c, enum alert_name name, enum level level,
 
 static uint64_t share(uint64_t bytes, uint64_t ppm) {
         return bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul_div(bytes, ppm, PPM_ONE);
+}
+
+/* Of the host or, where it could bear more but a part of its nodes could not, of that. */
+static void observe_envelope(const struct context *c, const struct host_view *h) {
+        const struct policy_plan *p = h->plan;
+        const struct policy_nodeset *s = p->liable_bytes > p->rule_bytes ? NULL : nodes_worst(p);
+        struct alert_condition condition = {
+                .name = ALERT_ENVELOPE_UNSAFE, .subject = c->subject,
+                .numbers = { p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes, AEROSTAT_UNKNOWN },
+        };
+
+        if (!p->unsafe)
+                return;
+        if (s) {
+                const uint64_t numbers[ALERT_NUMBERS] = { s->deficit_bytes, s->rule_bytes, s->floors_bytes, p->correction_bytes, s->mask };
+
+                memcpy(condition.numbers, numbers, sizeof(numbers));
+        }
+        c->observe(&condition, c->userdata);
 }
 
 /* The policy's states have their own hysteresis; a worse state is also every better one. */
@@ -92,7 +112,7 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
         if (h->decisions == 0)
                 return;
         observe_state(&c, h);
-        say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes);
+        observe_envelope(&c, h);
         say(&c, ALERT_GUARANTEE_WEAKENED, lasting ? HOLDS : GONE, lasting, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN);
         observe_swap(&c, h);
         observe_ksm(&c, h);

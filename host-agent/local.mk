@@ -8,7 +8,8 @@ libaerostat_host_a_SOURCES = \
 	%D%/alert_conditions.c %D%/alert_conditions.h \
 	%D%/decisions.c %D%/decisions.h \
 	%D%/history.c %D%/history.h \
-	%D%/log.c %D%/log.h
+	%D%/log.c %D%/log.h \
+	%D%/nodes.c %D%/nodes.h
 
 libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libaerostat_settings_a_SOURCES = \

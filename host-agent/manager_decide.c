@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "host-agent/manager_internal.h"
+#include "host-agent/nodes.h"
 #include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -21,6 +22,18 @@
 #define CONNECT_USEC (10 * USEC_PER_SEC)               /* no libvirt at all for so long after the start: it is not coming */
 #define WAITER_USEC (100 * USEC_PER_MSEC)
 #define FRESH_PROCESS_USEC (50 * USEC_PER_MSEC)
+
+/* On a host with one node this reads nothing. */
+static void sample_nodes(struct manager *m, uint64_t now_usec) {
+        struct policy_host *h = &m->host;
+        int r = nodes_sample_read(m->root_fd, m->host_config.node_mask, m->sample.meminfo.available_bytes, &m->nodes);
+
+        if (r < 0 && log_limit_pass(&m->sample_log, now_usec, USEC_PER_MINUTE))
+                log_error("cannot read the memory of this host's NUMA nodes: %s; the last reading stays in force", strerror(-r));
+        h->n_nodes = MIN(m->nodes.n, (size_t) POLICY_NODES_MAX);
+        for (size_t i = 0; i < h->n_nodes; i++)
+                h->nodes[i] = (struct policy_node) { .total_bytes = m->nodes.nodes[i].total_bytes, .available_bytes = m->nodes.nodes[i].available_bytes };
+}
 
 static void sample_host(struct manager *m, uint64_t now_usec) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), swap_out_before = m->sample.vmstat.pswpout;
@@ -65,6 +78,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
         };
         for (size_t i = 0; i < m->n_vms; i++)
                 h->limit_bytes = MIN(h->limit_bytes, m->vms[i]->limit_bytes);
+        sample_nodes(m, now_usec);
         m->psi_event = false;
 }
 
@@ -152,7 +166,7 @@ static void tell_agents(struct manager *m) {
 }
 
 static void log_states(struct manager *m) {
-        char d[FORMAT_SIZE_MAX], e[FORMAT_SIZE_MAX];
+        char d[FORMAT_SIZE_MAX], e[FORMAT_SIZE_MAX], n[NODES_TEXT_MAX];
 
         if (m->plan.host_state != m->logged_state) {
                 manager_tell(m, m->plan.host_state > m->logged_state ? LOG_WARNING : LOG_INFO, NULL, "host is %s (was %s): %s available, reserve %s",
@@ -161,7 +175,13 @@ static void log_states(struct manager *m) {
                 m->logged_state = m->plan.host_state;
         }
         if (m->plan.unsafe != m->logged_unsafe) {
-                if (m->plan.unsafe)
+                const struct policy_nodeset *s = nodes_worst(&m->plan);
+
+                if (m->plan.unsafe && m->plan.liable_bytes <= m->plan.rule_bytes && s)
+                        manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs bound to NUMA node %s could take %s more than the %s that it can bear%s",
+                                    nodes_to_string(s->mask, n), format_size(s->deficit_bytes, d), format_size(s->rule_bytes, e),
+                                    s->floors_fit ? "; shrinking them" : "; their floors alone do not fit");
+                else if (m->plan.unsafe)
                         manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s", format_size(m->plan.deficit_bytes, d),
                                     format_size(m->plan.rule_bytes, e), m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
                 else

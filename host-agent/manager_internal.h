@@ -14,6 +14,7 @@
 #include "host-agent/state_file.h"
 #include "host-agent/swap_control.h"
 #include "host-agent/system/host.h"
+#include "host-agent/system/nodes.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "host-agent/virt/virt.h"
@@ -49,6 +50,7 @@ struct manager {
 
         struct host_sample sample;
         struct host_config_sample host_config;
+        struct nodes_sample nodes;
         uint64_t sample_usec, host_config_usec;
         uint64_t swap_out_bytes_per_sec;
         struct policy_host host;

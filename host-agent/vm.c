@@ -245,6 +245,7 @@ void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now
                 .unresponsive = vm->unresponsive,
                 .autodeflate = vm->info.autodeflate,
                 .cannot_swap = vm->info.locked || vm->info.hugepages,
+                .node_mask = vm->info.numa_strict ? vm->info.node_mask : 0,
                 .started_usec = vm->started_usec,
                 .balloon_confirmed = vm->balloon_confirmed,
                 .actual_bytes = vm->actual_usec != 0 ? vm->actual_bytes : AEROSTAT_UNKNOWN,

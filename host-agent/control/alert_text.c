@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host-agent/nodes.h"
 #include "host-agent/policy/policy.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -32,7 +33,7 @@ static void name_weaknesses(uint64_t mask, char *buf, size_t size) {
 
 static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
         const uint64_t *n = a->numbers;
-        char s0[FORMAT_SIZE_MAX], s1[FORMAT_SIZE_MAX], s2[FORMAT_SIZE_MAX], p0[PERCENT_MAX], p1[PERCENT_MAX], names[128];
+        char s0[FORMAT_SIZE_MAX], s1[FORMAT_SIZE_MAX], s2[FORMAT_SIZE_MAX], p0[PERCENT_MAX], p1[PERCENT_MAX], names[MAX(128, NODES_TEXT_MAX)];
 
         format_size(n[0], s0);
         format_size(n[1], s1);
@@ -46,7 +47,10 @@ static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                     percent(n[3], p1));
                 break;
         case ALERT_ENVELOPE_UNSAFE:
-                if (n[2] > n[1])
+                if (n[4] != AEROSTAT_UNKNOWN)
+                        SAY("the VMs bound to NUMA node %s can take %s more than the %s that it can bear%s", nodes_to_string(n[4], names), s0, s1,
+                            n[2] > n[1] ? ", and their floors alone are more: shrinking cannot mend it" : "; they are being shrunk");
+                else if (n[2] > n[1])
                         SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend it", s0,
                             s1, s2);
                 else

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "host-agent/nodes.h"
 #include "protocol/parse.h"
 
 const char *explain_briefly(enum policy_reason reason) {
@@ -30,6 +31,7 @@ const char *explain_briefly(enum policy_reason reason) {
                 [POLICY_REASON_UNKNOWN_EVIDENCE] = "silent: judged from outside",
                 [POLICY_REASON_UNRESPONSIVE] = "QEMU does not answer",
                 [POLICY_REASON_BREACHING] = "uses more than it may",
+                [POLICY_REASON_NODE] = "its NUMA node holds no more",
         };
 
         return (size_t) reason < ARRAY_SIZE(words) ? words[reason] : "unknown";
@@ -42,7 +44,20 @@ struct words {
         char rule[FORMAT_SIZE_MAX], all[FORMAT_SIZE_MAX], deficit[FORMAT_SIZE_MAX], floors[FORMAT_SIZE_MAX];
         char terms[4 * FORMAT_SIZE_MAX + 64]; /* "1.20 GiB (1 GiB in use, ...)" or "an unknown amount" */
         char age[FORMAT_DURATION_MAX + 16], left[FORMAT_DURATION_MAX + 32];
+        const struct policy_nodeset *set;      /* the part of the host's nodes that it is bound to; NULL: none */
+        char nodes[NODES_TEXT_MAX + 16], node_rule[FORMAT_SIZE_MAX], node_deficit[FORMAT_SIZE_MAX]; /* "NUMA node 0" */
 };
+
+static void find_nodes(const struct host_view *host, const struct vm_view *vm, struct words *w) {
+        size_t place = vm->policy->plan.nodeset;
+        char nodes[NODES_TEXT_MAX];
+
+        w->set = place > 0 && place <= host->plan->n_nodesets ? &host->plan->nodesets[place - 1] : NULL;
+        snprintf(w->nodes, sizeof(w->nodes), "NUMA node%s %s", w->set && nodes_count(w->set->mask) > 1 ? "s" : "",
+                 w->set ? nodes_to_string(w->set->mask, nodes) : "(unknown)");
+        format_size(w->set ? w->set->rule_bytes : AEROSTAT_UNKNOWN, w->node_rule);
+        format_size(w->set ? w->set->deficit_bytes : AEROSTAT_UNKNOWN, w->node_deficit);
+}
 
 static void find_words(const struct host_view *host, const struct vm_view *vm, struct words *w) {
         const struct policy_vm_input *in = &vm->policy->input;
@@ -62,6 +77,7 @@ static void find_words(const struct host_view *host, const struct vm_view *vm, s
         format_size(host->plan->max_bytes, w->all);
         format_size(host->plan->deficit_bytes, w->deficit);
         format_size(host->plan->floors_bytes, w->floors);
+        find_nodes(host, vm, w);
         if (p->demand_bytes == AEROSTAT_UNKNOWN)
                 snprintf(w->terms, sizeof(w->terms), "an unknown amount");
         else
@@ -97,6 +113,11 @@ static void explain_share(const struct vm_view *vm, const struct words *w, char 
                 SAY("It needs %s, more than its share: all VMs together may have %s, and of that its floor (%s) and weight (%" PRIu64
                     ") entitle it to %s. It gets %s; a higher weight or floor would give it more.",
                     w->terms, w->rule, w->floor, policy->input.weight, w->entitled, w->ideal);
+                break;
+        case POLICY_REASON_NODE:
+                SAY("It needs %s. It is bound to %s, where the VMs that are so may have %s together; of that its floor (%s) and weight (%" PRIu64
+                    ") make %s. Memory on other nodes does not help it: a wider <numatune> would.",
+                    w->terms, w->nodes, w->node_rule, w->floor, policy->input.weight, w->ideal);
                 break;
         case POLICY_REASON_FLOOR:
                 SAY("It needs only %s, but is never taken below its floor of %s.", w->terms, w->floor);
@@ -174,7 +195,10 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
                 SAY("It needs %s and was just given memory: %s now, of %s that it is to have.", w.terms, w.target, w.ideal);
                 break;
         case POLICY_REASON_FUNDS:
-                if (host->plan->unsafe)
+                if (w.set && w.set->deficit_bytes > 0)
+                        SAY("%s, which it is bound to, has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.",
+                            w.nodes, w.node_deficit, w.target, w.ideal);
+                else if (host->plan->deficit_bytes > 0)
                         SAY("The host has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.",
                             w.deficit, w.target, w.ideal);
                 else
@@ -196,9 +220,33 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
         return buf;
 }
 
+/* The same weaknesses where it is not the host but a part of its nodes. */
+static bool explain_node_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]) {
+        const struct policy_nodeset *s = nodes_worst(host->plan);
+        char nodes[NODES_TEXT_MAX], size[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
+
+        if (!s)
+                return false;
+        nodes_to_string(s->mask, nodes);
+        format_size(s->rule_bytes, rule);
+        if (weakness == POLICY_WEAK_UNSAFE && s->deficit_bytes > 0 && host->plan->deficit_bytes == 0) {
+                SAY("the VMs bound to NUMA node %s can take %s more than it can bear now: memory is being taken back from them", nodes,
+                    format_size(s->deficit_bytes, size));
+                return true;
+        }
+        if (weakness == POLICY_WEAK_FLOORS && !s->floors_fit && host->plan->floors_fit) {
+                SAY("the floors of the VMs bound to NUMA node %s, and what cannot be moved there, come to %s, but it can bear %s: lower some floors, or bind "
+                    "a VM to other nodes", nodes, format_size(s->floors_bytes, size), rule);
+                return true;
+        }
+        return false;
+}
+
 char *explain_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]) {
         char deficit[FORMAT_SIZE_MAX], floors[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
 
+        if (explain_node_weakness(host, weakness, buf))
+                return buf;
         format_size(host->plan->deficit_bytes, deficit);
         format_size(host->plan->floors_bytes, floors);
         format_size(host->plan->rule_bytes, rule);

@@ -21,7 +21,7 @@ const struct alert_kind alert_kinds[_ALERT_NAMES] = {
         [ALERT_HOST_HARD] = { "HostHard", ALERT_WARNING, 3 * SECOND, MINUTE, HOST_NUMBERS },
         [ALERT_HOST_CRITICAL] = { "HostCritical", ALERT_CRITICAL, 0, MINUTE, HOST_NUMBERS },
         [ALERT_ENVELOPE_UNSAFE] = { "EnvelopeUnsafe", ALERT_WARNING, 30 * SECOND, MINUTE,
-                                    { "deficit_bytes", "rule_bytes", "floors_bytes", "correction_bytes" } },
+                                    { "deficit_bytes", "rule_bytes", "floors_bytes", "correction_bytes", "node_mask" } },
         [ALERT_GUARANTEE_WEAKENED] = { "GuaranteeWeakened", ALERT_INFO, MINUTE, 2 * MINUTE, { "weaknesses" } },
         [ALERT_SWAP_NEAR_CEILING] = { "SwapNearCeiling", ALERT_WARNING, 5 * SECOND, MINUTE, SWAP_NUMBERS },
         [ALERT_SWAP_AT_CEILING] = { "SwapAtCeiling", ALERT_CRITICAL, 5 * SECOND, MINUTE, SWAP_NUMBERS },

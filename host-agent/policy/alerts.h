@@ -43,7 +43,7 @@ enum alert_name {
 
 enum alert_severity { ALERT_INFO, ALERT_WARNING, ALERT_CRITICAL };
 
-#define ALERT_NUMBERS 4
+#define ALERT_NUMBERS 5
 
 /* What is fixed about an alert. */
 struct alert_kind {

@@ -13,7 +13,8 @@ static uint64_t share_at(unsigned __int128 level, uint64_t weight) {
         return (uint64_t) ((level * weight) >> LEVEL_SHIFT);
 }
 
-uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
+/* nodesets: bit k: VMs of nodeset k take part; 0: all VMs do. Inlined, so that to ask costs nothing where all do. */
+static inline __attribute__((always_inline)) uint64_t fill(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets) {
         uint64_t weights = 0, left = amount;
         unsigned __int128 level;
         size_t n_open = 0;
@@ -23,6 +24,8 @@ uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
         for (size_t i = 0; i < n_vms; i++) {
                 work[i].fill = 0;
                 if (!work[i].moves || work[i].cap == 0 || work[i].weight == 0)
+                        continue;
+                if (nodesets != 0 && (work[i].nodeset == 0 || !(nodesets >> (work[i].nodeset - 1) & 1)))
                         continue;
                 weights += work[i].weight; /* at most 2^20 x 2^32 VMs */
                 work[n_open++].open = (uint32_t) i;
@@ -56,4 +59,12 @@ uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
                 n_open = kept;
         }
         return left;
+}
+
+uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
+        return fill(work, n_vms, amount, 0);
+}
+
+uint64_t policy_fill_within(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets) {
+        return fill(work, n_vms, amount, nodesets);
 }

@@ -22,6 +22,8 @@ struct policy_context {
         /* summed up while VMs are classified: each VM is big, and not to be walked over more often than needed */
         uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
         unsigned weaknesses;           /* enum policy_weakness, of the VMs */
+        uint64_t nodes_mask;           /* nodes with memory, where there are two or more; else 0 */
+        struct policy_node_room *rooms; /* one for each of the plan's nodesets */
 };
 
 /* A daemon that was stopped for an hour must not shrink by an hour's worth at once. */
@@ -98,11 +100,58 @@ void policy_envelope(struct policy_context *c);
  * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. */
 uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
 
+/* The same among the VMs of some nodesets (bit k: nodeset k) only. */
+uint64_t policy_fill_within(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets);
+
 /* targets.c: where should everybody end up? */
 void policy_targets(struct policy_context *c);
 
 /* moves.c: what can be done toward that now? */
 void policy_moves(struct policy_context *c);
+
+/* nodes.c: NUMA nodes that VMs are bound to. What a decision works with, beside the plan's nodesets and by the same index. */
+struct policy_node_room {
+        uint64_t within;               /* bit k: nodeset k has no node that this one has not */
+        uint64_t rss_bytes;            /* of the VMs bound to exactly these nodes */
+        uint64_t gone, floors;         /* of all VMs within */
+        uint64_t left, demand_left;    /* not given out yet */
+        uint64_t urgent, coming;       /* as in moves.c, of all VMs within; urgent becomes what of it the nodes lack */
+        uint8_t order;                 /* place k: the index of the set that comes k-th, smaller ones first */
+};
+
+enum policy_nodes_phase { NODES_ENTITLE, NODES_DEMAND, NODES_SURPLUS, NODES_URGENT, NODES_LAZY };
+
+void policy_nodes_begin(struct policy_context *c);
+void policy_nodes_add(struct policy_context *c, struct policy_vm *vm, struct policy_work *work);       /* classified; c->nodes_mask is not 0 */
+void policy_nodes_envelope(struct policy_context *c);
+
+/* What is left for the VMs of each set. Returns whether all of them can have their maximum. */
+bool policy_nodes_room(struct policy_context *c);
+
+/* Cuts the VMs' caps down to what their nodes have left; what is less than `grain`, and not all that was wanted, is nothing. After
+ * policy_fill() what they got is to be taken. */
+void policy_nodes_cut(struct policy_context *c, enum policy_nodes_phase phase, uint64_t grain);
+void policy_nodes_take(struct policy_context *c, const struct policy_work *w, uint64_t bytes);
+void policy_nodes_pool(struct policy_context *c);      /* after the ideals: what of the pool is really left */
+
+/* Moves: wants and returns of a VM on a node; what a set waits for beyond what is coming; whether a VM is within it. */
+void policy_nodes_need(struct policy_context *c, const struct policy_work *w, uint64_t urgent, uint64_t coming);
+void policy_nodes_measured(struct policy_context *c);
+uint64_t policy_nodes_waiting(const struct policy_context *c, size_t set);
+
+static inline void policy_nodes_took(struct policy_context *c, const struct policy_work *w, uint64_t bytes) {
+        if (w->nodeset > 0)
+                policy_nodes_take(c, w, bytes);
+}
+
+static inline void policy_nodes_want(struct policy_context *c, const struct policy_work *w, uint64_t urgent, uint64_t coming) {
+        if (w->nodeset > 0)
+                policy_nodes_need(c, w, urgent, coming);
+}
+
+static inline bool policy_is_within(const struct policy_context *c, const struct policy_work *w, size_t set) {
+        return w->nodeset > 0 && (c->rooms[set].within >> (w->nodeset - 1) & 1);
+}
 
 /* states.c: labels for people, and what weakens the guarantee. */
 void policy_states(struct policy_context *c);

@@ -65,8 +65,10 @@ static struct flow measure(struct policy_context *c) {
                 }
                 if (w->moves && !w->held_back)
                         stop_shrinking(c, vm, w);
-                if (vm->plan.gap)
+                if (vm->plan.gap) {
                         f.coming = u64_add(f.coming, u64_sub(w->actual, w->base));
+                        policy_nodes_want(c, w, 0, u64_sub(w->actual, w->base));
+                }
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */
@@ -75,6 +77,7 @@ static struct flow measure(struct policy_context *c) {
                 urgent = urgent_want(c, w);
                 w->urgent = urgent > 0;
                 f.urgent = u64_add(f.urgent, urgent);
+                policy_nodes_want(c, w, urgent, 0);
                 f.lazy = u64_add(f.lazy, lazy_want(w, urgent));
         }
         return f;
@@ -91,6 +94,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                 w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(w, pressing);
                 w->weight = MAX(w->weight, 1);
         }
+        policy_nodes_cut(c, urgent ? NODES_URGENT : NODES_LAZY, GRANT_GRAIN);
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_vm *vm = &c->vms[i];
@@ -104,6 +108,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
                 left -= w->fill;
+                policy_nodes_took(c, w, w->fill);
         }
         return left;
 }
@@ -112,12 +117,15 @@ static uint64_t surplus(const struct policy_work *w) {
         return w->moves ? u64_sub(w->base, MAX(w->ideal, w->floor)) : 0;
 }
 
-/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. */
-static void fund(struct policy_context *c, uint64_t amount) {
-        uint64_t all = 0;
+#define EVERYWHERE SIZE_MAX
+
+/* Takes `amount` from the largest surpluses, of all or within a set of nodes: level them down. Filling the surpluses with what may stay is the same, seen
+ * from below. Returns what was asked back. */
+static uint64_t fund(struct policy_context *c, uint64_t amount, size_t nodeset) {
+        uint64_t all = 0, asked = 0;
 
         for (size_t i = 0; i < c->n_vms; i++) {
-                c->work[i].cap = surplus(&c->work[i]);
+                c->work[i].cap = nodeset == EVERYWHERE || policy_is_within(c, &c->work[i], nodeset) ? surplus(&c->work[i]) : 0;
                 c->work[i].weight = 1;
                 all = u64_add(all, c->work[i].cap);
         }
@@ -125,9 +133,46 @@ static void fund(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
 
-                if (w->cap > w->fill)
-                        set_target(c, &c->vms[i], w, w->base - (w->cap - w->fill), POLICY_REASON_FUNDS);
+                if (w->cap <= w->fill)
+                        continue;
+                set_target(c, &c->vms[i], w, w->base - (w->cap - w->fill), POLICY_REASON_FUNDS);
+                asked = u64_add(asked, w->cap - w->fill);
+                if (nodeset == EVERYWHERE)
+                        continue;
+                policy_nodes_want(c, w, 0, w->base - c->vms[i].plan.target_bytes);
+                w->base = c->vms[i].plan.target_bytes; /* the host may ask for more */
         }
+        return asked;
+}
+
+/* What a node lacks only those can give that are on it. */
+static uint64_t fund_nodes(struct policy_context *c) {
+        uint64_t asked = 0;
+
+        for (size_t k = 0; k < c->plan->n_nodesets; k++) {
+                size_t set = c->rooms[k].order;
+                uint64_t waiting = policy_nodes_waiting(c, set);
+
+                if (waiting > 0)
+                        asked = u64_add(asked, fund(c, MAX(waiting, GRANT_GRAIN), set));
+        }
+        return asked;
+}
+
+/* Of what is wanted urgently, what the nodes of those that want it could give now: memory from elsewhere does not help the rest. */
+static uint64_t urgent_within_nodes(struct policy_context *c, uint64_t urgent) {
+        if (c->plan->n_nodesets == 0)
+                return urgent;
+        policy_nodes_measured(c);
+        for (size_t i = 0; i < c->n_vms; i++) {
+                c->work[i].cap = c->work[i].moves ? urgent_want(c, &c->work[i]) : 0;
+                c->work[i].weight = MAX(c->work[i].weight, 1);
+        }
+        policy_nodes_cut(c, NODES_URGENT, GRANT_GRAIN);
+        urgent = 0;
+        for (size_t i = 0; i < c->n_vms; i++)
+                urgent = u64_add(urgent, c->work[i].cap);
+        return urgent;
 }
 
 /* Shrinking that nobody waits for: at most max_shrink of max a second, in steps no smaller than the dead band. */
@@ -158,6 +203,7 @@ void policy_moves(struct policy_context *c) {
         uint64_t grantable = u64_sub(p->free_bytes, policy_margin(p->envelope_bytes)), left = grantable, waiting = p->deficit_bytes, granted, spare = 0;
         bool busy;
 
+        f.urgent = urgent_within_nodes(c, f.urgent);
         if (p->deficit_bytes == 0) {
                 left = grant(c, left, true);
                 granted = grantable - left;
@@ -174,8 +220,9 @@ void policy_moves(struct policy_context *c) {
         if (left < p->pool_bytes - p->pool_bytes / 4) /* refill when a quarter is gone, but then whole */
                 waiting = u64_add(waiting, p->pool_bytes - left);
 
+        f.coming = u64_add(f.coming, fund_nodes(c));
         if (waiting > f.coming)
-                fund(c, MAX(waiting - f.coming, GRANT_GRAIN));
+                fund(c, MAX(waiting - f.coming, GRANT_GRAIN), EVERYWHERE);
         else if (f.lazy > f.coming)
                 equalize(c, f.lazy - f.coming);
 

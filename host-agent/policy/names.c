@@ -34,6 +34,7 @@ const char *policy_reason_to_string(enum policy_reason reason) {
                 [POLICY_REASON_UNKNOWN_EVIDENCE] = "unknown_evidence",
                 [POLICY_REASON_UNRESPONSIVE] = "unresponsive",
                 [POLICY_REASON_BREACHING] = "breaching",
+                [POLICY_REASON_NODE] = "node",
         };
         return (size_t) reason < ARRAY_SIZE(names) ? names[reason] : NULL;
 }

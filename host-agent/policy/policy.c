@@ -97,6 +97,13 @@ static void sum_up(struct policy_context *c, const struct policy_vm *vm, const s
                 c->weaknesses |= POLICY_WEAK_AUTODEFLATE;
 }
 
+static void bind_to_nodes(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+        work->nodeset = 0;
+        work->cut = false;
+        if (c->nodes_mask != 0 && vm->input.node_mask != 0)
+                policy_nodes_add(c, vm, work);
+}
+
 void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
@@ -158,6 +165,7 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
         work->pressed = vm->state.pressure_until_usec > c->now_usec;
         work->held_back = vm->state.uncooperative;
         sum_up(c, vm, work);
+        bind_to_nodes(c, vm, work);
 }
 
 void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
@@ -168,7 +176,11 @@ void policy_decide(const struct policy_config *config, const struct policy_host 
                 .elapsed_usec = state->decided_usec == 0 ? 0 : MIN(u64_sub(now_usec, state->decided_usec), POLICY_ELAPSED_MAX),
         };
 
+        struct policy_node_room rooms[POLICY_NODESETS_MAX]; /* each is set up when a VM is bound so */
+
+        c.rooms = rooms;
         memset(ret_plan, 0, sizeof(*ret_plan));
+        policy_nodes_begin(&c);
         for (size_t i = 0; i < n_vms; i++) {
                 vms[i].plan = (struct policy_vm_plan) { 0 };
                 follow_boot(&vms[i]);
@@ -177,6 +189,7 @@ void policy_decide(const struct policy_config *config, const struct policy_host 
                 policy_classify(&c, &vms[i], &work[i]);
         }
         policy_envelope(&c);
+        policy_nodes_envelope(&c);
         policy_targets(&c);
         policy_moves(&c);
         policy_states(&c);

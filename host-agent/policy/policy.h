@@ -46,6 +46,15 @@ void policy_config_init(struct policy_config *ret);
 /* min(6 % of memory, 899 MiB for the first 28 GiB + 1 % of the rest): the scale of VMware's minFree; percentages alone fail on large hosts. */
 uint64_t policy_auto_reserve(uint64_t memory_bytes);
 
+#define POLICY_NODES_MAX 64
+#define POLICY_NODESETS_MAX 64
+
+/* A NUMA node as sampled. */
+struct policy_node {
+        uint64_t total_bytes;                  /* 0: there is no such node, or it has no memory */
+        uint64_t available_bytes;              /* of it; the nodes together have what the host has available */
+};
+
 /* The host as sampled. */
 struct policy_host {
         uint64_t total_bytes;                  /* MemTotal */
@@ -62,6 +71,8 @@ struct policy_host {
         bool only_zram;                        /* there is swap, but none of it on disk */
         bool khugepaged_refills;               /* khugepaged/max_ptes_none > 0 while THP is not "never": ballooned holes may fill again */
         uint64_t reserved_bytes;               /* sum of reservations not yet handed to a VM */
+        uint64_t n_nodes;                      /* of nodes[], which is indexed by the node's number; up to 1: nobody is bound to a part of memory */
+        struct policy_node nodes[POLICY_NODES_MAX];
 };
 
 /* One VM as sampled. */
@@ -79,6 +90,7 @@ struct policy_vm_input {
         bool unresponsive;                     /* QEMU does not answer: cannot be moved, counts as unknown */
         bool autodeflate;                      /* the guest can grow on its own OOM without a grant */
         bool cannot_swap;                      /* locked memory or swap limit 0 */
+        uint64_t node_mask;                    /* bit n: it may have memory of NUMA node n; strictly so. 0: of all */
 
         uint64_t started_usec;                 /* when this boot began (start, reset, reboot, restore), on the caller's clock */
         bool balloon_confirmed;                /* in this boot the guest's driver has been heard of, so actual means something; else max counts */
@@ -167,6 +179,7 @@ enum policy_reason {
         POLICY_REASON_UNKNOWN_EVIDENCE,
         POLICY_REASON_UNRESPONSIVE,
         POLICY_REASON_BREACHING,
+        POLICY_REASON_NODE,                    /* the NUMA nodes that it is bound to cannot hold more */
         _POLICY_REASON_MAX,
 };
 const char *policy_reason_to_string(enum policy_reason reason); /* "fits", "demand", ... */
@@ -177,6 +190,7 @@ struct policy_vm_plan {
         bool set;                              /* ask the balloon for target_bytes now */
         bool contain;                          /* breaching: its cgroup should be limited to target + overhead */
         bool gap;                              /* its balloon is on the way: look at it often */
+        uint8_t nodeset;                       /* its place in the plan's nodesets, from 1; 0: it is bound to no part of memory */
         uint64_t target_bytes;                 /* what to ask for (or what stands); floor .. max */
         uint64_t ideal_bytes;                  /* where it should end up */
         uint64_t need_bytes, hot_bytes, headroom_bytes; /* terms of the demand; unknown without a report */
@@ -207,6 +221,12 @@ enum policy_weakness {
 #define POLICY_WEAKNESSES 8
 const char *policy_weakness_to_string(enum policy_weakness one); /* "autodeflate", ... */
 
+/* What is remembered of a set of nodes (nodes.c). */
+struct policy_nodeset_state {
+        uint64_t mask, other_bytes;
+        bool fits;
+};
+
 /* What the policy remembers about the host; zero-initialised by the caller at start. */
 struct policy_state {
         uint64_t decided_usec;
@@ -217,6 +237,25 @@ struct policy_state {
         enum policy_host_state host_state;
         uint64_t swapped_out_usec;             /* when swap-out was last seen; 0: never */
         bool unsafe, fits;                     /* as of the last decision */
+        size_t n_nodesets;
+        struct policy_nodeset_state nodesets[POLICY_NODESETS_MAX];
+};
+
+/* NUMA nodes that some VM is bound to strictly, together: a bound of their own on all VMs that may use nothing but these nodes, or some of them. */
+struct policy_nodeset {
+        uint64_t mask;                         /* bit n: node n */
+        uint64_t total_bytes, available_bytes; /* of these nodes */
+        uint64_t reserve_bytes;                /* their part of the host's, by size */
+        uint64_t other_bytes;                  /* used there by all others: processes, VMs that are not bound to them; up at once, down slowly */
+        uint64_t capacity_bytes;               /* total - other - reserve */
+        uint64_t rule_bytes;                   /* with their part of what the host's envelope has beyond its capacity: what liable may reach */
+        uint64_t n_vms;
+        uint64_t committed_bytes, liable_bytes, max_bytes; /* of those VMs */
+        uint64_t deficit_bytes, free_bytes;    /* liable above, or below, the rule */
+        uint64_t floors_bytes;                 /* what cannot move, and the floors of the rest, with overhead */
+        uint64_t pool_bytes;                   /* of the growth pool, what is kept here */
+        bool fits;                             /* all these VMs can have their max here */
+        bool floors_fit;
 };
 
 struct policy_plan {
@@ -233,12 +272,14 @@ struct policy_plan {
         uint64_t pool_bytes;                   /* growth pool aimed at */
         uint64_t floors_bytes;                 /* what cannot move or swap, and the floors of the rest, with overhead */
         bool fits;                             /* everybody has max */
-        bool unsafe;                           /* the rule does not hold */
+        bool unsafe;                           /* the rule does not hold; that of the host, or of a set of nodes */
         bool floors_fit;
         enum policy_host_state host_state;
         enum policy_guarantee guarantee;
         unsigned weaknesses;                   /* enum policy_weakness */
         uint64_t next_usec;                    /* decide again after this many microseconds at the latest: 100 ms while anything is under way */
+        size_t n_nodesets;                     /* 0 on a host with one node, and where nobody is bound to a part of the nodes */
+        struct policy_nodeset nodesets[POLICY_NODESETS_MAX];
 };
 
 /* A VM in the caller's array. The policy reads input, keeps state, writes plan. */
@@ -255,6 +296,8 @@ struct policy_work {
         uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
         bool moves, pinned, vouched, pressed, held_back, urgent;
+        bool cut;                              /* by what its nodes can hold */
+        uint8_t nodeset;                       /* as in the plan */
 };
 
 /* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */

@@ -35,6 +35,7 @@ static void aim_pinned(struct policy_context *c) {
 static void fill_entitlements(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++)
                 c->work[i].cap = u64_sub(c->work[i].max, c->work[i].floor);
+        policy_nodes_cut(c, NODES_ENTITLE, 0);
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
@@ -50,16 +51,20 @@ static uint64_t fill_demand(struct policy_context *c, uint64_t amount) {
                 /* What nobody vouches for is met up to the entitlement. */
                 w->cap = u64_sub(w->vouched ? w->demand : MIN(w->demand, w->entitled), w->floor);
         }
+        policy_nodes_cut(c, NODES_DEMAND, 0);
         left = policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
-                if (c->work[i].moves)
+                if (c->work[i].moves) {
                         c->work[i].share = u64_add(c->work[i].floor, c->work[i].fill);
+                        policy_nodes_took(c, &c->work[i], c->work[i].fill);
+                }
         return left;
 }
 
 static void fill_surplus(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++)
                 c->work[i].cap = u64_sub(c->work[i].max, c->work[i].share);
+        policy_nodes_cut(c, NODES_SURPLUS, 0);
         policy_fill(c->work, c->n_vms, amount);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
@@ -73,6 +78,8 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
                 return POLICY_REASON_FITS;
         if (!c->plan->floors_fit)
                 return POLICY_REASON_FLOORS_DO_NOT_FIT;
+        if (w->cut && w->fill == w->cap)
+                return POLICY_REASON_NODE;
         if (w->share < vm->plan.demand_bytes)
                 return POLICY_REASON_SHARE;
         if (w->floor > vm->plan.demand_bytes && w->ideal == w->floor)
@@ -93,7 +100,7 @@ void policy_targets(struct policy_context *c) {
                 }
         pool = policy_share(p->envelope_bytes, c->config->growth_pool_ppm);
         /* From short back to fits only with room for the pool, too: its size must not be pumped in and out at the border. */
-        p->fits = u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room;
+        p->fits = policy_nodes_room(c) && u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room;
         c->state->fits = p->fits;
         p->floors_fit = floors <= room;
         p->pool_bytes = p->fits ? 0 : pool;
@@ -127,6 +134,7 @@ void policy_targets(struct policy_context *c) {
                 if (w->moves)
                         ideals = u64_add(ideals, w->ideal);
         }
+        policy_nodes_pool(c);
         if (!p->fits) /* what rounding and small demands leave belongs to the pool, up to its size */
                 p->pool_bytes = MIN(p->pool_bytes, u64_sub(room, ideals));
 }

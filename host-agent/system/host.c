@@ -71,15 +71,19 @@ int host_sample_read(int root_fd, struct host_sample *ret) {
         return 0;
 }
 
-static uint32_t count_numa_nodes(int root_fd) {
+static void read_numa_nodes(int root_fd, struct host_config_sample *sample) {
         /* Nodes with memory; a node may have CPUs only. */
         static const char *const lists[] = { "sys/devices/system/node/has_memory", "sys/devices/system/node/online" };
         char buf[256];
 
+        sample->numa_nodes = 1;
+        sample->node_mask = 0;
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-                if (procfs_read(root_fd, lists[i], buf, sizeof(buf)) >= 0 && list_count(buf) > 0)
-                        return list_count(buf);
-        return 1; /* a kernel without NUMA */
+                if (procfs_read(root_fd, lists[i], buf, sizeof(buf)) >= 0 && list_count(buf) > 0) {
+                        sample->numa_nodes = list_count(buf);
+                        sample->node_mask = list_mask(buf);
+                        return;
+                }
 }
 
 int host_config_read(int root_fd, struct host_config_sample *ret) {
@@ -93,7 +97,7 @@ int host_config_read(int root_fd, struct host_config_sample *ret) {
         sample.zswap_enabled = procfs_read(root_fd, "sys/module/zswap/parameters/enabled", buf, sizeof(buf)) >= 0 && *buf == 'Y';
         percent = read_number(root_fd, "sys/module/zswap/parameters/max_pool_percent");
         sample.zswap_max_pool_ppm = percent > 100 ? AEROSTAT_UNKNOWN : percent * (PPM_ONE / 100);
-        sample.numa_nodes = count_numa_nodes(root_fd);
+        read_numa_nodes(root_fd, &sample);
         *ret = sample;
         return 0;
 }

@@ -33,7 +33,8 @@ struct host_config_sample {
         uint64_t khugepaged_max_ptes_none;
         bool zswap_enabled;
         uint64_t zswap_max_pool_ppm;           /* zswap max_pool_percent */
-        uint32_t numa_nodes;                   /* at least 1 */
+        uint32_t numa_nodes;                   /* with memory; at least 1 */
+        uint64_t node_mask;                    /* bit n: node n has memory; 0: a kernel without NUMA */
 };
 int host_config_read(int root_fd, struct host_config_sample *ret);
 

@@ -4,6 +4,7 @@ libaerostat_system_a_SOURCES = \
 	%D%/process.c %D%/process_parsers.c \
 	%D%/cgroup.c %D%/cgroup.h %D%/cgroup_parsers.c \
 	%D%/lines.c %D%/lines.h \
+	%D%/nodes.c %D%/nodes.h \
 	%D%/parsers.c %D%/parsers.h \
 	%D%/ksm.c %D%/ksm.h %D%/ksm_process.c %D%/ksm_parsers.c %D%/ksm_parsers.h \
 	%D%/swap_limit.c %D%/swap_limit.h \

@@ -34,23 +34,40 @@ uint64_t signed_number_parse(const char *text) {
         return number_parse(text);
 }
 
-uint32_t list_count(const char *text) {
-        uint64_t first, last, n = 0;
+/* Walks "0-1,3\n"; false when malformed. */
+static bool take_list(const char *text, uint64_t *ret_count, uint64_t *ret_mask) {
+        uint64_t first, last, n = 0, mask = 0;
 
         do {
                 if (!take_u64(&text, &first))
-                        return 0;
+                        return false;
                 last = first;
                 if (*text == '-') {
                         text++;
                         if (!take_u64(&text, &last))
-                                return 0;
+                                return false;
                 }
                 if (last < first || last > UINT16_MAX) /* Linux knows 1024 nodes at most */
-                        return 0;
+                        return false;
                 n += last - first + 1;
+                for (; first <= last && first < 64; first++)
+                        mask |= UINT64_C(1) << first;
         } while (*text++ == ',');
-        return (uint32_t) MIN(n, UINT16_MAX);
+        *ret_count = n;
+        *ret_mask = mask;
+        return true;
+}
+
+uint32_t list_count(const char *text) {
+        uint64_t n, mask;
+
+        return take_list(text, &n, &mask) ? (uint32_t) MIN(n, UINT16_MAX) : 0;
+}
+
+uint64_t list_mask(const char *text) {
+        uint64_t n, mask;
+
+        return take_list(text, &n, &mask) ? mask : 0;
 }
 
 bool choice_is(const char *text, const char *choice) {

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "host-agent/system/host.h"
+#include "host-agent/system/nodes.h"
 
 /* Takes a decimal number from the front of *s; false when there is none. Too large: unknown. */
 bool take_u64(const char **s, uint64_t *ret);
@@ -23,6 +24,15 @@ uint64_t signed_number_parse(const char *text);
 
 /* "0-1,3\n" -> 3: how many; 0 when malformed. */
 uint32_t list_count(const char *text);
+
+/* The same as bits; numbers from 64 on are left out. 0 when malformed. */
+uint64_t list_mask(const char *text);
+
+/* sysfs nodeN/meminfo, all but available_bytes; sizes above the total count as that. -EBADMSG without MemTotal or MemFree. */
+int node_meminfo_parse(const char *text, struct node_sample *ret);
+
+/* Fills in available_bytes. */
+void nodes_estimate(struct nodes_sample *nodes, uint64_t host_available_bytes);
 
 /* "always [madvise] never\n": whether this choice is the one in brackets. */
 bool choice_is(const char *text, const char *choice);

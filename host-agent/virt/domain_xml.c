@@ -156,26 +156,37 @@ static int parse_nodeset(const char *s, uint64_t *ret) {
         return 0;
 }
 
-/* "restrictive" binds through the cpuset cgroup alone, but as strictly as "strict"; "preferred" and "interleave" may go elsewhere. */
-static void parse_numa_binding(const xmlNode *node, struct virt_domain_info *info) {
+/* "restrictive" binds through the cpuset cgroup alone, but as strictly as "strict", which is the default; "preferred" and "interleave" may go elsewhere.
+ * Which nodes placement='auto' means only numad knows. False: this part of memory is not bound to known nodes. */
+static bool parse_numa_binding(const xmlNode *node, uint64_t *mask) {
         _cleanup_string_ xmlChar *nodeset = attribute(node, "nodeset");
-        uint64_t mask;
+        uint64_t nodes;
 
-        if (!attribute_is(node, "mode", "strict") && !attribute_is(node, "mode", "restrictive"))
-                return;
-        if (!nodeset || parse_nodeset((const char *) nodeset, &mask) < 0 || mask == 0)
-                return;
-        info->numa_strict = true;
-        info->node_mask |= mask;
+        if (attribute_present(node, "mode") && !attribute_is(node, "mode", "strict") && !attribute_is(node, "mode", "restrictive"))
+                return false;
+        if (!nodeset || parse_nodeset((const char *) nodeset, &nodes) < 0 || nodes == 0)
+                return false;
+        *mask |= nodes;
+        return true;
 }
 
+/* <memory> is for all cells of the guest that have no <memnode> of their own. Bound is who has no memory that is not. */
 static void parse_numa(const xmlNode *domain, struct virt_domain_info *info) {
-        const xmlNode *numatune = child(domain, "numatune");
+        const xmlNode *numatune = child(domain, "numatune"), *memory = child(numatune, "memory");
+        size_t cells = 0, bound = 0;
+        uint64_t mask = 0;
 
-        FOR_EACH_CHILD(node, numatune, "memory")
-                parse_numa_binding(node, info);
-        FOR_EACH_CHILD(node, numatune, "memnode")
-                parse_numa_binding(node, info);
+        FOR_EACH_CHILD(cell, child(child(domain, "cpu"), "numa"), "cell")
+                cells++;
+        FOR_EACH_CHILD(node, numatune, "memnode") {
+                if (!parse_numa_binding(node, &mask))
+                        return;
+                bound++;
+        }
+        if (memory ? !parse_numa_binding(memory, &mask) : bound == 0 || bound < cells)
+                return;
+        info->numa_strict = true;
+        info->node_mask = mask;
 }
 
 static void parse_backing(const xmlNode *domain, struct virt_domain_info *info) {

@@ -13,6 +13,7 @@
 
 #define CASE_VMS 12
 #define CASE_STEPS 12
+#define CASE_NODES 3
 
 struct snapshot {
         uint64_t now_usec;

@@ -59,6 +59,30 @@ static uint64_t live(struct policy_vm *vm, uint64_t need, uint64_t now_usec, uin
         return in->rss_bytes;
 }
 
+/* What is there is where its VM is bound to be, and else everywhere alike. */
+static void settle_nodes(struct policy_host *host, const struct policy_vm *vms, size_t n_vms, uint64_t other, uint64_t total) {
+        uint64_t n = MIN(host->n_nodes, CASE_NODES), with_memory = 0;
+
+        for (size_t i = 0; i < n; i++)
+                with_memory |= (uint64_t) (host->nodes[i].total_bytes > 0) << i;
+        for (size_t i = 0; i < n; i++) {
+                uint64_t size = MIN(host->nodes[i].total_bytes, POLICY_SIZE_MAX), used = u64_mul_div(other, size, MAX(total, 1));
+
+                for (size_t k = 0; k < n_vms; k++) {
+                        uint64_t mask = vms[k].input.node_mask & with_memory, within = 0;
+
+                        if (mask == 0)
+                                mask = with_memory;
+                        for (size_t j = 0; j < n; j++)
+                                if (mask >> j & 1)
+                                        within = u64_add(within, MIN(host->nodes[j].total_bytes, POLICY_SIZE_MAX));
+                        if (mask >> i & 1)
+                                used = u64_add(used, u64_mul_div(vms[k].input.rss_bytes, size, within));
+                }
+                host->nodes[i].available_bytes = u64_sub(size, used);
+        }
+}
+
 /* I6: from here on nothing changes but what the policy changes; after a while it changes nothing. */
 static void check_convergence(const struct test_case *test, const struct snapshot *last, const struct policy_state *before, const struct policy_vm *from,
                               struct violations *v) {
@@ -84,6 +108,7 @@ static void check_convergence(const struct test_case *test, const struct snapsho
                 for (size_t i = 0; i < test->n_vms; i++)
                         used = u64_add(used, live(&vms[i], needs[i], now, elapsed));
                 host.available_bytes = u64_sub(total, used);
+                settle_nodes(&host, vms, test->n_vms, other, total);
                 policy_decide(&test->config, &host, now, &state, vms, work, test->n_vms, &plan);
                 for (size_t i = 0; i < test->n_vms; i++)
                         if (vms[i].plan.set && now > last->now_usec + SETTLE_USEC) {

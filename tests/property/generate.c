@@ -81,6 +81,32 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
                 .guest_psi_some_total_usec = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_refault_bytes = once(g, 4) ? AEROSTAT_UNKNOWN : 0,
                 .guest_swap_in_bytes = 0, .guest_swap_excess_bytes = once(g, 8) ? up_to(g, max) : 0, .guest_oom_kills = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_pressure = once(g, 8),
         };
+        if (host->n_nodes > 0 && !once(g, 3))
+                in->node_mask = once(g, 3) ? 1 + below(g, 7) : UINT64_C(1) << below(g, CASE_NODES);
+}
+
+/* What is available is spread over the nodes somehow. */
+static void spread(struct generator *g, struct policy_host *h) {
+        uint64_t left = h->available_bytes, n = MIN(h->n_nodes, CASE_NODES);
+
+        for (size_t i = 0; i < n; i++) {
+                h->nodes[i].available_bytes = i + 1 == n ? MIN(left, h->nodes[i].total_bytes) : up_to(g, MIN(left, h->nodes[i].total_bytes));
+                left -= h->nodes[i].available_bytes;
+        }
+}
+
+/* One host in three has two or three nodes, now and then one without memory among them. */
+static void make_nodes(struct generator *g, struct policy_host *h) {
+        uint64_t left = h->total_bytes;
+
+        if (!once(g, 3))
+                return;
+        h->n_nodes = 2 + below(g, CASE_NODES - 1);
+        for (size_t i = 0; i < h->n_nodes; i++) {
+                h->nodes[i].total_bytes = i + 1 == h->n_nodes ? left : once(g, 16) ? 0 : MIN(left, h->total_bytes / h->n_nodes + up_to(g, h->total_bytes / 8));
+                left -= h->nodes[i].total_bytes;
+        }
+        spread(g, h);
 }
 
 static void make_host(struct generator *g, struct policy_host *h) {
@@ -93,6 +119,7 @@ static void make_host(struct generator *g, struct policy_host *h) {
                 .psi_some_ppm = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .psi_full_ppm = 0, .reserved_bytes = once(g, 6) ? up_to(g, total / 2) : 0,
         };
         h->swap_used_bytes = up_to(g, h->swap_total_bytes);
+        make_nodes(g, h);
 }
 
 /* The next moment of a VM, given what was decided. */
@@ -137,6 +164,8 @@ static void evolve_vm(struct generator *g, uint64_t now_usec, uint64_t elapsed_u
 static void evolve_host(struct generator *g, struct policy_host *h) {
         if (once(g, 3))
                 h->available_bytes = once(g, 3) ? up_to(g, h->total_bytes) : h->available_bytes - h->available_bytes / 16 + up_to(g, h->total_bytes / 16);
+        if (h->n_nodes > 0 && once(g, 3))
+                spread(g, h);
         if (once(g, 16))
                 h->reserved_bytes = up_to(g, h->total_bytes / 2);
         if (once(g, 16))

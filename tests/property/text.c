@@ -22,7 +22,9 @@ const struct field host_fields[] = {
         U64(policy_host, swap_used_bytes), U64(policy_host, zswap_bytes), U64(policy_host, arc_reclaimable_bytes),
         U64(policy_host, ksm_saved_bytes), U64(policy_host, swap_out_bytes_per_sec), U64(policy_host, psi_some_ppm),
         U64(policy_host, psi_full_ppm), U64(policy_host, reserved_bytes), BOOL(policy_host, psi_event), BOOL(policy_host, only_zram),
-        BOOL(policy_host, khugepaged_refills), { 0 },
+        BOOL(policy_host, khugepaged_refills), U64(policy_host, n_nodes), U64(policy_host, nodes[0].total_bytes),
+        U64(policy_host, nodes[0].available_bytes), U64(policy_host, nodes[1].total_bytes), U64(policy_host, nodes[1].available_bytes),
+        U64(policy_host, nodes[2].total_bytes), U64(policy_host, nodes[2].available_bytes), { 0 },
 };
 
 const struct field vm_fields[] = {
@@ -33,7 +35,7 @@ const struct field vm_fields[] = {
         U64(policy_vm_input, guest_available_bytes), U64(policy_vm_input, guest_free_bytes), U64(policy_vm_input, guest_cache_bytes),
         U64(policy_vm_input, guest_swap_total_bytes), U64(policy_vm_input, guest_swap_used_bytes),
         U64(policy_vm_input, guest_psi_some_total_usec), U64(policy_vm_input, guest_refault_bytes), U64(policy_vm_input, guest_swap_in_bytes),
-        U64(policy_vm_input, guest_oom_kills), U64(policy_vm_input, guest_swap_excess_bytes), BOOL(policy_vm_input, managed), BOOL(policy_vm_input, fixed), BOOL(policy_vm_input, hugepages),
+        U64(policy_vm_input, guest_oom_kills), U64(policy_vm_input, guest_swap_excess_bytes), U64(policy_vm_input, node_mask), BOOL(policy_vm_input, managed), BOOL(policy_vm_input, fixed), BOOL(policy_vm_input, hugepages),
         BOOL(policy_vm_input, held), BOOL(policy_vm_input, unresponsive), BOOL(policy_vm_input, autodeflate),
         BOOL(policy_vm_input, cannot_swap), BOOL(policy_vm_input, balloon_confirmed), BOOL(policy_vm_input, guest_pressure), { 0 },
 };

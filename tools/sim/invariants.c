@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tools/sim/invariants.h"
+#include "tools/sim/invariants_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,10 +7,6 @@
 #include "protocol/units.h"
 
 #define HOLD_USEC USEC_PER_MINUTE              /* freshly unknown */
-#define GRAIN (4 * MIB)                        /* grants and rounding */
-
-#define LLU(x) ((unsigned long long) (x))
-
 void invariants_violate(struct violations *v, unsigned which, const char *format, ...) {
         va_list ap;
         int n;
@@ -32,17 +28,7 @@ uint64_t invariants_total(const struct violations *v) {
         return total;
 }
 
-static uint64_t size(uint64_t bytes, uint64_t unknown) {
-        return bytes == AEROSTAT_UNKNOWN ? unknown : MIN(bytes, POLICY_SIZE_MAX);
-}
-
-struct reckoned {
-        uint64_t max, floor, overhead, actual, base, after, committed, liable, liable_after;
-        bool movable;                          /* it may be asked to shrink now */
-};
-
-/* One VM from its input: what it may hold now, and what it may hold when it has done what was asked. */
-static struct reckoned reckon(const struct policy_vm *vm) {
+struct reckoned invariants_reckon(const struct policy_vm *vm) {
         const struct policy_vm_input *in = &vm->input;
         struct reckoned r = { .max = size(in->max_bytes, 0) };
         uint64_t counted;
@@ -112,7 +98,7 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
         uint64_t could_give = 0, deficit;
 
         for (size_t i = 0; i < n_vms; i++) {
-                struct reckoned r = reckon(&vms[i]);
+                struct reckoned r = invariants_reckon(&vms[i]);
 
                 check_vm(config, now_usec, before, &vms[i], &r, i, v);
                 check_entitlement(config, &vms[i], i, plan, v);
@@ -139,6 +125,7 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                 invariants_violate(v, 2, "%llu are missing, %llu could still be asked for", LLU(asked - plan->rule_bytes), LLU(could_give));
         if (grants > u64_sub(plan->rule_bytes, liable))
                 invariants_violate(v, 3, "granted %llu where %llu are free", LLU(grants), LLU(u64_sub(plan->rule_bytes, liable)));
+        invariants_check_nodes(host, vms, n_vms, plan, v);
         if (plan->rule_bytes > plan->envelope_bytes || (plan->deficit_bytes > 0 && plan->free_bytes > 0) || plan->available_bytes > POLICY_SIZE_MAX ||
             plan->capacity_bytes > POLICY_SIZE_MAX)
                 invariants_violate(v, 10, "rule %llu, envelope %llu, deficit %llu, free %llu, capacity %llu", LLU(plan->rule_bytes),
