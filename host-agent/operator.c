@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host-agent/manager_internal.h"
+#include "host-agent/nodes.h"
 #include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -168,6 +169,16 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                          "can bear %s; --force sets it all the same, at the risk of swapping",
                          vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
                 return -ENOSPC;
+        }
+        if (policy->plan.nodeset > 0 && policy->plan.nodeset <= m->plan.n_nodesets && !force) {
+                const struct policy_nodeset *s = &m->plan.nodesets[policy->plan.nodeset - 1];
+                char nodes[NODES_TEXT_MAX];
+
+                if (bytes > s->rule_bytes) {
+                        snprintf(error, VIEW_ERROR_MAX, "beyond what NUMA node %s can bear, which \"%.128s\" is bound to: %s; --force sets it all the same, and it "
+                                 "gets what its nodes have", nodes_to_string(s->mask, nodes), vm->name, format_size(s->rule_bytes, a));
+                        return -ENOSPC;
+                }
         }
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);

@@ -6,6 +6,7 @@
 #include "host-agent/control/alert_json.h"
 #include "host-agent/control/explain.h"
 #include "host-agent/control/put.h"
+#include "host-agent/nodes.h"
 #include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -176,6 +177,7 @@ json_t *json_status(struct manager *manager) {
         put_value(&put, "swap", json_swap(&h));
         put_value(&put, "ksm", json_ksm(&h));
         put_value(&put, "psi", json_psi(&h));
+        put_value(&put, "nodes", json_nodes(&h));
         put_count(&put, "vms", h.n_vms);
         put_value(&put, "vm_states", json_vm_states(manager, h.n_vms));
         put_value(&put, "alerts", json_alerts_firing(h.alerts));
@@ -234,6 +236,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         const struct policy_vm_input *in = &vm->policy->input;
         const struct policy_vm_plan *p = &vm->policy->plan;
         bool decided = vm_is_decided(vm);
+        char nodes[NODES_TEXT_MAX];
 
         put_identity(put, vm);
         put_bytes(put, "max_bytes", in->max_bytes);
@@ -251,6 +254,7 @@ static void put_vm(struct put *put, const struct vm_view *vm) {
         put_usec(put, "report_age_seconds", vm->report_age_usec);
         put_value(put, "guest", json_guest(vm));
         put_bool(put, "limits_by_hand", limits_any(vm->limits));
+        put_text(put, "nodes", in->node_mask != 0 ? nodes_to_string(in->node_mask, nodes) : NULL);
         put_reason(put, vm);
 }
 

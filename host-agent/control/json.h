@@ -17,6 +17,9 @@ const char *json_automation(struct manager *manager);
 json_t *json_status(struct manager *manager);
 json_t *json_list(struct manager *manager);
 
+/* The NUMA nodes of a host that has several, and sets of them that VMs are bound to; empty where there is but one. */
+json_t *json_nodes(const struct host_view *host);
+
 /* One VM as in the list, and all that is known about it besides. */
 json_t *json_show(struct manager *manager, size_t index);
 

@@ -15,11 +15,12 @@ libaerostat_control_a_SOURCES = \
 	%D%/http_socket.c %D%/http_socket.h \
 	%D%/json.c %D%/json.h \
 	%D%/json_history.c \
+	%D%/json_nodes.c \
 	%D%/limits.c \
 	%D%/listen.c %D%/listen.h \
 	%D%/memory.c %D%/memory.h \
 	%D%/message.c %D%/message.h \
-	%D%/metrics.c %D%/metrics.h \
+	%D%/metrics.c %D%/metrics.h %D%/metrics_nodes.c \
 	%D%/methods.c %D%/methods.h \
 	%D%/pages.c %D%/pages.h \
 	%D%/parameters.c \

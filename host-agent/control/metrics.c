@@ -292,8 +292,10 @@ int metrics_format(struct manager *manager, char **ret, size_t *ret_size) {
                 fill_row(&rows[i]);
         }
         format_daemon(f, &h);
-        if (h.decisions > 0)
+        if (h.decisions > 0) {
                 format_plan(f, &h);
+                metrics_format_nodes(f, &h);
+        }
         format_swap_and_ksm(f, &h);
         format_alerts(f, h.alerts);
         format_vms(f, rows, h.n_vms);

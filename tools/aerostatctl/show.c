@@ -81,6 +81,8 @@ static void print_vm(const json_t *vm) {
         printf("%s%s%s  %s\n", text_style(STYLE_HEADER), name ?: "-", text_end(STYLE_HEADER), field_text(vm, "uuid") ?: "");
         print_text("State", field_text(vm, "state"));
         print_text("Why", field_text(vm, "explanation"));
+        if (field_text(vm, "nodes"))
+                print_text("NUMA nodes", field_text(vm, "nodes"));
         if (field_text(vm, "note"))
                 print_text("Note", field_text(vm, "note"));
         puts("");

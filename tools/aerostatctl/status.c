@@ -101,6 +101,33 @@ static void print_memory(const json_t *s) {
                field_size(s, "other_bytes", other));
 }
 
+/* Of a host with several NUMA nodes: those that VMs are bound to, and what is promised there. */
+static void print_nodes(const json_t *s) {
+        const char *heading = "Nodes";
+        const json_t *node;
+        size_t i;
+
+        json_array_foreach(json_object_get(s, "nodes"), i, node) {
+                char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
+                uint64_t deficit = field_count(node, "deficit_bytes");
+
+                label(heading);
+                heading = "";
+                printf("%s: %s of %s available", field_text(node, "nodes") ?: "-", field_size(node, "available_bytes", a), field_size(node, "total_bytes", b));
+                if (field_count(node, "rule_bytes") != AEROSTAT_UNKNOWN)
+                        printf("; the %" PRIi64 " VM(s) bound to it can take %s of %s", (int64_t) json_integer_value(json_object_get(node, "vms")),
+                               field_size(node, "committed_bytes", c), field_size(node, "rule_bytes", d));
+                if (deficit != AEROSTAT_UNKNOWN && deficit > 0) {
+                        char text[FORMAT_SIZE_MAX + 32];
+
+                        snprintf(text, sizeof(text), "%s TOO MUCH", format_size(deficit, c));
+                        printf(", ");
+                        print_styled(text, STYLE_BAD);
+                }
+                puts("");
+        }
+}
+
 static void print_swap(const json_t *s) {
         const json_t *swap = json_object_get(s, "swap");
         uint64_t total = field_count(swap, "total_bytes"), used = field_count(swap, "disk_used_bytes"),
@@ -202,6 +229,7 @@ static int run_status(const struct context *context, const struct args *args) {
         print_guarantee(reply);
         print_envelope(reply);
         print_memory(reply);
+        print_nodes(reply);
         print_swap(reply);
         print_ksm(reply);
         print_psi(reply);
