@@ -191,6 +191,10 @@ struct settings *stub_manager_settings(struct manager *m) {
         return &m->settings;
 }
 
+struct policy_host *stub_manager_host(struct manager *m) {
+        return &m->host;
+}
+
 struct policy_plan *stub_manager_plan(struct manager *m) {
         return &m->plan;
 }

@@ -26,6 +26,7 @@ void stub_manager_free(struct manager *manager);
 
 /* What a test may change. */
 struct settings *stub_manager_settings(struct manager *manager);
+struct policy_host *stub_manager_host(struct manager *manager);
 struct policy_plan *stub_manager_plan(struct manager *manager);
 struct policy_vm *stub_manager_vm(struct manager *manager, size_t index);
 void stub_manager_rename(struct manager *manager, size_t index, const char *name); /* borrowed */

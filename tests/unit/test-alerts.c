@@ -104,6 +104,13 @@ static struct alert *only_alert(struct world *w) {
 /* Each alert: what makes it hold, what only keeps it (NULL: nothing does), and the numbers that it has to say then. */
 static void hold_tight(struct world *w) { w->plan.host_state = POLICY_TIGHT; w->plan.available_bytes = GIB / 2; }
 static void hold_unsafe(struct world *w) { w->plan.unsafe = true; w->plan.deficit_bytes = GIB; }
+/* The host could bear it, node 1 cannot. */
+static void hold_node(struct world *w) {
+        w->plan.unsafe = true;
+        w->plan.n_nodesets = 2;
+        w->plan.nodesets[0] = (struct policy_nodeset) { .mask = 1, .rule_bytes = 7 * GIB, .floors_fit = true };
+        w->plan.nodesets[1] = (struct policy_nodeset) { .mask = 2, .rule_bytes = 6 * GIB, .deficit_bytes = 2 * GIB, .floors_bytes = GIB, .floors_fit = true };
+}
 static void hold_weak(struct world *w) { w->plan.weaknesses = POLICY_WEAK_AUTODEFLATE | POLICY_WEAK_UNSAFE; }
 static void hold_near(struct world *w) { w->host.swap_used_bytes = 2500 * MIB; }
 static void keep_near(struct world *w) { w->host.swap_used_bytes = 2300 * MIB; }
@@ -134,6 +141,7 @@ static const struct {
 } cases[] = {
         { ALERT_HOST_TIGHT, hold_tight, NULL, "short of memory: 512 MiB available" },
         { ALERT_ENVELOPE_UNSAFE, hold_unsafe, NULL, "1 GiB more than the 14 GiB" },
+        { ALERT_ENVELOPE_UNSAFE, hold_node, NULL, "bound to NUMA node 1 can take 2 GiB more than the 6 GiB" },
         { ALERT_GUARANTEE_WEAKENED, hold_weak, NULL, "no longer proven: autodeflate" },
         { ALERT_SWAP_NEAR_CEILING, hold_near, keep_near, "near its ceiling: 2.44 GiB used" },
         { ALERT_SWAP_THRASHING, hold_thrash, keep_thrash, "10 MiB/s come in" },

@@ -11,6 +11,7 @@
 #include "host-agent/control/json.h"
 #include "host-agent/control/methods.h"
 #include "host-agent/control/put.h"
+#include "host-agent/nodes.h"
 #include "protocol/base.h"
 #include "protocol/units.h"
 #include "tests/unit/stub-manager.h"
@@ -264,6 +265,78 @@ static void test_explanations(void **state) {
         stub_manager_free(manager);
 }
 
+/* Two nodes and one without memory between them; two VMs on node 0, of which one alone is seen here. */
+static void invent_nodes(struct manager *manager) {
+        struct policy_host *host = stub_manager_host(manager);
+        struct policy_plan *plan = stub_manager_plan(manager);
+        struct policy_vm *vm = stub_manager_vm(manager, STUB_WEB);
+
+        host->n_nodes = 3;
+        host->nodes[0] = (struct policy_node) { 8 * GIB, GIB };
+        host->nodes[2] = (struct policy_node) { 8 * GIB, 5 * GIB };
+        plan->n_nodesets = 1;
+        plan->nodesets[0] = (struct policy_nodeset) {
+                .mask = 1, .total_bytes = 8 * GIB, .available_bytes = GIB, .capacity_bytes = 6 * GIB, .rule_bytes = 6 * GIB, .committed_bytes = 5 * GIB,
+                .liable_bytes = 5 * GIB, .free_bytes = GIB, .floors_bytes = 2 * GIB, .n_vms = 2, .floors_fit = true,
+        };
+        vm->input.node_mask = 1;
+        vm->plan.nodeset = 1;
+}
+
+static void test_nodes(void **state) {
+        struct manager *manager = stub_manager_new(0);
+        struct policy_vm *policy = stub_manager_vm(manager, STUB_WEB);
+        struct policy_nodeset *set = stub_manager_plan(manager)->nodesets;
+        char sentence[EXPLAIN_MAX], nodes[NODES_TEXT_MAX];
+        struct host_view host;
+        struct vm_view vm;
+        json_t *s, *list;
+
+        s = json_status(manager);
+        assert_int_equal(json_array_size(json_object_get(s, "nodes")), 0);
+        json_decref(s);
+        invent_nodes(manager);
+        s = json_status(manager);
+        list = json_object_get(s, "nodes");
+        assert_types(list);
+        assert_int_equal(json_array_size(list), 2);
+        assert_int_equal(integer(json_array_get(list, 0), "node"), 0);
+        assert_int_equal(integer(json_array_get(list, 0), "capacity_bytes"), 6 * GIB);
+        assert_int_equal(integer(json_array_get(list, 0), "committed_bytes"), 5 * GIB);
+        assert_int_equal(integer(json_array_get(list, 0), "vms"), 2);
+        assert_int_equal(integer(json_array_get(list, 1), "node"), 2);
+        assert_int_equal(integer(json_array_get(list, 1), "available_bytes"), 5 * GIB);
+        assert_true(json_is_null(json_object_get(json_array_get(list, 1), "capacity_bytes"))); /* nobody is bound there: nothing is reckoned */
+        json_decref(s);
+        s = json_show(manager, STUB_WEB);
+        assert_string_equal(text(s, "nodes"), "0");
+        json_decref(s);
+        s = json_show(manager, STUB_DB);
+        assert_true(json_is_null(json_object_get(s, "nodes")));
+        json_decref(s);
+
+        manager_view_host(manager, &host);
+        manager_view_vm(manager, STUB_WEB, &vm);
+        policy->plan.reason = POLICY_REASON_NODE;
+        assert_non_null(strstr(explain_vm(&host, &vm, sentence), "bound to NUMA node 0, where the VMs that are so may have 6 GiB together"));
+        policy->plan.reason = POLICY_REASON_FUNDS;
+        set->deficit_bytes = GIB;
+        stub_manager_plan(manager)->deficit_bytes = 0;
+        assert_non_null(strstr(explain_vm(&host, &vm, sentence), "NUMA node 0, which it is bound to, has promised 1 GiB more"));
+        assert_non_null(strstr(explain_weakness(&host, POLICY_WEAK_UNSAFE, sentence), "bound to NUMA node 0 can take 1 GiB more"));
+        set->floors_fit = false;
+        set->floors_bytes = 7 * GIB;
+        stub_manager_plan(manager)->floors_fit = true;
+        assert_non_null(strstr(explain_weakness(&host, POLICY_WEAK_FLOORS, sentence), "come to 7 GiB, but it can bear 6 GiB"));
+        stub_manager_free(manager);
+
+        assert_string_equal(nodes_to_string(0, nodes), "");
+        assert_string_equal(nodes_to_string(0xb0f, nodes), "0-3,8-9,11");
+        assert_string_equal(nodes_to_string(UINT64_C(1) << 63, nodes), "63");
+        assert_string_equal(nodes_to_string(UINT64_MAX, nodes), "0-63");
+        assert_true(strlen(nodes_to_string(UINT64_C(0xaaaaaaaaaaaaaaaa), nodes)) < NODES_TEXT_MAX - 1);
+}
+
 static void test_put(void **state) {
         struct put put = put_new();
         json_t *o;
@@ -361,6 +434,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_status),        cmocka_unit_test(test_unknown_is_null),
                 cmocka_unit_test(test_list_and_show), cmocka_unit_test(test_explanations),
+                cmocka_unit_test(test_nodes),
                 cmocka_unit_test(test_put),           cmocka_unit_test(test_description),
                 cmocka_unit_test(test_socket),        cmocka_unit_test(test_thousand),
         };

@@ -133,6 +133,20 @@ static void test_numa(void **state) {
         assert_false(parse_with("<numatune><memory mode='strict' nodeset='3-1'/></numatune>").numa_strict);
         assert_false(parse_with("<numatune><memory mode='strict' nodeset='1;2'/></numatune>").numa_strict);
         assert_false(parse_with("<numatune><memory mode='strict' nodeset='^'/></numatune>").numa_strict);
+        assert_int_equal(parse_with("<numatune><memory nodeset='1'/></numatune>").node_mask, 2); /* strict is the default */
+
+        /* Cells: bound is only who is bound whole. */
+        assert_int_equal(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memory mode='strict' nodeset='0'/>"
+                                    "<memnode cellid='1' mode='strict' nodeset='2'/></numatune>").node_mask, 5);
+        assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memory mode='preferred' nodeset='0'/>"
+                                "<memnode cellid='1' mode='strict' nodeset='2'/></numatune>").numa_strict);
+        assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memory mode='strict' nodeset='0'/>"
+                                "<memnode cellid='1' mode='preferred' nodeset='2'/></numatune>").numa_strict);
+        assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memnode cellid='1' mode='strict' nodeset='2'/></numatune>").numa_strict);
+        assert_int_equal(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memnode cellid='0' mode='strict' nodeset='1'/>"
+                                    "<memnode cellid='1' mode='strict' nodeset='2'/></numatune>").node_mask, 6);
+        assert_false(parse_with("<cpu><numa><cell/></numa></cpu><numatune><memory mode='strict' nodeset='0'/>"
+                                "<memnode cellid='0' mode='strict' nodeset='64'/></numatune>").numa_strict);
 }
 
 static void test_channel_path(void **state) {

@@ -207,6 +207,90 @@ static void test_swaps(void **state) {
         }
 }
 
+/* As Linux 6.18 writes it; lines of no interest left out, but not those whose names contain others. */
+#define NODE(n, total, free, active, inactive, slab)                                                                                          \
+        "Node " n " MemTotal:       " total " kB\nNode " n " MemFree:        " free " kB\nNode " n " MemUsed:         1641652 kB\n"             \
+        "Node " n " Active:           315784 kB\nNode " n " Active(anon):       1888 kB\nNode " n " Active(file):     " active " kB\n"         \
+        "Node " n " Inactive(file):    " inactive " kB\nNode " n " FilePages:        396584 kB\nNode " n " KReclaimable:     " slab " kB\n"    \
+        "Node " n " SReclaimable:          1 kB\nNode " n " HugePages_Total:     0\n"
+
+/* Two nodes of 8 and 4 GiB. Free and reclaimable are 6 GiB together, of which the kernel keeps 384 MiB for itself: 256 of the larger one. */
+static const struct tree_file two_nodes[] = {
+        { "proc/meminfo", "MemTotal:       12582912 kB\nMemFree:         3145728 kB\nMemAvailable:    5898240 kB\nSwapTotal:             0 kB\n" },
+        { "sys/devices/system/node/has_memory", "0,2\n" },
+        { "sys/devices/system/node/node0/meminfo", NODE("0", "8388608", "1048576", "1048576", "524288", "524288") },
+        { "sys/devices/system/node/node1/meminfo", NODE("1", "0", "0", "0", "0", "0") },
+        { "sys/devices/system/node/node2/meminfo", NODE("2", "4194304", "2097152", "524288", "262144", "262144") },
+        { NULL },
+};
+
+static void test_nodes(void **state) {
+        struct tree tree = tree_make(two_nodes);
+        struct nodes_sample n = { .n = 42 };
+        struct host_config_sample c;
+        struct host_sample s;
+
+        assert_int_equal(host_config_read(tree.fd, &c), 0);
+        assert_int_equal(c.numa_nodes, 2);
+        assert_int_equal(c.node_mask, 5);
+        assert_int_equal(host_sample_read(tree.fd, &s), 0);
+        assert_int_equal(nodes_sample_read(tree.fd, c.node_mask, s.meminfo.available_bytes, &n), 0);
+        assert_int_equal(n.n, 3);
+        assert_int_equal(n.nodes[0].total_bytes, 8 * GIB);
+        assert_int_equal(n.nodes[0].free_bytes, GIB);
+        assert_int_equal(n.nodes[0].file_bytes, 1536 * MIB);
+        assert_int_equal(n.nodes[0].reclaimable_bytes, 512 * MIB);
+        assert_int_equal(n.nodes[0].available_bytes, 3 * GIB - 256 * MIB);
+        assert_int_equal(n.nodes[1].total_bytes, 0); /* CPUs only: not asked */
+        assert_int_equal(n.nodes[2].available_bytes, 3 * GIB - 128 * MIB);
+        assert_int_equal(n.nodes[0].available_bytes + n.nodes[2].available_bytes, s.meminfo.available_bytes);
+
+        /* Memory in one piece: nothing is read. */
+        assert_int_equal(nodes_sample_read(tree.fd, 0, GIB, &n), 0);
+        assert_int_equal(n.n, 0);
+        assert_int_equal(nodes_sample_read(tree.fd, 1 << 7, GIB, &n), 0);
+        assert_int_equal(n.n, 0);
+
+        /* A node that is gone, or makes no sense: what was known stays. */
+        n.n = 42;
+        assert_int_equal(nodes_sample_read(tree.fd, 1 << 0 | 1 << 3, GIB, &n), -ENOENT);
+        assert_true(tree_put(&tree, "sys/devices/system/node/node2/meminfo", "Node 2 MemFree: 1 kB\n", 21));
+        assert_int_equal(nodes_sample_read(tree.fd, c.node_mask, GIB, &n), -EBADMSG);
+        assert_int_equal(n.n, 42);
+        tree_remove(&tree);
+}
+
+static void test_node_meminfo(void **state) {
+        struct node_sample n = { 0 };
+
+        /* Before Linux 4.20 there is no KReclaimable; the last line may have no end. */
+        assert_int_equal(node_meminfo_parse("Node 12 MemTotal: 100 kB\nNode 12 MemFree: 10 kB\nNode 12 SReclaimable: 5 kB", &n), 0);
+        assert_int_equal(n.total_bytes, 100 * KIB);
+        assert_int_equal(n.reclaimable_bytes, 5 * KIB);
+        /* No part is larger than the whole. */
+        assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100 kB\nNode 0 MemFree: 99999999999999999999 kB\nNode 0 Active(file): 200 kB\n", &n), -EBADMSG);
+        assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100 kB\nNode 0 MemFree: 200 kB\nNode 0 Active(file): 200 kB\n", &n), 0);
+        assert_int_equal(n.free_bytes, 100 * KIB);
+        assert_int_equal(n.file_bytes, 100 * KIB);
+        assert_int_equal(node_meminfo_parse("", &n), -EBADMSG);
+        assert_int_equal(node_meminfo_parse("MemTotal: 100 kB\nMemFree: 10 kB\n", &n), -EBADMSG);
+        assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100\nNode 0 MemFree: 10 kB\n", &n), -EBADMSG);
+        assert_int_equal(node_meminfo_parse("Node x MemTotal: 100 kB\nNode 0 MemFree: 10 kB\n", &n), -EBADMSG);
+}
+
+/* What the kernel keeps is never more than what a node has, and where the host's number is unknown nothing is taken off. */
+static void test_node_estimate(void **state) {
+        struct nodes_sample n = { .n = 2, .nodes = { { .total_bytes = 8 * GIB, .free_bytes = 64 * MIB }, { .total_bytes = 8 * GIB, .free_bytes = 4 * GIB } } };
+
+        nodes_estimate(&n, 3 * GIB);
+        assert_int_equal(n.nodes[0].available_bytes, 0);
+        assert_int_equal(n.nodes[1].available_bytes, 4 * GIB - (GIB + 64 * MIB) / 2);
+        nodes_estimate(&n, 64 * GIB);
+        assert_int_equal(n.nodes[1].available_bytes, 4 * GIB);
+        nodes_estimate(&n, AEROSTAT_UNKNOWN);
+        assert_int_equal(n.nodes[0].available_bytes, 64 * MIB);
+}
+
 static void test_small_parsers(void **state) {
         char path[] = "/a\\040b\\011\\134\\400\\04", nul[] = "\\000";
 
@@ -221,6 +305,9 @@ static void test_small_parsers(void **state) {
         assert_int_equal(list_count("\n"), 0);
         assert_int_equal(list_count("0-"), 0);
         assert_int_equal(list_count("0-99999999999"), 0);
+        assert_true(list_mask("0-3,8-9,11\n") == 0xb0f);
+        assert_true(list_mask("62-70") == UINT64_C(3) << 62);
+        assert_true(list_mask("1,") == 0);
         assert_true(choice_is("always [madvise] never\n", "madvise"));
         assert_false(choice_is("always [madvise] never\n", "mad"));
         assert_false(choice_is("always", "always"));
@@ -234,6 +321,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_linux_6_1), cmocka_unit_test(test_linux_6_18), cmocka_unit_test(test_minimal),
                 cmocka_unit_test(test_junk), cmocka_unit_test(test_no_meminfo), cmocka_unit_test(test_swaps),
+                cmocka_unit_test(test_nodes), cmocka_unit_test(test_node_meminfo), cmocka_unit_test(test_node_estimate),
                 cmocka_unit_test(test_small_parsers),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,37 @@ static void test_numbers_and_labels(void **state) {
         assert_null(strstr(text, "18446744073709551615"));
 }
 
+/* On a host with several NUMA nodes only. */
+static void test_node_metrics(void **state) {
+        struct manager *two = stub_manager_new(0);
+        struct policy_host *host = stub_manager_host(two);
+        struct policy_plan *plan = stub_manager_plan(two);
+        char *text;
+        size_t size;
+
+        assert_int_equal(metrics_format(two, &text, &size), 0);
+        assert_null(strstr(text, "aerostat_host_node"));
+        free(text);
+        host->n_nodes = 3;
+        host->nodes[0] = (struct policy_node) { 8 * GIB, GIB };
+        host->nodes[2] = (struct policy_node) { 4 * GIB, 2 * GIB };
+        assert_int_equal(metrics_format(two, &text, &size), 0);
+        assert_memory_equal(line_of(text, "aerostat_host_node_memory_bytes{node=\"2\"} "), "4294967296\n", 11);
+        assert_memory_equal(line_of(text, "aerostat_host_node_available_bytes{node=\"0\"} "), "1073741824\n", 11);
+        assert_null(strstr(text, "node=\"1\""));
+        assert_null(strstr(text, "aerostat_host_node_capacity_bytes"));
+        free(text);
+        plan->n_nodesets = 2;
+        plan->nodesets[0] = (struct policy_nodeset) { .mask = 4, .capacity_bytes = 3 * GIB, .committed_bytes = GIB, .n_vms = 1 };
+        plan->nodesets[1] = (struct policy_nodeset) { .mask = 5, .capacity_bytes = 9 * GIB, .deficit_bytes = 7, .n_vms = 2 };
+        assert_int_equal(metrics_format(two, &text, &size), 0);
+        assert_memory_equal(line_of(text, "aerostat_host_node_capacity_bytes{node=\"2\"} "), "3221225472\n", 11);
+        assert_memory_equal(line_of(text, "aerostat_host_node_deficit_bytes{node=\"0,2\"} "), "7\n", 2);
+        assert_memory_equal(line_of(text, "aerostat_host_node_vms{node=\"0,2\"} "), "2\n", 2);
+        free(text);
+        stub_manager_free(two);
+}
+
 static void test_before_the_first_decision(void **state) {
         struct manager *fresh = stub_manager_new(0);
         _cleanup_free_ char *text = NULL;
@@ -225,7 +256,7 @@ static int teardown(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_numbers_and_labels), cmocka_unit_test(test_before_the_first_decision), cmocka_unit_test(test_odd_names),
+                cmocka_unit_test(test_numbers_and_labels), cmocka_unit_test(test_node_metrics), cmocka_unit_test(test_before_the_first_decision), cmocka_unit_test(test_odd_names),
                 cmocka_unit_test(test_hosts), cmocka_unit_test(test_pages), cmocka_unit_test(test_address),
         };
 

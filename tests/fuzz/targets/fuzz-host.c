@@ -19,6 +19,17 @@ static void fuzz_process(const char *text) {
         process_status_parse(text, &sample);
 }
 
+static void fuzz_node(const char *text) {
+        struct nodes_sample nodes = { .n = 2, .nodes = { { .total_bytes = 1 << 30, .free_bytes = 1 << 20 } } };
+        struct node_sample *n = &nodes.nodes[1];
+        int r = node_meminfo_parse(text, n);
+
+        CHECK(r == 0 || r == -EBADMSG);
+        CHECK(n->free_bytes <= n->total_bytes && n->file_bytes <= n->total_bytes && n->reclaimable_bytes <= n->total_bytes);
+        nodes_estimate(&nodes, 1 << 19);
+        CHECK(n->available_bytes <= n->total_bytes);
+}
+
 static void fuzz_mappings(char *text) {
         struct mapping mapping;
 
@@ -81,10 +92,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case 'a':
                 arcstats_parse(text, &sample);
                 break;
+        case 'd':
+                fuzz_node(text);
+                break;
         case 'n':
                 (void) number_parse(text);
                 (void) signed_number_parse(text);
-                (void) list_count(text);
+                CHECK(list_mask(text) == 0 || list_count(text) > 0);
                 (void) choice_is(text, "never");
                 (void) cgroup_parse_limit(text);
                 break;
