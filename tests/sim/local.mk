@@ -34,6 +34,9 @@ scenarios = \
 	%D%/scenarios/manual.json \
 	%D%/scenarios/mass-release.json \
 	%D%/scenarios/no-swap.json \
+	%D%/scenarios/nodes.json \
+	%D%/scenarios/nodes-adversaries.json \
+	%D%/scenarios/nodes-process.json \
 	%D%/scenarios/paused-vm.json \
 	%D%/scenarios/reservation-refused.json \
 	%D%/scenarios/reservation-released.json \

@@ -42,6 +42,7 @@ static void sample_guest(const struct run *run, size_t index, struct policy_vm_i
                 .held = g->vm_paused,
                 .autodeflate = spec->autodeflate,
                 .cannot_swap = spec->hugepages,
+                .node_mask = spec->node < 0 ? 0 : UINT64_C(1) << spec->node,
                 .started_usec = RUN_EPOCH_USEC + g->started_usec,
                 .balloon_confirmed = r->usec != 0,
                 .actual_bytes = g->actual_bytes,
@@ -82,7 +83,11 @@ static void sample_host(struct run *run) {
                 .psi_event = run->host.psi_event,
                 .only_zram = run->host.swap_total_bytes == 0 && run->host.zram_bytes > 0,
                 .reserved_bytes = run_reserved_bytes(run),
+                .n_nodes = run->host.n_nodes,
         };
+        for (size_t i = 0; i < run->host.n_nodes; i++)
+                run->policy_host.nodes[i] = (struct policy_node) { .total_bytes = run->host.nodes[i].memory_bytes,
+                                                                   .available_bytes = run->host.nodes[i].available_bytes };
         run->host.psi_event = false;
 }
 

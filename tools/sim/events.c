@@ -112,7 +112,10 @@ static void happen(struct run *run, const struct event *e) {
                 release(run, e);
                 break;
         case EVENT_HOST_USE:
-                run->host.others_bytes = u64_add(run->scenario->base_use_bytes, e->bytes);
+                if (e->node < 0)
+                        run->host.others_bytes = u64_add(run->scenario->base_use_bytes, e->bytes);
+                else
+                        run->host.nodes[e->node].use_bytes = e->bytes;
                 break;
         case EVENT_SWAP:
                 run->host.swap_total_bytes = e->bytes;

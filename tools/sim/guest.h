@@ -36,6 +36,7 @@ struct guest {
         uint64_t burst_until_usec, next_burst_usec;
         /* as the host has it; written by the host's model */
         uint64_t host_swap_bytes, own_swap_bytes; /* own: pushed out by its own cgroup's limit */
+        uint64_t node_swap_bytes;              /* ... and because the node that it is bound to is full */
         uint64_t contain_bytes;                /* that limit; unknown: none */
         /* counters */
         uint64_t psi_some_usec, refault_bytes, swap_in_bytes, run_usec;

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "tools/sim/host.h"
+#include "tools/sim/host_internal.h"
 
 #include "protocol/units.h"
 
-#define WATERMARK_PPM 5000                     /* the kernel swaps when less than about this is free */
-#define ZRAM_RATIO 3
-#define SWAP_IN_USEC (60 * USEC_PER_SEC)       /* time constant with which swapped pages come back when there is room */
 #define CONTAIN_BPS (200 * MIB)                /* reclaim by a cgroup's limit */
 #define STALL_BPS (500 * MIB)                  /* swapping this fast is full stall */
 #define PSI_EVENT_PPM 100000
@@ -16,6 +13,9 @@ void host_init(struct host *h, const struct scenario *scenario) {
                 .memory_bytes = scenario->memory_bytes, .swap_total_bytes = scenario->swap_bytes, .zram_bytes = scenario->zram_bytes,
                 .others_bytes = scenario->base_use_bytes, .available_bytes = u64_sub(scenario->memory_bytes, scenario->base_use_bytes),
         };
+        h->n_nodes = scenario->n_nodes;
+        for (size_t i = 0; i < h->n_nodes; i++)
+                h->nodes[i] = (struct host_node) { .memory_bytes = scenario->node_bytes[i], .available_bytes = scenario->node_bytes[i] };
 }
 
 /* A VM under a limit of its own is pushed out to swap, slowly, and not beyond the ceiling; then it is only slowed down. */
@@ -30,13 +30,13 @@ static uint64_t contain(struct guest *g, uint64_t used_bytes, uint64_t ceiling_b
         return g->own_swap_bytes;
 }
 
-static bool kill_largest(struct host *h, struct guest *guests, size_t n_guests) {
+bool host_kill_largest(struct host *h, struct guest *guests, size_t n_guests, int node) {
         struct guest *largest = NULL;
 
         for (size_t i = 0; i < n_guests; i++)
-                if (guests[i].running && (!largest || host_guest_rss(&guests[i]) > host_guest_rss(largest)))
+                if (guests[i].running && (node < 0 || guests[i].spec->node == node) && (!largest || host_guest_rss(&guests[i]) > host_guest_rss(largest)))
                         largest = &guests[i];
-        if (!largest) /* host processes alone do not fit: not our business */
+        if (!largest)
                 return false;
         h->oom_kills++;
         guest_stop(largest);
@@ -44,9 +44,17 @@ static bool kill_largest(struct host *h, struct guest *guests, size_t n_guests) 
         return true;
 }
 
+static uint64_t host_others(const struct host *h) {
+        uint64_t others = h->others_bytes;
+
+        for (size_t i = 0; i < h->n_nodes; i++)
+                others = u64_add(others, h->nodes[i].use_bytes);
+        return others;
+}
+
 /* What does not fit into memory and has to be on disk. Returns true where a VM had to be killed: reckon again. */
 static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64_t own, uint64_t *ret_excess) {
-        uint64_t usable = h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE), need = h->others_bytes, excess, zram;
+        uint64_t usable = h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE), need = host_others(h), excess, zram;
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running)
@@ -57,7 +65,7 @@ static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64
         h->zram_used_bytes = zram;
         excess = u64_sub(excess, zram - zram / ZRAM_RATIO);
         *ret_excess = excess;
-        return u64_add(excess, own) > h->swap_total_bytes && kill_largest(h, guests, n_guests);
+        return u64_add(excess, own) > h->swap_total_bytes && host_kill_largest(h, guests, n_guests, -1);
 }
 
 static void feel_pressure(struct host *h, uint64_t swapped_out, const struct guest_world *w) {
@@ -84,7 +92,7 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
         *ret_resident = 0;
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running) {
-                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + u64_mul_div(shared, guests[i].touched_bytes, touched);
+                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + guests[i].node_swap_bytes + u64_mul_div(shared, guests[i].touched_bytes, touched);
                         *ret_resident += host_guest_rss(&guests[i]);
                 }
 }
@@ -99,10 +107,11 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                         own += contain(&guests[i], used, ceiling_bytes, w);
                         used += u64_sub(guests[i].own_swap_bytes, was);
                 }
+        own += host_nodes_push(h, guests, n_guests, own, w);
         while (settle(h, guests, n_guests, own, &excess)) {
                 own = 0;
                 for (size_t i = 0; i < n_guests; i++)
-                        own += guests[i].own_swap_bytes;
+                        own += guests[i].own_swap_bytes + guests[i].node_swap_bytes;
         }
         for (size_t i = 0; i < n_guests; i++)
                 touched += guests[i].touched_bytes;
@@ -119,5 +128,6 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
 
         share_swap(h, guests, n_guests, shared + h->zram_used_bytes, &resident);
         h->available_bytes = u64_sub(h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE),
-                                     h->others_bytes + resident + h->zram_used_bytes / ZRAM_RATIO);
+                                     host_others(h) + resident + h->zram_used_bytes / ZRAM_RATIO);
+        host_nodes_settle(h, guests, n_guests);
 }

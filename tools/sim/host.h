@@ -8,6 +8,12 @@
 
 #include "tools/sim/guest.h"
 
+struct host_node {
+        uint64_t memory_bytes;
+        uint64_t use_bytes;                    /* of processes bound to it */
+        uint64_t available_bytes;
+};
+
 struct host {
         uint64_t memory_bytes, swap_total_bytes, zram_bytes;
         uint64_t others_bytes;                 /* base use and host processes */
@@ -20,6 +26,8 @@ struct host {
         bool psi_event;                        /* since the last decision; the reader clears it */
         uint64_t psi_event_usec;
         uint64_t oom_kills;
+        size_t n_nodes;                        /* 0: memory is in one piece */
+        struct host_node nodes[POLICY_NODES_MAX];
 };
 
 void host_init(struct host *h, const struct scenario *scenario);

@@ -51,8 +51,47 @@ int scenario_read_config(struct scenario *scenario, const struct reader_object *
         return 0;
 }
 
+/* "nodes": [{"memory": "8G"}, {"memory": "8G"}]: together they are the host's memory. */
+static int read_nodes(struct scenario *scenario, const struct reader_object *host) {
+        static const char *const known[] = { "memory", NULL };
+        uint64_t sum = 0;
+        json_t *nodes, *item;
+        size_t index;
+        int r = reader_array(host, "nodes", &nodes);
+
+        if (r <= 0)
+                return r;
+        if (json_array_size(nodes) > POLICY_NODES_MAX)
+                return reader_complain(host, "nodes", "more than %d nodes", POLICY_NODES_MAX);
+        json_array_foreach(nodes, index, item) {
+                struct reader_object o;
+
+                if (reader_enter_item(host, "nodes", index, item, known, &o) < 0 || reader_size(&o, "memory", &scenario->node_bytes[index]) < 0)
+                        return -EINVAL;
+                sum = u64_add(sum, scenario->node_bytes[index]);
+                scenario->n_nodes++;
+        }
+        if (scenario->n_nodes > 0 && sum != scenario->memory_bytes)
+                return reader_complain(host, "nodes", "the nodes have %llu bytes together, the host has %llu", (unsigned long long) sum,
+                                       (unsigned long long) scenario->memory_bytes);
+        return 0;
+}
+
+int scenario_read_node(const struct scenario *scenario, const struct reader_object *o, int *ret) {
+        uint64_t node = 0;
+        int r = reader_integer(o, "node", 0, POLICY_NODES_MAX - 1, &node);
+
+        *ret = -1;
+        if (r <= 0)
+                return r;
+        if (node >= scenario->n_nodes || scenario->node_bytes[node] == 0)
+                return reader_complain(o, "node", "the host has no node %llu with memory", (unsigned long long) node);
+        *ret = (int) node;
+        return 1;
+}
+
 static int read_host(struct scenario *scenario, const struct reader_object *top) {
-        static const char *const known[] = { "memory", "swap", "base_use", "zram", NULL };
+        static const char *const known[] = { "memory", "swap", "base_use", "zram", "nodes", NULL };
         struct reader_object host;
         int r;
 
@@ -68,7 +107,7 @@ static int read_host(struct scenario *scenario, const struct reader_object *top)
         if (scenario->memory_bytes > POLICY_SIZE_MAX || scenario->swap_bytes > POLICY_SIZE_MAX || scenario->zram_bytes > POLICY_SIZE_MAX ||
             scenario->base_use_bytes > scenario->memory_bytes)
                 return reader_complain(&host, NULL, "sizes are at most 4 PiB, and base_use at most memory");
-        return 0;
+        return read_nodes(scenario, &host);
 }
 
 static int read_times(struct scenario *scenario, const struct reader_object *top) {

@@ -48,6 +48,7 @@ struct guest_spec {
         char group_name[SCENARIO_NAME_MAX];
         uint64_t memory_bytes, floor_bytes, overhead_bytes, swap_bytes, weight;
         bool agent, autodeflate, fixed, hugepages;
+        int node;                              /* bound to this one strictly; -1: to none */
         enum behaviour behaviour;
         uint64_t inflate_bps, deflate_bps;
         uint64_t limit_bytes;                  /* LIMITED */
@@ -71,10 +72,13 @@ struct event {
         uint64_t for_usec;                     /* SET, RESERVE: how long; unknown: without end, and 5 min */
         uint64_t id;                           /* RELEASE: the n-th reservation from 1; 0: by name, or all */
         uint64_t floor_bytes, weight;          /* LIMITS; unknown: as it was */
+        int node;                              /* HOST_USE: bound to this one; -1: anywhere */
 };
 
 struct scenario {
         uint64_t memory_bytes, swap_bytes, zram_bytes, base_use_bytes;
+        size_t n_nodes;                        /* NUMA nodes; 0: memory is in one piece */
+        uint64_t node_bytes[POLICY_NODES_MAX];
         struct settings settings;
         uint64_t duration_usec, step_usec, settle_usec, seed;
         struct guest_spec *guests;
@@ -95,6 +99,9 @@ DEFINE_CLEANUP(struct scenario *, scenario_free)
 int scenario_read_guests(struct scenario *scenario, const struct reader_object *top, uint64_t inflate_bps, uint64_t deflate_bps);
 int scenario_read_events(struct scenario *scenario, const struct reader_object *top);
 int scenario_read_config(struct scenario *scenario, const struct reader_object *config);
+
+/* "node": the number of one of the host's nodes; -1 where it is not given. */
+int scenario_read_node(const struct scenario *scenario, const struct reader_object *object, int *ret);
 
 /* demand_csv: a series from two columns of a file, seconds and bytes. Relative to the folder of the scenario. */
 int series_read_csv(const struct reader_object *object, const char *key, const char *file, uint64_t time_col, uint64_t bytes_col, struct series *ret);

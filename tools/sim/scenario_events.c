@@ -11,7 +11,7 @@
  * "events": each has "at_s" and one key that names what happens:
  *   {"reserve": "4G", "for": "web3"}   for: a guest that is to start, or how long ("5m" or seconds)
  *   {"release": "web3"}                of a guest, the n-th reservation (from 1), or true: all
- *   {"host_use": "6G"}                 what host processes use beside base_use from now on
+ *   {"host_use": "6G"}                 what host processes use beside base_use from now on; with "node": 0, those that are bound to a NUMA node
  *   {"swap": "16G"}                    the host's swap from now on
  *   {"set": "web1", "to": "2G", "for": "5m"}   {"auto": "web1"}   {"limits": "web1", "floor": "1G", "weight": 2000}
  *   {"pause": true}  {"resume": true}  automation
@@ -122,13 +122,17 @@ static int read_event(const struct scenario *scenario, const struct reader_objec
                 r = read_limits(o, e);
         if (r >= 0 && e->bytes > POLICY_SIZE_MAX)
                 r = reader_complain(o, key, "more than 4 PiB");
+        if (r >= 0)
+                r = scenario_read_node(scenario, o, &e->node);
+        if (r > 0 && e->kind != EVENT_HOST_USE)
+                r = reader_complain(o, "node", "only host_use is about a node");
         return r < 0 ? r : read_for(scenario, o, e);
 }
 
 int scenario_read_events(struct scenario *scenario, const struct reader_object *top) {
         static const char *const known[] = {
                 "at_s", "reserve", "release", "host_use", "swap", "set", "auto", "limits", "pause", "resume", "reboot", "vm_pause", "vm_resume",
-                "for", "to", "size", "target", "memory", "floor", "weight", NULL,
+                "for", "to", "size", "target", "memory", "floor", "weight", "node", NULL,
         };
         json_t *events, *item;
         size_t index;

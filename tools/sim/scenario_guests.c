@@ -124,7 +124,7 @@ static int read_guest(struct scenario *scenario, const struct reader_object *o, 
             reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_size(o, "swap", &g->swap_bytes) < 0 ||
             reader_seconds(o, "start_s", &g->start_usec) < 0 || reader_seconds(o, "stop_s", &g->stop_usec) < 0)
                 return -EINVAL;
-        if (read_behaviour(scenario, o, g) < 0)
+        if (read_behaviour(scenario, o, g) < 0 || scenario_read_node(scenario, o, &g->node) < 0)
                 return -EINVAL;
         *ret_count = count;
         return read_demand(scenario, o, g);
@@ -171,7 +171,7 @@ int scenario_read_guests(struct scenario *scenario, const struct reader_object *
         static const char *const known[] = {
                 "name", "count", "memory", "floor", "weight", "agent", "overhead", "behaviour", "autodeflate", "fixed", "hugepages", "swap",
                 "start_s", "stop_s", "demand", "cache", "reread_s", "inflate_bps", "deflate_bps", "limit", "silent_s", "demand_csv", "time_col",
-                "bytes_col", NULL,
+                "bytes_col", "node", NULL,
         };
         json_t *guests, *item;
         size_t index;

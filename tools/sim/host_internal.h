@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What host.c and host_nodes.c share. */
+
+#include "tools/sim/host.h"
+
+#define WATERMARK_PPM 5000                     /* the kernel swaps when less than about this is free */
+#define ZRAM_RATIO 3
+#define SWAP_IN_USEC (60 * USEC_PER_SEC)       /* time constant with which swapped pages come back when there is room */
+
+/* Of those on a node, or of all (-1). False where there is nobody: host processes alone do not fit, which is not our business. */
+bool host_kill_largest(struct host *h, struct guest *guests, size_t n_guests, int node);
+
+/* host_nodes.c. Swaps out what does not fit on its node, beside `own` that is swapped already; returns all that is out for that. */
+uint64_t host_nodes_push(struct host *h, struct guest *guests, size_t n_guests, uint64_t own, const struct guest_world *w);
+
+/* What is available on each node. */
+void host_nodes_settle(struct host *h, const struct guest *guests, size_t n_guests);
