@@ -30,6 +30,7 @@ EXTRA_DIST += \
 	%D%/test_alerts.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_nodes.py \
 	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
@@ -47,3 +48,8 @@ EXTRA_PROGRAMS += %D%/swap-ceiling
 	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
 	host-agent/log.c host-agent/log.h
 %C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
+
+# aerostatd's reading of NUMA nodes, for test_nodes.py.
+EXTRA_PROGRAMS += %D%/node-sample
+%C%_node_sample_SOURCES = %D%/guest/node-sample.c
+%C%_node_sample_LDADD = libaerostat-system.a libaerostat-protocol.a

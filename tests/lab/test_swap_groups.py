@@ -16,31 +16,14 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from aerolab.lab import build_folder, build_image, log, program  # noqa: E402
+from aerolab.lab import build_folder, build_overlay, log, program  # noqa: E402
 
 MIB = 1 << 20
 MEMORY, SWAP = 384, 512  # MiB of the guest
 CEILING = 0.30
 
 
-def copy_program(path: str, tree: str) -> None:
-    """With its libraries, where the loader looks for them."""
-    shutil.copy(path, f"{tree}/swap-ceiling")
-    for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
-        for word in line.split():
-            if word.startswith("/"):
-                os.makedirs(tree + os.path.dirname(word), exist_ok=True)
-                shutil.copy(word, tree + word)
-
-
-def build_initramfs(folder: str, phases: str) -> str:
-    """The lab's image, and on top of it another init: of two files of the same name the later counts."""
-    image = build_image()
-    tree = f"{folder}/tree"
-    os.makedirs(tree)
-    copy_program(program("tests/lab/swap-ceiling"), tree)
-    with open(f"{tree}/init", "w", encoding="ascii") as file:
-        file.write(f"""#!/bin/busybox sh
+INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -50,18 +33,13 @@ while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
 mkswap /dev/vda > /dev/null
 swapon /dev/vda
 exec /swap-ceiling {phases}
-""")
-    os.chmod(f"{tree}/init", 0o755)
-    packed = subprocess.run("find . | cpio -o -H newc --quiet | gzip -1", shell=True, cwd=tree, capture_output=True, check=True).stdout
-    with open(f"{image}/initramfs.gz", "rb") as base, open(f"{folder}/initramfs.gz", "wb") as out:
-        out.write(base.read() + packed)
-    return f"{image}/vmlinuz"
+"""
 
 
 def boot(phases: str, command_line: str = "") -> List[Dict[str, Any]]:
     """Runs the phases in a guest, and returns what was seen in each."""
     with tempfile.TemporaryDirectory(prefix="aerostat-lab-groups.") as folder:
-        kernel = build_initramfs(folder, phases)
+        kernel = build_overlay(folder, program("tests/lab/swap-ceiling"), INIT.format(phases=phases))
         with open(f"{folder}/swap.raw", "wb") as file:
             file.truncate(SWAP * MIB)
         done = subprocess.run(

@@ -38,6 +38,7 @@ class Options:
     agent_zram: bool = False            # the agent is to provide that itself
     policy: Dict[str, str] = field(default_factory=dict)  # attributes of the domain's <policy> metadata
     memory_backing: str = ""            # XML inside <memoryBacking>
+    numatune: str = ""                  # XML inside <numatune>
     devices: str = ""                   # XML of further devices
 
 
@@ -86,6 +87,8 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
     metadata = f"<metadata><policy xmlns='urn:aerostat:policy:1'{policy}/></metadata>" if policy else ""
     backing = f"<memoryBacking>{options.memory_backing}</memoryBacking>" if options.memory_backing else ""
 
+    numatune = f"<numatune>{options.numatune}</numatune>" if options.numatune else ""
+
     # A monitor of our own, and QEMU's word on when it was given a balloon target: neither asks libvirt or the daemon under test.
     arguments = ["-qmp", f"unix:{SOCKETS}/{name}.qmp,server=on,wait=off",
                  "-trace", "enable=virtio_balloon_to_target", "-D", f"{folder}/{name}.trace"]
@@ -93,7 +96,7 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>{metadata}
   <memory unit='b'>{options.memory}</memory>{backing}
-  <vcpu>1</vcpu>
+  <vcpu>1</vcpu>{numatune}
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{image}/vmlinuz</kernel><initrd>{image}/initramfs.gz</initrd><cmdline>{' '.join(command_line)}</cmdline>

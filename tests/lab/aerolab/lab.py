@@ -1,6 +1,7 @@
 """A lab: a private libvirtd and guests on it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -36,6 +37,26 @@ def build_image() -> str:
     if done.returncode != 0:
         raise RuntimeError(f"the guest image was not built:\n{done.stdout}{done.stderr}")
     return folder
+
+
+def build_overlay(folder: str, path: str, init: str) -> str:
+    """An image of its own in `folder` (initramfs.gz): the lab's, with the program at `path` in its root, the libraries of that, and another init. Returns the kernel.
+    Of two files of the same name in it the later counts."""
+    image, tree = build_image(), f"{folder}/tree"
+    os.makedirs(tree)
+    shutil.copy(path, tree)
+    for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
+        for word in line.split():  # where the loader looks for them
+            if word.startswith("/"):
+                os.makedirs(tree + os.path.dirname(word), exist_ok=True)
+                shutil.copy(word, tree + word)
+    with open(f"{tree}/init", "w", encoding="ascii") as file:
+        file.write(init)
+    os.chmod(f"{tree}/init", 0o755)
+    packed = subprocess.run("find . | cpio -o -H newc --quiet | gzip -1", shell=True, cwd=tree, capture_output=True, check=True).stdout
+    with open(f"{image}/initramfs.gz", "rb") as base, open(f"{folder}/initramfs.gz", "wb") as out:
+        out.write(base.read() + packed)
+    return f"{image}/vmlinuz"
 
 
 class NotEnoughMemory(Exception):
