@@ -162,8 +162,10 @@ static void log_states(struct manager *m) {
         }
         if (m->plan.unsafe != m->logged_unsafe) {
                 if (m->plan.unsafe)
-                        manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s", format_size(m->plan.deficit_bytes, d),
-                                    format_size(m->plan.rule_bytes, e), m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
+                        manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s%s",
+                                    format_size(m->plan.deficit_bytes > 0 ? m->plan.deficit_bytes : m->plan.resident_deficit_bytes, d),
+                                    format_size(m->plan.deficit_bytes > 0 ? m->plan.rule_bytes : m->plan.resident_rule_bytes, e),
+                                    m->plan.deficit_bytes > 0 ? "" : " without swap, and cannot swap", m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
                 else
                         manager_tell(m, LOG_INFO, NULL, "safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d), format_size(m->plan.rule_bytes, e));
                 m->logged_unsafe = m->plan.unsafe;

@@ -200,8 +200,9 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
         char deficit[FORMAT_SIZE_MAX], floors[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
 
         format_size(host->plan->deficit_bytes, deficit);
-        format_size(host->plan->floors_bytes, floors);
-        format_size(host->plan->rule_bytes, rule);
+        /* Of the two bounds the one that is broken. */
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_least_bytes : host->plan->floors_bytes, floors);
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_rule_bytes : host->plan->rule_bytes, rule);
         switch (weakness) {
         case POLICY_WEAK_MODE:
                 SAY("mode = opportunistic promises more than memory and swap can hold if all guests burst at once");

@@ -21,6 +21,8 @@ struct policy_context {
         struct policy_plan *plan;
         /* summed up while VMs are classified: each VM is big, and not to be walked over more often than needed */
         uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
+        uint64_t unswappable_bytes;            /* what VMs that cannot swap are liable for */
+        uint64_t resident_bytes, resident_least_bytes; /* as in the plan */
         unsigned weaknesses;           /* enum policy_weakness, of the VMs */
 };
 
@@ -95,8 +97,14 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
 void policy_envelope(struct policy_context *c);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
- * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. */
+ * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over work.out. */
 uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
+
+/* The same under both bounds: those that cannot swap get no more than ->resident together. Takes what it gives out of both. */
+struct policy_room {
+        uint64_t all, resident;
+};
+void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room);
 
 /* targets.c: where should everybody end up? */
 void policy_targets(struct policy_context *c);

@@ -83,12 +83,17 @@ static uint64_t practical_floor(const struct policy_context *c, const struct pol
 
 static void sum_up(struct policy_context *c, const struct policy_vm *vm, const struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
+        uint64_t least = in->hugepages && in->managed ? work->liable : u64_add(work->floor, work->overhead);
 
         c->rss_bytes = u64_add(c->rss_bytes, policy_size(in->rss_bytes, 0));
         c->swap_bytes = u64_add(c->swap_bytes, policy_size(in->swap_bytes, 0));
         c->committed_bytes = u64_add(c->committed_bytes, vm->plan.committed_bytes);
         c->liable_bytes = u64_add(c->liable_bytes, work->liable);
         c->max_bytes = u64_add(c->max_bytes, work->max);
+        c->resident_bytes = u64_add(c->resident_bytes, work->resident ? work->liable : least);
+        c->resident_least_bytes = u64_add(c->resident_least_bytes, work->resident && !work->moves ? work->liable : least);
+        if (work->resident)
+                c->unswappable_bytes = u64_add(c->unswappable_bytes, work->liable);
         if (vm->state.breaching)
                 c->weaknesses |= POLICY_WEAK_BREACHING;
         if (vm->state.uncooperative)
@@ -154,6 +159,8 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
         work->demand = MIN(p->demand_bytes, max);
         work->entitled = work->base;
         work->pinned = p->class == POLICY_PINNED;
+        work->resident = in->cannot_swap || in->fixed;
+        work->out = false;
         work->vouched = p->class != POLICY_UNKNOWN;
         work->pressed = vm->state.pressure_until_usec > c->now_usec;
         work->held_back = vm->state.uncooperative;

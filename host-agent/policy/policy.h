@@ -78,7 +78,7 @@ struct policy_vm_input {
         bool held;                             /* paused, migrating, saving: not moved */
         bool unresponsive;                     /* QEMU does not answer: cannot be moved, counts as unknown */
         bool autodeflate;                      /* the guest can grow on its own OOM without a grant */
-        bool cannot_swap;                      /* locked memory or swap limit 0 */
+        bool cannot_swap;                      /* locked memory or swap limit 0; fixed VMs count as such anyway */
 
         uint64_t started_usec;                 /* when this boot began (start, reset, reboot, restore), on the caller's clock */
         bool balloon_confirmed;                /* in this boot the guest's driver has been heard of, so actual means something; else max counts */
@@ -232,8 +232,13 @@ struct policy_plan {
         uint64_t free_bytes;                   /* below it */
         uint64_t pool_bytes;                   /* growth pool aimed at */
         uint64_t floors_bytes;                 /* what cannot move or swap, and the floors of the rest, with overhead */
+        /* The second bound: what has to stay in memory, whatever the mode lets swap back. */
+        uint64_t resident_rule_bytes;          /* capacity - correction: what resident + reservations may reach */
+        uint64_t resident_bytes;               /* what VMs that cannot swap may hold, and the floors of the others, with overhead */
+        uint64_t resident_least_bytes;         /* the same when all that can move are at their floors */
+        uint64_t resident_deficit_bytes;       /* resident + reservations above it; 0: it holds */
         bool fits;                             /* everybody has max */
-        bool unsafe;                           /* the rule does not hold */
+        bool unsafe;                           /* the rule does not hold, or what cannot swap is more than capacity */
         bool floors_fit;
         enum policy_host_state host_state;
         enum policy_guarantee guarantee;
@@ -255,6 +260,8 @@ struct policy_work {
         uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
         bool moves, pinned, vouched, pressed, held_back, urgent;
+        bool resident;                         /* cannot swap: all that it may hold has to stay in memory */
+        bool out;                              /* of policy_fill(): passed over */
 };
 
 /* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */

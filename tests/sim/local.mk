@@ -24,6 +24,7 @@ scenarios = \
 	%D%/scenarios/builds-together.json \
 	%D%/scenarios/burst.json \
 	%D%/scenarios/bursts-together.json \
+	%D%/scenarios/cannot-swap.json \
 	%D%/scenarios/density-52.json \
 	%D%/scenarios/fits.json \
 	%D%/scenarios/fixed-and-huge.json \

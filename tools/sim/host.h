@@ -25,7 +25,9 @@ struct host {
 void host_init(struct host *h, const struct scenario *scenario);
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w);
 
-/* Resident memory of a VM's process. */
+/* Resident memory of a VM's process. Huge pages are a pool of their own. */
 static inline uint64_t host_guest_rss(const struct guest *g) {
+        if (g->spec->hugepages)
+                return g->spec->overhead_bytes;
         return u64_sub(g->touched_bytes + g->spec->overhead_bytes, g->host_swap_bytes);
 }
