@@ -20,6 +20,7 @@ const char *explain_briefly(enum policy_reason reason) {
                 [POLICY_REASON_DEAD_BAND] = "close enough",
                 [POLICY_REASON_PRACTICAL_FLOOR] = "the guest cannot go lower",
                 [POLICY_REASON_STUCK] = "does not obey",
+                [POLICY_REASON_TAKES] = "took memory back",
                 [POLICY_REASON_PINNED] = "set by hand",
                 [POLICY_REASON_PINNED_WAITS] = "set by hand, waits for memory",
                 [POLICY_REASON_FIXED] = "cannot be moved",
@@ -125,6 +126,11 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
         case POLICY_REASON_STUCK:
                 SAY("It was asked to shrink to %s and stays at %s, so it may not grow until it obeys; others cover its share meanwhile. Look "
                     "whether the guest has the balloon driver, and free memory.",
+                    w->target, w->actual);
+                break;
+        case POLICY_REASON_TAKES:
+                SAY("It had given back what was asked, and then took memory back on its own, so it counts at its maximum, where others make room for it, and is not "
+                    "moved until it has kept to its target of %s for a while. It holds %s.",
                     w->target, w->actual);
                 break;
         case POLICY_REASON_FIXED:

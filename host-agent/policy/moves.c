@@ -40,9 +40,11 @@ static void set_target(const struct policy_context *c, struct policy_vm *vm, con
         vm->state.set_usec = c->now_usec;
 }
 
-/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. */
+/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. What it has taken was never granted,
+ * and is not made good like this. */
 static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
-        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(w->actual, w->base));
+        bool takes = vm->state.settled && !vm->input.autodeflate;
+        uint64_t held = takes ? MIN(w->actual, vm->state.allowed_bytes) : w->actual, kept = MIN(u64_sub(w->ideal, w->base), u64_sub(held, w->base));
 
         if (kept < (w->pressed ? MIB : policy_dead_band(w->max)))
                 return;
@@ -66,10 +68,9 @@ static struct flow measure(struct policy_context *c) {
                 }
                 if (w->moves && !w->held_back)
                         stop_shrinking(c, vm, w);
-                if (vm->plan.gap)
-                        f.coming = u64_add(f.coming, u64_sub(w->actual, w->base));
-                if (vm->plan.gap && w->resident)
-                        f.coming_resident = u64_add(f.coming_resident, u64_sub(w->actual, w->base));
+                f.coming = u64_add(f.coming, MIN(w->coming, u64_sub(w->actual, w->base))); /* base: where it may have been stopped */
+                if (w->resident)
+                        f.coming_resident = u64_add(f.coming_resident, MIN(w->coming, u64_sub(w->actual, w->base)));
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */

@@ -122,6 +122,9 @@ struct policy_vm_state {
         bool settled;                          /* the balloon had reached its target ... */
         uint64_t allowed_bytes;                /* ... and the most that was asked for since is this */
         bool taking;                           /* it holds clearly more than that */
+        uint64_t distrust_until_usec;          /* it has taken memory, and counts at what it could take until then */
+        uint64_t distrust_usec;                /* for how long, the last time */
+        uint64_t speed_bps;                    /* at which its balloon inflates; unknown: not measured since it was asked */
         uint64_t practical_floor_bytes, practical_floor_until_usec;
         uint64_t breach_since_usec;
         bool breaching;
@@ -157,6 +160,7 @@ enum policy_reason {
         POLICY_REASON_DEAD_BAND,               /* the difference is too small to move for */
         POLICY_REASON_PRACTICAL_FLOOR,         /* the guest could not go lower */
         POLICY_REASON_STUCK,                   /* does not obey; may not grow until it does */
+        POLICY_REASON_TAKES,                   /* took memory back without being asked: counted at max until it has kept to its balloon for a while */
         POLICY_REASON_PINNED,
         POLICY_REASON_PINNED_WAITS,            /* pinned above what can be granted now */
         POLICY_REASON_FIXED,
@@ -259,6 +263,7 @@ struct policy_work {
         uint64_t max, actual, floor, overhead, liable, demand;
         uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
+        uint64_t coming;                       /* what its balloon will have given back before long */
         bool moves, pinned, vouched, pressed, held_back, urgent;
         bool resident;                         /* cannot swap: all that it may hold has to stay in memory */
         bool out;                              /* of policy_fill(): passed over */

@@ -17,7 +17,8 @@ static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
                 const struct policy_work *w = &c->work[i];
 
                 if (w->moves)
-                        gone = u64_add(gone, w->overhead);
+                        /* On an unsafe host others cover for what a slow balloon will not have given back soon. */
+                        gone = u64_add(gone, u64_add(w->overhead, c->plan->deficit_bytes > 0 ? u64_sub(u64_sub(w->actual, w->base), w->coming) : 0));
                 else if (w->pinned)
                         gone = u64_add(gone, u64_add(w->ideal, w->overhead));
                 else

@@ -74,12 +74,13 @@ static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64
         return (u64_add(excess, own) > h->swap_total_bytes || u64_add(u64_add(excess, zram), own) > can) && kill_largest(h, guests, n_guests);
 }
 
-static void feel_pressure(struct host *h, uint64_t swapped_out, const struct guest_world *w) {
+/* squeezed: by the VMs' own limits, which is slow for them and not for the host. */
+static void feel_pressure(struct host *h, uint64_t swapped_out, uint64_t squeezed, const struct guest_world *w) {
         uint64_t most = MAX(u64_mul_div(STALL_BPS, w->elapsed_usec, USEC_PER_SEC), 1);
         uint64_t now_ppm = swapped_out > 0 ? CLAMP(u64_mul_div(swapped_out, PPM_ONE, most), 200000, PPM_ONE) : 0;
         uint64_t tenth = MIN(u64_mul_div(w->elapsed_usec, PPM_ONE, 10 * USEC_PER_SEC), PPM_ONE);
 
-        h->swap_out_bps = u64_mul_div(swapped_out, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
+        h->swap_out_bps = u64_mul_div(swapped_out + squeezed, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
         h->psi_some_ppm = h->psi_some_ppm - u64_mul_div(h->psi_some_ppm, tenth, PPM_ONE) + u64_mul_div(now_ppm, tenth, PPM_ONE);
         h->psi_full_ppm = h->psi_some_ppm / 4;
         if (now_ppm >= PSI_EVENT_PPM && (h->psi_event_usec == 0 || w->now_usec - h->psi_event_usec >= PSI_EVENT_EVERY_USEC)) {
@@ -104,7 +105,7 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
 }
 
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t own = 0, touched = 0, excess, before = h->swap_used_bytes, used = before, shared, resident;
+        uint64_t own = 0, touched = 0, excess, own_before = h->own_swap_bytes, before = u64_sub(h->swap_used_bytes, own_before), used = h->swap_used_bytes, shared = before, resident;
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running && (guests[i].contain_bytes != AEROSTAT_UNKNOWN || guests[i].own_swap_bytes > 0)) {
@@ -122,14 +123,14 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                 touched += swappable(&guests[i]);
 
         /* Pages come back slowly, and go with the memory of VMs that shrink or end. */
-        shared = u64_sub(h->swap_used_bytes, own);
         if (excess > shared)
                 shared = excess;
         else
                 shared -= MIN(shared - excess, MAX(u64_mul_div(shared, w->elapsed_usec, SWAP_IN_USEC), 4096));
         shared = MIN(MIN(shared, touched), u64_sub(h->swap_total_bytes, own));
         h->swap_used_bytes = shared + own;
-        feel_pressure(h, u64_sub(h->swap_used_bytes, before), w);
+        h->own_swap_bytes = own;
+        feel_pressure(h, u64_sub(shared, before), u64_sub(own, own_before), w);
 
         share_swap(h, guests, n_guests, shared + h->zram_used_bytes, &resident);
         h->available_bytes = u64_sub(h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE),

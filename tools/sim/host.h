@@ -14,6 +14,7 @@ struct host {
         /* as of the last step */
         uint64_t available_bytes;
         uint64_t swap_used_bytes;              /* on disk */
+        uint64_t own_swap_bytes;               /* of it, what VMs' own limits pushed out */
         uint64_t zram_used_bytes;              /* swapped into zram, before compression */
         uint64_t swap_out_bps;
         uint64_t psi_some_ppm, psi_full_ppm;   /* avg10 */

@@ -44,7 +44,7 @@ struct reckoned {
 };
 
 /* One VM from its input: what it may hold now, and what it may hold when it has done what was asked. */
-static struct reckoned reckon(const struct policy_vm *vm) {
+static struct reckoned reckon(const struct policy_vm *vm, uint64_t now_usec) {
         const struct policy_vm_input *in = &vm->input;
         struct reckoned r = { .max = size(in->max_bytes, 0) };
         uint64_t counted;
@@ -54,7 +54,7 @@ static struct reckoned reckon(const struct policy_vm *vm) {
         r.actual = in->balloon_confirmed ? MIN(size(in->actual_bytes, r.max), r.max) : r.max;
         r.base = MIN(size(in->target_bytes, r.actual), r.max);
         r.after = vm->plan.set ? vm->plan.target_bytes : r.base;
-        counted = !in->managed || in->fixed || vm->state.breaching ? r.max : r.actual;
+        counted = !in->managed || in->fixed || vm->state.breaching || vm->state.distrust_until_usec > now_usec ? r.max : r.actual;
         r.committed = MAX(counted + r.overhead, u64_add(size(in->rss_bytes, 0), size(in->swap_bytes, 0)));
         if (in->hugepages && in->managed)
                 r.committed = r.liable = r.liable_after = r.overhead;
@@ -65,7 +65,7 @@ static struct reckoned reckon(const struct policy_vm *vm) {
         r.movable = in->managed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
                     (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED || vm->plan.class == POLICY_UNCOOPERATIVE ||
                      (vm->plan.class == POLICY_UNKNOWN && vm->plan.reason != POLICY_REASON_UNKNOWN_HELD)) &&
-                    vm->plan.reason != POLICY_REASON_STUCK;
+                    vm->plan.reason != POLICY_REASON_STUCK && vm->plan.reason != POLICY_REASON_TAKES;
         r.resident = in->cannot_swap || in->fixed;
         r.least = in->hugepages && in->managed ? r.overhead : vm->plan.floor_bytes + r.overhead;
         return r;
@@ -93,7 +93,7 @@ static void check_vm(const struct policy_config *config, uint64_t now_usec, cons
                 invariants_violate(v, 4, "vm %zu: shrunk while freshly unknown", i);
         if (p->set && (!in->managed || in->fixed || in->hugepages))
                 invariants_violate(v, 9, "vm %zu: moved, though excluded or fixed", i);
-        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.stuck_usec == 0 &&
+        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.distrust_until_usec <= now_usec && vm->state.stuck_usec == 0 &&
             (r->after > r->base ? r->after > MAX(pin, r->base) : r->after < MIN(pin, r->base)))
                 invariants_violate(v, 9, "vm %zu: pinned at %llu, moved from %llu to %llu", i, LLU(pin), LLU(r->base), LLU(r->after));
 }
@@ -138,7 +138,7 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
         struct sums resident = { 0 };
 
         for (size_t i = 0; i < n_vms; i++) {
-                struct reckoned r = reckon(&vms[i]);
+                struct reckoned r = reckon(&vms[i], now_usec);
 
                 check_vm(config, now_usec, before, &vms[i], &r, i, v);
                 check_entitlement(config, &vms[i], i, plan, v);
