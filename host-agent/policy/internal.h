@@ -80,6 +80,16 @@ static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
         return MAX(policy_actual(vm) / 32, 16 * MIB);
 }
 
+/* How much faster than on a normal host that is done for which nobody waits: what is short is moved and learnt sooner. What somebody waits for runs at the balloons'
+ * own speed in any state. */
+static inline uint64_t policy_pace(const struct policy_context *c) {
+        static const uint64_t paces[] = { [POLICY_NORMAL] = 1, [POLICY_TIGHT] = 2, [POLICY_HARD] = 4, [POLICY_CRITICAL] = 8 };
+
+        return paces[c->state->host_state];
+}
+
+#define POLICY_BUSY_USEC (100 * USEC_PER_MSEC) /* while anything is under way */
+
 static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {
         return vm->input.report_usec != 0 && u64_sub(c->now_usec, vm->input.report_usec) <= c->config->fresh_usec;
 }

@@ -9,7 +9,6 @@
 
 #define GRANT_GRAIN (4 * MIB)                  /* a grant is this much or all that is wanted: no crumbs */
 #define LAZY_STEP_USEC USEC_PER_SEC
-#define BUSY_USEC (100 * USEC_PER_MSEC)
 #define CALM_SHORT_USEC USEC_PER_SEC
 #define CALM_FITS_USEC (2 * USEC_PER_SEC)
 
@@ -145,7 +144,7 @@ static uint64_t fund(struct policy_context *c, uint64_t amount, bool resident) {
         return asked;
 }
 
-/* Shrinking that nobody waits for: at most max_shrink of max a second, in steps no smaller than the dead band. */
+/* Shrinking that nobody waits for: at most max_shrink of max a second, faster on a short host, in steps no smaller than the dead band. */
 static void equalize(struct policy_context *c, uint64_t wanted) {
         for (size_t i = 0; i < c->n_vms && wanted > 0; i++) {
                 struct policy_vm *vm = &c->vms[i];
@@ -157,7 +156,7 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
                 since = MIN(u64_sub(c->now_usec, vm->state.shrunk_usec), 2 * LAZY_STEP_USEC);
                 if (since < LAZY_STEP_USEC)
                         continue;
-                step = u64_mul_div(policy_share(w->max, c->config->max_shrink_ppm), since, USEC_PER_SEC);
+                step = u64_mul_div(policy_share(w->max, c->config->max_shrink_ppm), since * policy_pace(c), USEC_PER_SEC);
                 if (step == 0)
                         continue;
                 step = MIN(MAX(step, band), spare);
@@ -219,5 +218,5 @@ void policy_moves(struct policy_context *c) {
         /* An unsafe host whose guests have nothing left to give is not helped by looking ten times a second. */
         if (busy && f.coming == 0 && spare == 0 && f.urgent == 0)
                 busy = false;
-        p->next_usec = busy ? BUSY_USEC : p->fits ? CALM_FITS_USEC : CALM_SHORT_USEC;
+        p->next_usec = busy ? POLICY_BUSY_USEC : p->fits ? CALM_FITS_USEC : CALM_SHORT_USEC;
 }

@@ -146,6 +146,10 @@ static void test_hot_cache_is_probed(void **state) {
         for (unsigned i = 0; i < 45; i++)
                 report(&f, vm, 0, 0);
         assert_int_equal(vm->plan.hot_bytes, first);
+        f.host.psi_some_ppm = 120000; /* a hard host probes four times as often: every 30 s now */
+        for (unsigned i = 0; i < 16; i++)
+                report(&f, vm, 0, 0);
+        assert_near(vm->plan.hot_bytes, first - first / 10, MIB);
 }
 
 static void test_staleness(void **state) {
