@@ -71,7 +71,7 @@ static inline uint64_t policy_dead_band(uint64_t max_bytes) {
 
 /* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
 static inline uint64_t policy_margin(uint64_t envelope_bytes) {
-        return CLAMP(envelope_bytes / 256, 4 * MIB, 64 * MIB);
+        return CLAMP(envelope_bytes / 1024, 4 * MIB, 64 * MIB);
 }
 
 /* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal

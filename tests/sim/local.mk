@@ -47,5 +47,5 @@ scenarios = \
 TESTS += $(scenarios)
 EXTRA_DIST += $(scenarios)
 
-dist_check_SCRIPTS += %D%/check-sim
-TESTS += %D%/check-sim
+dist_check_SCRIPTS += %D%/check-sim %D%/check-compare
+TESTS += %D%/check-sim %D%/check-compare

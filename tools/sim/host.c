@@ -3,7 +3,6 @@
 
 #include "protocol/units.h"
 
-#define WATERMARK_PPM 5000                     /* the kernel swaps when less than about this is free */
 #define ZRAM_RATIO 3
 #define SWAP_IN_USEC (60 * USEC_PER_SEC)       /* time constant with which swapped pages come back when there is room */
 #define CONTAIN_BPS (200 * MIB)                /* reclaim by a cgroup's limit */
@@ -58,7 +57,7 @@ static bool kill_largest(struct host *h, struct guest *guests, size_t n_guests) 
 
 /* What does not fit into memory and has to be on disk. Returns true where a VM had to be killed: reckon again. */
 static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64_t own, uint64_t *ret_excess) {
-        uint64_t usable = h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE), need = h->others_bytes, can = h->others_bytes, excess, zram;
+        uint64_t usable = host_usable_bytes(h->memory_bytes), need = h->others_bytes, can = h->others_bytes, excess, zram;
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running) {
@@ -133,6 +132,6 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
         feel_pressure(h, u64_sub(shared, before), u64_sub(own, own_before), w);
 
         share_swap(h, guests, n_guests, shared + h->zram_used_bytes, &resident);
-        h->available_bytes = u64_sub(h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE),
+        h->available_bytes = u64_sub(host_usable_bytes(h->memory_bytes),
                                      h->others_bytes + resident + h->zram_used_bytes / ZRAM_RATIO);
 }

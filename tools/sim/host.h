@@ -23,6 +23,12 @@ struct host {
         uint64_t oom_kills;
 };
 
+/* What the kernel lets anybody use: it swaps when less than half a percent is free. */
+#define HOST_WATERMARK_PPM 5000
+static inline uint64_t host_usable_bytes(uint64_t memory_bytes) {
+        return memory_bytes - u64_mul_div(memory_bytes, HOST_WATERMARK_PPM, 1000000);
+}
+
 void host_init(struct host *h, const struct scenario *scenario);
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w);
 
