@@ -91,7 +91,7 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
         int r;
 
         if (vm_runs(m, for_vm)) {
-                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" runs already, and its memory is counted", for_vm);
+                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" runs already, and its memory is counted: nothing has to be reserved for it", for_vm);
                 return -EEXIST;
         }
         if (*for_vm) /* as much as will count for it from its start */
@@ -143,7 +143,7 @@ int manager_unreserve(struct manager *m, uint64_t id, const char *for_vm, char e
 
         if (!one) {
                 if (for_vm)
-                        snprintf(error, VIEW_ERROR_MAX, "there is no reservation for \"%.128s\"", for_vm);
+                        snprintf(error, VIEW_ERROR_MAX, "there is no reservation for \"%.128s\"; `aerostatctl reservations` lists them", for_vm);
                 else
                         snprintf(error, VIEW_ERROR_MAX, "there is no reservation %" PRIu64 "; `aerostatctl reservations` lists them", id);
                 return -ENOENT;

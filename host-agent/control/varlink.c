@@ -170,6 +170,20 @@ static const struct varlink_method *find_method(const struct varlink_method *met
         return NULL;
 }
 
+static void answer(struct varlink_call *call, const struct varlink_method *method, enum varlink_access access) {
+        const struct varlink_service *s = service_of(call);
+        const json_t *parameters = call->message.parameters;
+        bool writes = method->needs_write && !(method->only_looks && method->only_looks(parameters));
+
+        if (writes && access != VARLINK_WRITE) {
+                varlink_error_message(call, "PermissionDenied", "you may look, but not change anything, nor see the configuration");
+                return;
+        }
+        if (writes && s->on_write)
+                s->on_write(call, method->name, parameters, s->userdata);
+        method->answer(call, call->message.parameters, s->userdata);
+}
+
 static void dispatch(struct varlink_call *call) {
         const struct varlink_service *s = service_of(call);
         const char *name = call->message.method, *dot = strrchr(name, '.');
@@ -195,10 +209,8 @@ static void dispatch(struct varlink_call *call) {
         }
         if (!method)
                 varlink_error(call, STANDARD ".MethodNotFound", json_pack("{s:s}", "method", name));
-        else if (method->needs_write && access != VARLINK_WRITE)
-                varlink_error_message(call, "PermissionDenied", "you may look, but not change anything");
         else
-                method->answer(call, call->message.parameters, s->userdata);
+                answer(call, method, access);
 }
 
 /* One call of one connection. */

@@ -89,7 +89,7 @@ expect 2 '' 'did you mean 512M?' set web1 512
 expect 2 '' 'negative' set web1 -1G
 expect 2 '' 'is not a size' set web1 1e9
 expect 2 '' 'too large' set web1 99999999999G
-expect 2 '' 'is not a size' set web1 ''
+expect 2 '' 'an operand of `set` is empty' set web1 ''
 expect 2 '' 'did you mean 10m' set web1 2G --for 10
 expect 2 '' 'is not a duration' set web1 2G --for soon
 expect 2 '' 'no time at all' set web1 2G --for 0s
@@ -129,6 +129,7 @@ expect 0 'web1 is held at 2 GiB for 10 min 0 s.' '' set web1 2G --for 10m
 expect 0 'for another 10 min' '' show web1
 expect 0 'set by hand' '' list
 expect 0 'until `aerostatctl auto web1`' '' set web1 4G --force
+expect 0 'Risk: beyond the envelope by 512 MiB; the host may swap.' '' set web1 4G --force
 expect 0 'web1 is automatic again.' '' auto web1
 expect 0 'web1 is automatic already.' '' auto web1
 expect 0 'web1: floor 1 GiB, weight 1000, priority 100, managed yes' '' limits web1
@@ -163,7 +164,7 @@ expect 1 '' 'no running VM is called "nope"' set nope 1G
 expect 1 '' '1 GiB .. 4 GiB' set web1 8G
 expect 1 '' 'beyond the envelope by 512 MiB' set web1 4G
 expect 1 '' 'has no balloon' set fixed 1G
-expect 1 '' 'not empty' show ''
+expect 2 '' 'is empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
 
