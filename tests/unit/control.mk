@@ -1,9 +1,10 @@
 # Tests of the control socket and of aerostatctl, against an invented manager.
 if HAVE_CMOCKA
 check_PROGRAMS += %D%/stub-aerostatd %D%/test-control %D%/test-varlink
-dist_check_SCRIPTS += %D%/test-cli.sh
-TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
+dist_check_SCRIPTS += %D%/test-cli.sh %D%/test-help.sh
+TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh %D%/test-help.sh
 endif
+EXTRA_DIST += %D%/cli.sh
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
 control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS)
