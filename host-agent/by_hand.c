@@ -98,7 +98,7 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
 
                 limits_merge(&all, &limits);
                 if (!limits_any(&all)) {
-                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none was set by hand");
+                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none was set by hand; see `aerostatctl limits --help`");
                         return -EINVAL;
                 }
                 return persist(m, vm, &all, request, error);

@@ -35,8 +35,8 @@ stop_stub() {
 
 fail() {
 	echo "FAILED: $*"
-	echo "  stdout:"; sed 's/^/    /' "$folder/out"
-	echo "  stderr:"; sed 's/^/    /' "$folder/err"
+	echo "  stdout:"; sed 's/^/    /;20q' "$folder/out"
+	echo "  stderr:"; sed 's/^/    /;20q' "$folder/err"
 	failures=$((failures + 1))
 }
 

@@ -4,6 +4,8 @@ check_PROGRAMS += %D%/stub-aerostatd %D%/test-control %D%/test-varlink
 dist_check_SCRIPTS += %D%/test-cli.sh %D%/test-help.sh
 TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh %D%/test-help.sh
 endif
+dist_check_SCRIPTS += %D%/test-operator.sh
+TESTS += %D%/test-operator.sh
 EXTRA_DIST += %D%/cli.sh
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
 control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \

@@ -103,7 +103,7 @@ static int take_option(const struct option *option, int argc, char **argv, int *
                         value = &command->args.values[o];
                         takes_value = verb->options[o].value;
                         if (*value)
-                                return complain(CTL_USAGE, "option %s is given twice", option->name);
+                                return complain(CTL_USAGE, "option %s is given twice; `%s` takes it once", option->name, verb->name);
                 }
         if (!value && !flag)
                 return refuse_option(option->name, verb);
@@ -196,13 +196,13 @@ int args_duration(const char *text, uint64_t *ret_usec) {
         int r = parse_duration(text, &usec);
 
         if (r == -ERANGE)
-                return complain(CTL_USAGE, "the duration %s is too long", text);
+                return complain(CTL_USAGE, "the duration %s is too long; durations are written 30s, 10m, 2h or 1d", text);
         if (r < 0 && is_all_digits(text))
                 return complain(CTL_USAGE, "the duration %s has no unit: did you mean %sm (minutes)?", text, text);
         if (r < 0)
                 return complain(CTL_USAGE, "\"%s\" is not a duration; durations are written 30s, 10m, 2h or 1d", text);
         if (usec == 0)
-                return complain(CTL_USAGE, "the duration %s is no time at all", text);
+                return complain(CTL_USAGE, "the duration %s is no time at all; durations are written 30s, 10m, 2h or 1d", text);
         *ret_usec = usec;
         return CTL_DONE;
 }
