@@ -29,6 +29,7 @@ struct swap_rates {
 /* A call that waits until a reservation is met. */
 struct reserve_waiter {
         uint64_t id, deadline_usec, wait_usec;
+        bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;
 };

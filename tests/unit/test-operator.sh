@@ -62,7 +62,8 @@ expect 3 '' 'systemctl start aerostatd' watch
 
 configure
 start_daemon test:///default
-expect 1 '' 'not all known yet; try again in a few seconds' reserve 1M
+expect 1 '' 'does not know all VMs of this host yet; try again in a few seconds' reserve 1M
+expect 1 '' 'is missing. The host can bear' reserve 1000T --wait 10s # which waits until it knows
 await_ready
 
 # Wrong calls: STATUS | WHAT IS SAID | ARGUMENTS. Each says what is wrong, and what to do or where to look.
