@@ -288,16 +288,25 @@ static unsigned count_connections(const struct varlink_server *server, uid_t uid
         return n;
 }
 
-/* Closes the connection of this user that has been silent for longest and is not owed an answer. Returns whether there was one. */
+/* Closes the connection of this user that has been silent for longest and is not owed an answer; where all are, the one with the most calls still to be
+ * served: it floods. Returns whether there was one. */
 static bool evict(struct varlink_server *server, uid_t uid) {
-        struct connection *c;
+        struct connection *c, *worst = NULL;
 
-        TAILQ_FOREACH(c, &server->connections, all)
-                if (c->uid == uid && !c->call && c->phase != CONNECTION_QUEUED) {
-                        connection_free(c);
-                        return true;
+        TAILQ_FOREACH(c, &server->connections, all) {
+                if (c->uid != uid || c->call)
+                        continue;
+                if (c->phase != CONNECTION_QUEUED) {
+                        worst = c;
+                        break;
                 }
-        return false;
+                if (!worst || c->in_fill > worst->in_fill)
+                        worst = c;
+        }
+        if (!worst)
+                return false;
+        connection_free(worst);
+        return true;
 }
 
 /* The user, root apart, with the most connections. */
