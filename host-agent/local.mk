@@ -18,6 +18,7 @@ libaerostat_settings_a_SOURCES = \
 # What outlives the daemon; a library so that tests and fuzzing link it.
 noinst_LIBRARIES += libaerostat-state.a
 libaerostat_state_a_SOURCES = \
+	%D%/history_file.c %D%/history_file.h \
 	%D%/reservations.c %D%/reservations.h \
 	%D%/state_file.c %D%/state_file.h
 

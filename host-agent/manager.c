@@ -142,6 +142,7 @@ struct manager *manager_free(struct manager *m) {
         m->virt = virt_free(m->virt);
         manager_memory_free(m);
         manager_keep_write(m);
+        manager_keep_history(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
@@ -149,6 +150,7 @@ struct manager *manager_free(struct manager *m) {
         free(m->work);
         state_writer_free(m->writer);
         state_done(&m->kept);
+        history_kept_done(&m->kept_history);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->soon);

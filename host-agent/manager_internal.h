@@ -6,6 +6,7 @@
 
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
+#include "host-agent/history_file.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/policy/alerts.h"
@@ -28,6 +29,7 @@ struct swap_rates {
 /* A call that waits until a reservation is met. */
 struct reserve_waiter {
         uint64_t id, deadline_usec, wait_usec;
+        bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;
 };
@@ -87,6 +89,7 @@ struct manager {
         /* what outlives us */
         uint8_t boot_id[16];           /* of the host; zero: not known */
         struct state kept;             /* vms: of the last run, those not found yet */
+        struct history_kept kept_history; /* of the last run, until the first listing is there */
         struct state_writer *writer;   /* NULL: nothing is kept */
         bool changed;                  /* to be written after the next decision */
         struct reservations reservations;
@@ -126,12 +129,13 @@ void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after e
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
 /* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
- * were found, the rest is gone. Changed: write what holds now, after the decision that follows. */
+ * were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
 int manager_keep_start(struct manager *manager);
 void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
+void manager_keep_history(struct manager *manager);
 
 /* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
 void manager_reservations_expire(struct manager *manager, uint64_t now_usec);

@@ -144,6 +144,7 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         const struct policy_vm *policy = &m->policy_vms[index];
         struct vm *vm = m->vms[index];
         uint64_t least, floor = MIN(vm->floor_bytes, vm->info.max_bytes);
+        bool beyond;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
 
         if (!vm->managed) {
@@ -157,23 +158,25 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 return -EPERM;
         }
         if (bytes < floor || bytes > vm->info.max_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s", format_size(bytes, a), vm->name,
-                         format_size(floor, b), format_size(vm->info.max_bytes, c));
+                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s%s", format_size(bytes, a), vm->name,
+                         format_size(floor, b), format_size(vm->info.max_bytes, c), bytes < floor ? " (`aerostatctl limits` changes the floor)" : "");
                 return -ERANGE;
         }
         least = manager_least_bytes(m, index, bytes);
-        if (least > m->plan.rule_bytes && !force) {
+        beyond = least > m->plan.rule_bytes;
+        if (beyond)
                 snprintf(error, VIEW_ERROR_MAX,
                          "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
-                         "can bear %s; --force sets it all the same, at the risk of swapping",
-                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
+                         "can bear %s; %s",
+                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c),
+                         force ? "if they use it, the host swaps, and then kills" : "--force sets it all the same, at the risk of swapping");
+        if (beyond && !force)
                 return -ENOSPC;
-        }
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
-        log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
+        log_vm(LOG_NOTICE, vm->name, "manual target %s%s%s", format_size(bytes, a), beyond ? ", forced " : "", beyond ? error : "");
         manager_keep_changed(m);
-        return 0;
+        return beyond;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {

@@ -293,15 +293,15 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 snprintf(error, VIEW_ERROR_MAX, "outside floor .. maximum of %s: 1 GiB .. 4 GiB", m->views[index].name);
                 return -ERANGE;
         }
-        if (bytes > 3 * GIB && !force) {
-                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; --force does it all the same");
+        if (bytes > 3 * GIB)
+                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; %s", force ? "the host may swap" : "--force does it all the same");
+        if (bytes > 3 * GIB && !force)
                 return -ENOSPC;
-        }
         vm->input.pin_bytes = vm->plan.target_bytes = bytes;
         vm->plan.class = POLICY_PINNED;
         vm->plan.reason = POLICY_REASON_PINNED;
         m->views[index].pin_until_usec_left = for_usec;
-        return 0;
+        return bytes > 3 * GIB;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {

@@ -163,12 +163,18 @@ static const char *group_of(const char *path) {
 
 static int explain_failure(const char *path, int r) {
         const char *group;
+        struct stat st;
 
         switch (-r) {
         case ENOENT:
                 return complain(CTL_UNREACHABLE, "aerostatd is not running: there is no socket %s\n"
                                 "Start it with `systemctl start aerostatd`, or name its socket with --socket.", path);
+        case ENAMETOOLONG:
+                return complain(CTL_UNREACHABLE, "the path of the socket has %zu bytes, and no socket's may have more than %zu: %s", strlen(path),
+                                sizeof(((struct sockaddr_un *) 0)->sun_path) - 1, path);
         case ECONNREFUSED:
+                if (stat(path, &st) >= 0 && !S_ISSOCK(st.st_mode))
+                        return complain(CTL_UNREACHABLE, "%s is no socket\nThe daemon's is /run/aerostat/control.varlink unless it was started with another.", path);
                 return complain(CTL_UNREACHABLE, "aerostatd is not running: nobody answers on %s\n"
                                 "Start it with `systemctl start aerostatd`; `journalctl -u aerostatd` tells why it ended.", path);
         case EACCES:

@@ -35,12 +35,12 @@ static int refuse_path(const char *path) {
         struct stat st;
 
         if (path[0] != '/')
-                return complain(CTL_USAGE, "%s is no absolute path", path);
+                return complain(CTL_USAGE, "%s is no absolute path: it starts with /, as in: aerostatctl swap add 4G /var/lib/aerostat/swapfile", path);
         if (strpbrk(path, " \t\n\\"))
                 return complain(CTL_USAGE, "a swap file's path has no blanks and no backslashes: /proc/swaps and fstab escape them");
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? CTL_DONE : complain(CTL_FAILED, "%s: %s", path, strerror(errno));
-        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet" : "%s exists already", path);
+        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet" : "%s exists already; name a file that does not exist yet", path);
 }
 
 /* Whether the folder is on a disk that has room. */
