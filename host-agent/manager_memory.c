@@ -75,6 +75,7 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
         struct ksm_tick tick = {
                 .now_usec = now_usec,
                 .act = acts(m) && m->ready,
+                .dry_run = m->settings.dry_run || m->options.dry_run,
                 .memory_bytes = m->plan.memory_bytes,
                 .available_bytes = m->plan.available_bytes,
                 .reserve_bytes = m->plan.reserve_bytes,

@@ -1,7 +1,7 @@
 # KSM and swap.
 if HAVE_CMOCKA
 ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit %D%/test-swap-control \
-	%D%/test-swap-systemd
+	%D%/test-swap-systemd %D%/test-ksm-control
 check_PROGRAMS += $(ksm_swap_unit_tests)
 TESTS += $(ksm_swap_unit_tests)
 endif
@@ -31,3 +31,7 @@ swap_control_libs = libaerostat-system.a libaerostat-policy.a libaerostat-protoc
 %C%_test_swap_systemd_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
 %C%_test_swap_systemd_SOURCES = %D%/test-swap-systemd.c $(swap_control_sources)
 %C%_test_swap_systemd_LDADD = $(swap_control_libs)
+%C%_test_ksm_control_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+%C%_test_ksm_control_SOURCES = %D%/test-ksm-control.c %D%/tree.h %D%/unit.h \
+	host-agent/ksm_control.c host-agent/ksm_control.h host-agent/log.c host-agent/log.h
+%C%_test_ksm_control_LDADD = $(swap_control_libs)
