@@ -38,7 +38,7 @@ aerostatd_SOURCES = \
 	%D%/manager_vms.c \
 	%D%/manager_memory.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
-	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
+	%D%/swap_control.c %D%/swap_control.h %D%/swap_keeper.c %D%/swap_keeper.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/by_hand.c \
 	%D%/keep.c \
 	%D%/limits.h \

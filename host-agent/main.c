@@ -21,7 +21,7 @@
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/settings.h"
-#include "host-agent/swap_control.h"
+#include "host-agent/swap_keeper.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "protocol/parse.h"
@@ -360,7 +360,9 @@ static int undo_what_was_left(const struct options *o) {
                 log_error("%s/undo cannot be read: %s", o->state_dir, strerror(-r));
                 return r;
         }
-        limits = swap_control_lift(root_fd, undo, &swap_error);
+        if (r > 0)
+                log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; nothing is put back", o->state_dir);
+        limits = swap_keeping_lift_all(root_fd, undo, &swap_error);
         knobs = undo_restore_files(undo, "", &error);
         if (limits > 0 || knobs > 0)
                 log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM", limits, knobs);

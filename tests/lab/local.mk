@@ -45,6 +45,7 @@ EXTRA_PROGRAMS += %D%/swap-ceiling
 %C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 %C%_swap_ceiling_SOURCES = \
 	%D%/guest/swap-ceiling.c \
-	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_keeper.c host-agent/swap_keeper.h \
+	host-agent/swap_systemd.c host-agent/swap_systemd.h \
 	host-agent/log.c host-agent/log.h
 %C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

@@ -328,6 +328,8 @@ void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *re
         *ret = (struct ksm_vm_view) {
                 .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
         };
+        if (index == 0)
+                ret->zero_bytes = 3 * MIB, ret->profit_bytes = -(int64_t) (2 * MIB); /* as a newer kernel says it */
         if (index == STUB_FIXED)
                 ret->why_not = "opted out (nosharepages)", ret->opted_out = true, ret->merged_bytes = ret->saved_bytes = AEROSTAT_UNKNOWN;
 }

@@ -227,6 +227,9 @@ fi
 # KSM and swap.
 expect 0 'resting, for scanning brought nothing' '' ksm
 expect 0 'opted out (nosharepages)' '' ksm status
+expect 0 'own (use_zero_pages is off)' '' ksm
+expect 0 'pages merge across nodes' '' ksm
+expect 0 ' -2 MiB' '' ksm
 expect 0 'KSM is auto until the configuration is read again' '' ksm auto
 expect 1 '' 'ksmtuned is at work' ksm on
 expect 1 '' 'there is no room' ksm unmerge
@@ -247,6 +250,7 @@ expect 2 '' 'as in: aerostatctl swap add 4G' swap add
 expect 1 '' 'exists already' swap add 64M "$folder/socket"
 expect 1 '' 'is a directory' swap add 64M "$folder"
 expect 2 '' 'is no absolute path' swap add 64M swapfile
+expect 2 '' 'has no blanks' swap add 64M "$folder/swap file"
 expect 2 '' 'no use' swap add 64K "$folder/swapfile"
 expect 1 '' 'No such file or directory' swap add 64M "$folder/none/swapfile"
 expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$folder/swapfile"
