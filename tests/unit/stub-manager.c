@@ -155,6 +155,11 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+                if (i < STUB_VMS)
+                        continue;
+                m->views[i].guest_psi_some_ppm = i % 5 * 20000;
+                m->vms[i].input.swap_bytes = i % 7 * 64 * MIB;
+                m->vms[i].plan.committed_bytes += i % 11 * 16 * MIB;
         }
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;

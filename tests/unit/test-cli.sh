@@ -38,6 +38,11 @@ expect 2 '' 'an operand of `set` is empty' set web1 ''
 expect 2 '' 'did you mean 10m' set web1 2G --for 10
 expect 2 '' 'is not a duration' set web1 2G --for soon
 expect 2 '' 'no time at all' set web1 2G --for 0s
+expect 2 '' '`top` needs a terminal' top
+expect 2 '' '`top` is for people' top --json
+expect 2 '' 'is not within 100ms and 1h' top --interval 10ms
+expect 2 '' 'did you mean 2m' top --interval 2
+expect 2 '' '`top` takes no operands' top web1
 expect 2 '' 'given twice' set web1 2G --for 1s --for 2s
 expect 0 'aerostatctl ' '' --version
 expect 0 'Usage: aerostatctl' '' --help
