@@ -241,7 +241,9 @@ class Soak(LabCase):
             lines = daemon.log().count("\n")
             time.sleep(QUIET)
             said = daemon.log().splitlines()[lines:]
-        after = footprint(daemon.process.pid)
+            # Threads that stood in for those which a hung QEMU held end, with their connections, after 30 s without work.
+            wait_until(lambda: footprint(daemon.process.pid)[1] <= before[1] + 1, 60, f"{before[1]} descriptors, as before")
+            after = footprint(daemon.process.pid)
         log("; ".join(self.story))
         log("raised: " + "; ".join(f"{when - self.record.start:.0f} s {name} {subject}" for when, phase, name, subject in self.follower.events if phase == "fired"))
         ratio = max(sample.committed / sample.bearable(self.record.at(sample.time).budget, RESERVE) for sample in self.record.samples)
@@ -253,7 +255,6 @@ class Soak(LabCase):
         self.check_floors()
         self.check_rule()
         self.assertLess(after[0] - before[0], RSS_GROWTH_MAX, "the daemon grows")
-        self.assertLessEqual(abs(after[1] - before[1]), 1, "the daemon loses descriptors")
         self.assertEqual(said, [], "logged while nothing happened")
 
     def over(self) -> bool:

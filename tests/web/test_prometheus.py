@@ -100,6 +100,26 @@ class EndToEnd(unittest.TestCase):
         self.assertEqual((event["version"], event["event"], event["alert"]["name"], event["alert"]["subject"]), (1, "fired", "HostCritical", "host"))
         self.assertRegex(daemon.log(), "webhook.*(500|exit)")
 
+    def test_a_command_that_hangs_delays_nobody(self) -> None:
+        daemon = self.daemon({"alerts": {"command": "/bin/sleep 1000"}, **SHORT})
+
+        def children() -> List[str]:
+            pid = daemon.process.pid
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                return file.read().split()
+        wait_until(children, 10, "the command runs")
+        before, start, slowest = daemon.json("status")["decisions"], time.monotonic(), 0.0
+        while time.monotonic() - start < 8:
+            asked = time.monotonic()
+            daemon.json("status")
+            slowest = max(slowest, time.monotonic() - asked)
+            self.assertLessEqual(len(children()), 4)
+            time.sleep(0.1)
+        decisions = daemon.json("status")["decisions"] - before
+        print(f"\n    {len(children())} commands hang: {decisions} decisions in 8 s, status within {1000 * slowest:.0f} ms")
+        self.assertGreaterEqual(decisions, 6)
+        self.assertLess(slowest, 1)
+
 
 if __name__ == "__main__":
     main()
