@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Alerts with real guests: guests overrun the host, Prometheus's rule fires, Alertmanager has it, it resolves; each alert about a guest, and those about
-the host's swap, fire and resolve with their cause."""
+"""Alerts with real guests: guests overrun the host, Prometheus's rule fires, Alertmanager has it, it resolves; each alert about a guest,
+and those about the host's swap, fire and resolve with their cause."""
 
 import os
 import shutil
@@ -103,7 +103,8 @@ class Swap(AlertCase):
         daemon = self.start({"host": {"memory": "2G"}})
         hog = SwapHog()
         self.addCleanup(hog.remove)
-        for share, name, quiet in ((0.9, "SwapNearCeiling", "SwapAtCeiling"), (0.996, "SwapAtCeiling", "SwapAboveCeiling"), (1.15, "SwapAboveCeiling", None)):
+        for share, name, quiet in ((0.9, "SwapNearCeiling", "SwapAtCeiling"), (0.996, "SwapAtCeiling", "SwapAboveCeiling"),
+                                   (1.15, "SwapAboveCeiling", None)):
             hog.fill(int(0.3 * SWAP * share))
             self.wait_fired(name, seconds=20)
             used = daemon.status()["swap"]["used_bytes"] / (0.3 * SWAP)

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Random loads and faults on real guests for 20 minutes (AEROLAB_LONG; two minutes and a half otherwise), and a record of what happened that is the lab's own:
-exactly the alerts that it calls for have to be raised, and resolved, in their time.
+"""Random loads and faults on real guests for 20 minutes (AEROLAB_LONG; two minutes and a half otherwise), and a record of what happened
+that is the lab's own: exactly the alerts that it calls for have to be raised, and resolved, in their time.
 
-AEROLAB_SEED=N repeats a run; AEROLAB_SOAK_SEC=N makes it longer or shorter. Without AEROLAB_LONG nothing but [host] memory is short, so that other runs on
-the machine are not disturbed; with it there is a swap file, too, and the run has the machine to itself."""
+AEROLAB_SEED=N repeats a run; AEROLAB_SOAK_SEC=N makes it longer or shorter. Without AEROLAB_LONG nothing but [host] memory is short, so
+that other runs on the machine are not disturbed; with it there is a swap file, too, and the run has the machine to itself."""
 
 import os
 import random
@@ -148,12 +148,13 @@ class Soak(LabCase):
         self.lab.remove(guest)
 
     def restart(self) -> None:
-        """Neither forgets nor repeats what fires. (What is still waiting to fire begins to wait anew: it is not done while something is wrong.)"""
+        """Neither forgets nor repeats what fires. (What is still waiting to fire begins to wait anew: it is not done while something is
+        wrong.)"""
         self.daemon.stop()
         self.record.restarts.append(time.time())
         self.daemon.start()
         self.follower.restart()
-        self.managed()
+        self.wait_managed()
 
     def reload_nothing(self) -> None:
         self.reload(BUDGET, FLOOR)
@@ -176,9 +177,6 @@ class Soak(LabCase):
             hog.remove()
 
     # The soak -----------------------------------------------------------------------------------------------------------
-
-    def managed(self) -> None:
-        wait_until(lambda: all(vm["source"] == "agent" and vm["state"] == "managed" for vm in self.daemon.vms().values()), 60, "all guests are managed")
 
     def loads(self) -> None:
         """Another load for each guest. All of them together fit the host; whoever needs more than it has is given it."""
@@ -226,7 +224,7 @@ class Soak(LabCase):
         daemon = self.start_daemon(self.config())
         self.follower = Follower(daemon)
         self.addCleanup(self.follower.stop)
-        self.managed()
+        self.wait_managed()
         self.wait_calm()
         before = footprint(daemon.process.pid)
         with Record(self.lab.guests, daemon, Settings(time.time(), BUDGET, RESERVE, FLOOR)) as self.record, ThreadPoolExecutor(4) as pool:
@@ -245,10 +243,12 @@ class Soak(LabCase):
             wait_until(lambda: footprint(daemon.process.pid)[1] <= before[1] + 1, 60, f"{before[1]} descriptors, as before")
             after = footprint(daemon.process.pid)
         log("; ".join(self.story))
-        log("raised: " + "; ".join(f"{when - self.record.start:.0f} s {name} {subject}" for when, phase, name, subject in self.follower.events if phase == "fired"))
+        log("raised: " + "; ".join(f"{when - self.record.start:.0f} s {name} {subject}" for when, phase, name, subject in self.follower.events
+                                   if phase == "fired"))
         ratio = max(sample.committed / sample.bearable(self.record.at(sample.time).budget, RESERVE) for sample in self.record.samples)
-        log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; daemon {mib(before[0])} -> {mib(after[0])}, "
-            f"{before[1]} -> {after[1]} descriptors; {len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm")
+        log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; "
+            f"daemon {mib(before[0])} -> {mib(after[0])}, {before[1]} -> {after[1]} descriptors; "
+            f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm")
         self.assertEqual(judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts), [])
         self.assertEqual({guest.name: guest.pid for guest in self.lab.guests}, pids, "a VM was lost")
         self.assertEqual(host_kills(), kills, "the host ran out of memory")
@@ -264,7 +264,7 @@ class Soak(LabCase):
         """A guest's floor is what the daemon may leave it at the least; after a lower one was given, that."""
         for guest in self.record.guests:
             for sample in self.record.samples:
-                floor = min(self.record.at(when).floor for when in (sample.time, sample.time - 30)) * guest.options.memory
+                floor = min(self.record.at(when).floor for when in (sample.time, sample.time - 60)) * guest.options.memory
                 if guest.name in sample.guests:
                     self.assertGreaterEqual(sample.guests[guest.name].actual, floor - MIB, f"{guest.name} at {sample.time - self.record.start:.1f} s")
 
@@ -290,8 +290,8 @@ class Verdict(unittest.TestCase):
     """The judge has to be able to find a daemon guilty."""
 
     def complaints(self, events: List[Tuple[float, str]], surely: List[Tuple[float, float]], maybe: List[Tuple[float, float]] = (),
-                   restarts: List[float] = ()) -> int:
-        called = Called("X", "a", 30, 60, list(surely), [*surely, *maybe])
+                   restarts: List[float] = (), keeps: List[Tuple[float, float]] = ()) -> int:
+        called = Called("X", "a", 30, 60, list(surely), list(maybe), list(keeps), list(keeps))
         return len(judge([called], [(when, phase, "X", "a") for when, phase in events], 0, 1000, restarts))
 
     def test_judge(self) -> None:
@@ -312,6 +312,11 @@ class Verdict(unittest.TestCase):
         self.assertGreater(self.complaints(right, [(100, 120)]), 0, "too short, and raised")
         self.assertEqual(self.complaints([(131, "fired"), (311, "resolved")], [(100, 200), (230, 250)]), 0, "again before it is resolved")
         self.assertEqual(self.complaints([(131, "fired"), (304, "resolved")], [(100, 200)], restarts=[240]), 0, "a restart in between")
+        self.assertEqual(self.complaints([(131, "fired"), (361, "resolved")], [(100, 200)], keeps=[(210, 300)]), 0, "kept between the levels")
+        self.assertGreater(self.complaints(right, [(100, 200)], keeps=[(210, 300)]), 0, "not kept between the levels")
+        self.assertGreater(self.complaints([(131, "fired"), (190, "resolved")], [(100, 120)], keeps=[(120, 200)]), 0, "what keeps does not fire")
+        self.assertEqual(self.complaints([(275, "fired"), (361, "resolved")], [(100, 300)], restarts=[240]), 1, "fired late for no reason")
+        self.assertEqual(self.complaints([(152, "fired"), (361, "resolved")], [(100, 300)], restarts=[120]), 0, "began to wait anew")
         self.assertGreater(len(judge([], [(1, "fired", "Y", "a")], 0, 9)), 0, "nobody knows of it")
 
 

@@ -117,7 +117,7 @@ class Told(AlertCase):
         folder = tempfile.mkdtemp(prefix="mails-", dir=self.lab.folder)
         path = "/usr/local/sbin/sendmail"
         with open(path, "w", encoding="ascii") as file:
-            file.write(f"#!/bin/sh\nmail=$(mktemp {folder}/XXXXXX)\necho \"$*\" > \"$mail\"\nenv > \"$mail.env\"\ncat >> \"$mail\"\nmv \"$mail\" \"$mail.mail\"\n")
+            file.write(f'#!/bin/sh\nmail=$(mktemp {folder}/XXXXXX)\nenv > "$mail.env"\n(echo "$*"; cat) > "$mail"\nmv "$mail" "$mail.mail"\n')
         os.chmod(path, 0o755)
         return folder
 
@@ -187,12 +187,14 @@ class Times(AlertCase):
         if not answers:
             return None
         count, total = (after[f"aerostat_reaction_seconds_{end}"] - before[f"aerostat_reaction_seconds_{end}"] for end in ("count", "sum"))
-        log(f"{guest.name}: by the daemon {count:.0f} of mean {1000 * total / max(count, 1):.1f} ms; by the lab {1000 * (min(answers) - crossed):.1f} ms")
+        log(f"{guest.name}: by the daemon {count:.0f} of mean {1000 * total / max(count, 1):.1f} ms; "
+            f"by the lab {1000 * (min(answers) - crossed):.1f} ms")
         return (total, min(answers) - crossed) if count == 1 else None
 
     def test_reactions_agree(self) -> None:
-        """The lab's time runs from the moment at which memory is short inside the guest to QEMU's own trace of the new target; the daemon's from the report of it.
-        What is between is the agent's, the channel's and libvirt's: the daemon's time is a part of the lab's, and not much less."""
+        """The lab's time runs from the moment at which memory is short inside the guest to QEMU's own trace of the new target; the
+        daemon's from the report of it. What is between is the agent's, the channel's and libvirt's: the daemon's time is a part of the
+        lab's, and not much less."""
         self.start({"host": {"memory": "1900M"}})
         pairs: List[Tuple[float, float]] = []
         for i in range(12):
@@ -221,8 +223,8 @@ class Times(AlertCase):
         before = look()
         time.sleep(30)
         ran, waited, count, total = (now - then for now, then in zip(look(), before))
-        log(f"{count:.0f} decisions in 30 s: {1000 * total / count:.3f} ms each by the daemon; its main thread ran {1000 * ran / count:.3f} ms for each, and "
-            f"waited {1000 * waited / count:.3f} ms for a CPU")
+        log(f"{count:.0f} decisions in 30 s: {1000 * total / count:.3f} ms each by the daemon; its main thread ran "
+            f"{1000 * ran / count:.3f} ms for each, and waited {1000 * waited / count:.3f} ms for a CPU")
         self.assertGreaterEqual(count, 20)
         self.assertLess(total, 1.05 * (ran + waited))
         self.assertGreater(total, 0.3 * ran)

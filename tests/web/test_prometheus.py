@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""From the daemon to Alertmanager, with Debian's Prometheus: a host that becomes critically short, and recovers. And the webhook, which needs none."""
+"""From the daemon to Alertmanager, with Debian's Prometheus: a host that becomes critically short, and recovers. And the webhook, which
+needs none."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Processes of the host that press on its memory and swap, in a cgroup of their own with a limit: what they stall and swap is theirs, not the machine's."""
+"""Processes of the host that press on its memory and swap, in a cgroup of their own with a limit: what they stall and swap is theirs, not
+the machine's."""
 
 import os
 import subprocess
@@ -54,7 +55,8 @@ class Group:
         def enter() -> None:
             with open(f"{self.path}/cgroup.procs", "w", encoding="ascii") as file:
                 file.write("0")
-        process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=enter)
+        process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   preexec_fn=enter)
         self.processes.append(process)
         return process
 

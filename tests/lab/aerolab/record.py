@@ -1,19 +1,20 @@
 """A soak's own record of what happened, and which alerts it calls for. Nothing in it comes from Aerostat.
 
-Five times a second: what QEMU and the host's kernel say (sampler.py), the host's pressure, swap and swapping. Once a second, over the load generator's own
-port: memory, swap, pressure and kills in each guest. And what was done: faults with their times, and configurations given to the daemon."""
+Five times a second: what QEMU and the host's kernel say (sampler.py), the host's pressure, swap and swapping. Once a second, over the
+load generator's own port: memory, swap, pressure and kills in each guest. And what was done: faults with their times, and configurations
+given to the daemon."""
 
 import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .guest import MIB, Guest
 from .jsonport import Message, PortClosed
 from .machine import read_text
 from .sampler import Sample, Sampler
-from .verdict import Called, Interval, latched, merge, without
+from .verdict import Called, Interval, latched, merge, spans, without
 
 # As aerostat-alerts(7) has it: for how many seconds a condition holds before it fires, and is gone before it is resolved.
 TIMES = {
@@ -118,8 +119,9 @@ class Record(Sampler):
             saved = int(read_text("/sys/kernel/mm/ksm/pages_sharing")) * PAGE
         except OSError:
             saved = 0
-        self.extras.append(Extra(number(pressure, r"some avg10=([\d.]+)"), number(pressure, r"full avg10=([\d.]+)"), int(number(pressure, r"total=(\d+)")),
-                                 int(number(vmstat, r"\npswpin (\d+)")) * PAGE, int(number(vmstat, r"\npswpout (\d+)")) * PAGE, saved, running))
+        self.extras.append(Extra(number(pressure, r"some avg10=([\d.]+)"), number(pressure, r"full avg10=([\d.]+)"),
+                                 int(number(pressure, r"total=(\d+)")), int(number(vmstat, r"\npswpin (\d+)")) * PAGE,
+                                 int(number(vmstat, r"\npswpout (\d+)")) * PAGE, saved, running))
         return super().look()
 
     def did(self, kind: str, subject: str, start: float) -> None:
@@ -141,12 +143,11 @@ class Record(Sampler):
         resident = max(0, sum(guest.rss for guest in sample.guests.values()) - extra.ksm_saved)
         return min(sample.host["MemAvailable"], self.at(sample.time).budget - resident)
 
-    def host(self, test: Callable[[Sample, Extra], Tuple[bool, bool]]) -> List[Interval]:
-        return latched([(sample.time, *test(sample, extra)) for sample, extra in self.pairs()])
-
     def states(self) -> Iterable[Called]:
-        """Bands: 4 % of the reserve, a tenth of a share of time waited. Leaving takes a quarter more than entering; swap counts while it is written."""
-        for name, share, some, full, swap in (("HostTight", 1.0, 2.0, None, None), ("HostHard", 0.64, 10.0, None, 0.8), ("HostCritical", 0.32, None, 5.0, 1.0)):
+        """Bands: 4 % of the reserve, a tenth of a share of time waited. Leaving takes a quarter more than entering; swap counts while it
+        is written."""
+        for name, share, some, full, swap in (("HostTight", 1.0, 2.0, None, None), ("HostHard", 0.64, 10.0, None, 0.8),
+                                              ("HostCritical", 0.32, None, 5.0, 1.0)):
             def holds(surely: bool, share: float = share, some: Optional[float] = some, full: Optional[float] = full,
                       swap: Optional[float] = swap) -> List[Interval]:
                 below, above = (0.96, 1.1) if surely else (1.04, 0.9)
@@ -161,16 +162,18 @@ class Record(Sampler):
                     def beyond(leaving: float) -> bool:
                         return (available < reserve * share * below * (2 - leaving) or some is not None and extra.some > some * above * leaving or
                                 full is not None and extra.full > full * above * leaving or
-                                swap is not None and swapping and ceiling > 0 and sample.swap_used >= ceiling * swap * leaving * (1.03 if surely else 0.97))
+                                swap is not None and swapping and
+                                0 < ceiling * swap * leaving * (1.03 if surely else 0.97) <= sample.swap_used)
                     found.append((sample.time, beyond(1.0), beyond(0.75)))
                 return latched(found)
             yield self.make(name, "host", holds(True), holds(False))
 
     def unsafe(self) -> Called:
-        """Surely: what guests hold by QEMU's and the kernel's word is more than the machine can bear. Maybe: so is what a guest in trouble could take (all of
-        its memory), against a host that has lately been short (the daemon corrects by the shortfall, and forgets it within a minute or so)."""
-        shaken = {guest.name: [(start, end + AFTERMATH) for start, end in self.times(guest.name, "silent", "killed", "hung", "unbound", "leak", "paused")]
-                  for guest in self.guests}
+        """Surely: what guests hold by QEMU's and the kernel's word is more than the machine can bear. Maybe: so is what a guest in
+        trouble could take (all of its memory), against a host that has lately been short (the daemon corrects by the shortfall, and
+        forgets it within a minute or so)."""
+        kinds = ("silent", "killed", "hung", "unbound", "leak", "paused")
+        shaken = {guest.name: [(start, end + AFTERMATH) for start, end in self.times(guest.name, *kinds)] for guest in self.guests}
         correction, last, stalls = 0.0, self.start, []
         surely, maybe = [], []
         for sample, extra in self.pairs():
@@ -182,13 +185,12 @@ class Record(Sampler):
                 shortfall = max(shortfall, 0.1 * settings.budget)
             correction = max(shortfall, correction * (1 - min(1.0, (sample.time - last) / 75)))
             last = sample.time
-            could = sum(max(guest.committed, self.maximum[name] + guest.overhead if any(a <= sample.time <= b for a, b in shaken.get(name, [])) else 0)
+            could = sum(max(guest.committed, self.maximum[name] + guest.overhead)
+                        if any(start <= sample.time <= end for start, end in shaken.get(name, [])) else guest.committed
                         for name, guest in sample.guests.items())
-            over = sample.committed > bearable + 64 * MIB
-            surely.append((sample.time, over, over))
-            over = could > bearable - correction - 0.05 * settings.budget
-            maybe.append((sample.time, over, over))
-        return self.make("EnvelopeUnsafe", "host", latched(surely), latched(maybe))
+            surely.append((sample.time, sample.committed > bearable + 64 * MIB))
+            maybe.append((sample.time, could > bearable - correction - 0.05 * settings.budget))
+        return self.make("EnvelopeUnsafe", "host", spans(surely), spans(maybe))
 
     def guarantee(self) -> Called:
         """khugepaged that refills holes weakens it for good; a guest in trouble, or floors that do not fit, for a while."""
@@ -201,12 +203,9 @@ class Record(Sampler):
     def swap(self) -> Iterable[Called]:
         """Bands: 3 % of each level."""
         for name, enters, stays in (("SwapNearCeiling", 0.8, 0.7), ("SwapAtCeiling", 0.98, 15 / 16), ("SwapAboveCeiling", 1.01, 1.0)):
-            def test(band: float, enters: float = enters, stays: float = stays) -> Callable[[Sample, Extra], Tuple[bool, bool]]:
-                def one(sample: Sample, _: Extra) -> Tuple[bool, bool]:
-                    ceiling = 0.3 * sample.host["SwapTotal"]
-                    return ceiling > 0 and sample.swap_used >= enters * band * ceiling, ceiling > 0 and sample.swap_used >= stays * band * ceiling
-                return one
-            yield self.make(name, "host", self.host(test(1.03)), self.host(test(0.97)))
+            def used(level: float) -> List[Interval]:
+                return spans((sample.time, 0 < level * 0.3 * sample.host["SwapTotal"] <= sample.swap_used) for sample in self.samples)
+            yield self.make(name, "host", used(1.03 * enters), used(0.97 * enters), used(1.03 * stays), used(0.97 * stays))
 
         def thrashing(pages: float) -> List[Interval]:
             """By rates over 5 s, as the daemon's; they come late by as much."""
@@ -214,10 +213,9 @@ class Record(Sampler):
             for sample, extra in self.pairs():
                 window = [one for one in window if one[0] > sample.time - 5] + [(sample.time, extra.swapped_in, extra.swapped_out)]
                 passed = max(window[-1][0] - window[0][0], 1.0)
-                rate = min(window[-1][1] - window[0][1], window[-1][2] - window[0][2]) / PAGE / passed
-                found.append((sample.time, rate > pages, rate > pages / 2))
-            return latched(found)
-        called = self.make("SwapThrashing", "host", thrashing(260), thrashing(150))
+                found.append((sample.time, min(window[-1][1] - window[0][1], window[-1][2] - window[0][2]) / PAGE / passed > pages))
+            return spans(found)
+        called = self.make("SwapThrashing", "host", thrashing(260), thrashing(150), thrashing(130), thrashing(75))
         called.slack = 10.0
         yield called
 
@@ -228,16 +226,17 @@ class Record(Sampler):
         return merge(self.times(guest.name, "silent", "killed", "hung", "paused", "junk"))
 
     def answers_late(self, guest: Guest) -> List[Interval]:
-        """When the guest did not even answer the load generator's port, which is locked in memory and runs at real-time priority: its agent was late, too."""
+        """When the guest did not even answer the load generator's port, which is locked in memory and runs at real-time priority: its
+        agent was late, too."""
         samples = self.inside[guest.name].samples
         return merge([(when - 4, when + 4) for when, message in samples if message is None] +
                      [(before[0], after[0]) for before, after in zip(samples, samples[1:]) if after[0] - before[0] > 4], 1)
 
-    def within(self, guest: Guest, test: Callable[[Message], Tuple[bool, bool]]) -> List[Interval]:
-        return latched([(when, *test(message)) for when, message in self.inside[guest.name].samples if message])
+    def within(self, guest: Guest, test: Callable[[Message], bool]) -> List[Interval]:
+        return spans((when, test(message)) for when, message in self.inside[guest.name].samples if message)
 
     def stopped(self, guest: Guest) -> List[Interval]:
-        return latched([(sample.time, not extra.running.get(guest.name, True), not extra.running.get(guest.name, True)) for sample, extra in self.pairs()])
+        return spans((sample.time, not extra.running.get(guest.name, True)) for sample, extra in self.pairs())
 
     def stale(self, guest: Guest) -> Called:
         """A guest that is paused or does not answer at all is held, and says nothing of its agent."""
@@ -249,52 +248,48 @@ class Record(Sampler):
     def unresponsive(self, guest: Guest) -> Called:
         """Found out when QEMU is next asked (every 10 s at least) and has not answered for 3 s."""
         stopped = self.stopped(guest)
-        return self.make("VmUnresponsive", guest.name, [(start + 14, end) for start, end in stopped], [(start + 2, end + 3) for start, end in stopped])
+        return self.make("VmUnresponsive", guest.name, [(start + 14, end) for start, end in stopped],
+                         [(start + 2, end + 3) for start, end in stopped])
+
+    def waited(self, guest: Guest, level: float) -> List[Interval]:
+        """When work in the guest waited for more than this share of the last 10 s, weighted as the kernel does."""
+        found, share, last, usec = [], 0.0, None, 0
+        for when, message in self.inside[guest.name].samples:
+            if not message:
+                continue
+            if last is not None and when > last:
+                share += ((message["psi_some_usec"] - usec) / 1e6 / (when - last) - share) * min(1.0, (when - last) / 10)
+            last, usec = when, message["psi_some_usec"]
+            found.append((when, share > level))
+        return spans(found)
+
+    def short(self, guest: Guest, level: float) -> List[Interval]:
+        """When less was available in the guest than this multiple of half its headroom."""
+        def test(message: Message) -> bool:
+            need = self.maximum[guest.name] - message["balloon_pages"] * PAGE - message["available_bytes"]
+            return message["available_bytes"] < max(0.2 * need, 64 * MIB) / 2 * level
+        return self.within(guest, test)
 
     def pressure(self, guest: Guest) -> Called:
-        """Where the guest's kernel tells: a tenth of the last 10 s waited, stays until half of that; band: a quarter. Else: less available than half of the
-        headroom, stays until twice that; band: a quarter."""
-        stays = {"psi": 0.0, "time": None, "usec": 0}
-
-        def waited(message: Message) -> float:
-            """The mean of the last 10 s, weighted as the kernel's."""
-            now, usec = message["host_time"], message["psi_some_usec"]
-            if stays["time"] is not None and now > stays["time"]:
-                share = (usec - stays["usec"]) / 1e6 / (now - stays["time"])
-                weight = min(1.0, (now - stays["time"]) / 10)
-                stays["psi"] += (share - stays["psi"]) * weight
-            stays["time"], stays["usec"] = now, usec
-            return stays["psi"]
-
-        def by_waiting(band: float) -> List[Interval]:
-            stays.update(psi=0.0, time=None)
-
-            def test(message: Message) -> Tuple[bool, bool]:
-                share = waited(message)
-                return share > 0.1 * band, share > 0.05 * band
-            return self.within(guest, test)
-
-        def by_available(band: float) -> List[Interval]:
-            def test(message: Message) -> Tuple[bool, bool]:
-                need = self.maximum[guest.name] - message["balloon_pages"] * PAGE - message["available_bytes"]
-                half = max(0.2 * need, 64 * MIB) / 2 * band
-                return message["available_bytes"] < half, message["available_bytes"] < 2 * half
-            return self.within(guest, test)
+        """Where the guest's kernel tells: a tenth of the time waited, kept above half of that. Else: less available than half of the
+        headroom, kept below twice that. Bands: a quarter. Without its agent, whose reports have the first, a guest is judged by the
+        second."""
+        unheard, late = self.unheard(guest), self.answers_late(guest)
         if guest.options.psi:
-            surely, maybe = by_waiting(1.25), by_waiting(0.75)
-            maybe += [part for part in by_available(1.25) if self.unheard(guest)]
+            surely, maybe, surely_keeps, maybe_keeps = (self.waited(guest, level) for level in (0.125, 0.075, 0.0625, 0.0375))
+            if unheard:
+                maybe, maybe_keeps = maybe + self.short(guest, 1.25), maybe_keeps + self.short(guest, 2.5)
         else:
-            surely, maybe = by_available(0.75), by_available(1.25)
-        return self.make("GuestPressure", guest.name, without(surely, self.unheard(guest)), maybe + self.answers_late(guest))
+            surely, maybe, surely_keeps, maybe_keeps = (self.short(guest, level) for level in (0.75, 1.25, 1.5, 2.5))
+        return self.make("GuestPressure", guest.name, without(surely, unheard), maybe + late, without(surely_keeps, unheard), maybe_keeps + late)
 
     def full_swap(self, guest: Guest) -> Called:
-        """Band: one hundredth of the guest's swap."""
-        def test(band: float) -> Callable[[Message], Tuple[bool, bool]]:
-            def one(message: Message) -> Tuple[bool, bool]:
-                used = 1 - message["swap_free_bytes"] / message["swap_total_bytes"] if message["swap_total_bytes"] else 0.0
-                return used >= 0.3 + band, used >= 0.2625 + band
-            return one
-        return self.make("GuestSwapAtCeiling", guest.name, without(self.within(guest, test(0.01)), self.unheard(guest)), self.within(guest, test(-0.01)))
+        """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it."""
+        def used(share: float) -> List[Interval]:
+            return self.within(guest, lambda message: message["swap_total_bytes"] > 0 and
+                               message["swap_free_bytes"] <= (1 - share) * message["swap_total_bytes"])
+        unheard = self.unheard(guest)
+        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), unheard), used(0.29), without(used(0.2725), unheard), used(0.2525))
 
     def kills(self, guest: Guest) -> Called:
         samples = [(when, message["oom_kills"]) for when, message in self.inside[guest.name].samples if message]
@@ -317,8 +312,8 @@ class Record(Sampler):
         return called
 
     def breach(self, guest: Guest) -> Called:
-        """What the process holds against what its balloon or its target leaves it. Bands: 48 MiB more (the daemon's overhead falls slowly, and has a sixteenth
-        on top), 24 MiB less."""
+        """What the process holds against what its balloon or its target leaves it. Bands: 48 MiB more (the daemon's overhead falls
+        slowly, and has a sixteenth on top), 24 MiB less."""
         maximum = self.maximum[guest.name]
         margin = max(64 * MIB, maximum // 16)
 
@@ -339,8 +334,9 @@ class Record(Sampler):
         return called
 
     def disobedience(self, guest: Guest) -> Called:
-        """Surely: 30 s of more than was asked for by 32 MiB, in a guest that runs, has memory, and gives back less than 2 MiB a second; until what was asked for
-        is there. Maybe: 8 s of that, or of a guest that was just overrun; it takes up to 35 s of obedience to be forgiven."""
+        """Surely: 30 s of more than was asked for by 32 MiB, in a guest that runs, has memory, and gives back less than 2 MiB a second;
+        until what was asked for is there. Maybe: 8 s of that, or of a guest that was just overrun; it takes up to 35 s of obedience to be
+        forgiven."""
         targets = guest.balloon_targets()
         inside = [(when, message["available_bytes"]) for when, message in self.inside[guest.name].samples if message]
         found, window = [], []
@@ -364,8 +360,8 @@ class Record(Sampler):
         return self.make("GuestUncooperative", guest.name, surely, maybe)
 
     @staticmethod
-    def make(name: str, subject: str, surely: Sequence[Interval], maybe: Sequence[Interval]) -> Called:
-        return Called(name, subject, *TIMES[name], list(surely), list(surely) + list(maybe))
+    def make(name: str, subject: str, surely: List[Interval], maybe: List[Interval], *keeps: List[Interval]) -> Called:
+        return Called(name, subject, *TIMES[name], surely, maybe, *keeps)
 
     def called(self) -> List[Called]:
         """Everything that an alert can be about, with when it held; of most it never did."""

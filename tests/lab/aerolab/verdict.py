@@ -1,9 +1,11 @@
-"""Which alerts a record of what happened calls for, and whether exactly those were raised and resolved. Pure: times and intervals in, sentences out.
+"""Which alerts a record of what happened calls for, and whether exactly those were raised and resolved. Pure: times and intervals in,
+sentences out.
 
-What the lab sees and what the daemon sees are two samples of one thing, taken at different moments. So each alert has two signals: `surely`, when its
-condition held beyond doubt (thresholds passed by a margin), and `maybe`, when it may have held. An alert has to fire where it surely held for as long as it
-waits, and to go on firing until it is surely over; it must not fire, nor go on firing, where it cannot have held. Readings within the margins call for nothing
-and forbid nothing: those are the tolerance bands, and each signal's place in record.py says how wide they are."""
+What the lab sees and what the daemon sees are two samples of one thing, taken at different moments. So each alert has two signals:
+`surely`, when its condition held beyond doubt (thresholds passed by a margin), and `maybe`, when it may have held. An alert has to fire
+where it surely held for as long as it waits, and to go on firing until it is surely over; it must not fire, nor go on firing, where it
+cannot have held. Readings within the margins call for nothing and forbid nothing: those are the tolerance bands, and each signal's place
+in record.py says how wide they are."""
 
 from dataclasses import dataclass, field
 from typing import Iterable, List, Sequence, Tuple
@@ -16,13 +18,17 @@ GAP = 2.5       # a break shorter than this may have been seen by one of the two
 
 @dataclass
 class Called:
-    """One alert of one subject: for how long its condition holds before it fires, is gone before it is resolved, and when it held."""
+    """One alert of one subject: for how long its condition holds before it fires, is gone before it is resolved, when it held, and when
+    it was between the level at which it begins and the one at which it ends: that keeps what fires, and does not count while it waits
+    to."""
     name: str
     subject: str
     hold: float
     clear: float
     surely: List[Interval] = field(default_factory=list)
     maybe: List[Interval] = field(default_factory=list)
+    surely_keeps: List[Interval] = field(default_factory=list)
+    maybe_keeps: List[Interval] = field(default_factory=list)
     slack: float = SLACK
 
     def __str__(self) -> str:
@@ -48,15 +54,15 @@ def without(intervals: Iterable[Interval], cuts: Iterable[Interval]) -> List[Int
     return left
 
 
-def latched(samples: Sequence[Tuple[float, bool, bool]]) -> List[Interval]:
-    """Of (time, enters, stays): from when it enters until it no longer stays. Times between two samples belong to the earlier one."""
+def spans(samples: Iterable[Tuple[float, bool]]) -> List[Interval]:
+    """Of (time, whether it holds): when it does. Times between two samples belong to the earlier one."""
     found: List[Interval] = []
     since, last = None, 0.0
-    for when, enters, stays in samples:
-        if since is not None and not (enters or stays):
+    for when, holds in samples:
+        if since is not None and not holds:
             found.append((since, when))
             since = None
-        elif since is None and enters:
+        elif since is None and holds:
             since = when
         last = when
     if since is not None:
@@ -64,33 +70,46 @@ def latched(samples: Sequence[Tuple[float, bool, bool]]) -> List[Interval]:
     return found
 
 
+def latched(samples: Iterable[Tuple[float, bool, bool]]) -> List[Interval]:
+    """Of (time, enters, stays): from when it enters until it no longer stays."""
+    holding, found = False, []
+    for when, enters, stays in samples:
+        holding = enters or holding and stays
+        found.append((when, holding))
+    return spans(found)
+
+
+def fired_until(end: float, keeps: Sequence[Interval], clear: float) -> float:
+    """What fires at `end`, and for how long it is kept firing: by what comes back, or stays between the levels, before it is resolved."""
+    for back, gone in keeps:
+        if back <= end + clear:
+            end = max(end, gone)
+    return end + clear
+
+
 def must_fire(called: Called, restarts: Sequence[float] = ()) -> List[Interval]:
     """When it has to be firing. What waits to fire begins to wait anew after a restart."""
     found: List[Interval] = []
+    keeps = merge([*called.surely, *called.surely_keeps])
     for start, end in merge(called.surely):
         if found and start < found[-1][1]: # it still fires, and does not wait again
-            found[-1] = (found[-1][0], end + called.clear - called.slack)
             continue
         for restart in restarts:
             if start < restart < start + called.hold + called.slack:
                 start = restart + called.slack
         if end - start > called.hold + called.slack:
-            found.append((start + called.hold + called.slack, end + called.clear - called.slack))
+            found.append((start + called.hold + called.slack, fired_until(end, keeps, called.clear - called.slack)))
     return found
 
 
 def may_fire(called: Called, restarts: Sequence[float] = ()) -> List[Interval]:
     """When it may be firing. After a restart the daemon gives what fires its `clear` anew."""
     found: List[Interval] = []
-    for start, end in merge(called.maybe, GAP):
-        until = end + called.clear + called.slack
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], until))
-        elif end - start >= called.hold - called.slack:
-            found.append((start + called.hold - called.slack, until))
-        for restart in restarts:
-            if found and found[-1][0] <= restart <= found[-1][1]:
-                found[-1] = (found[-1][0], max(found[-1][1], restart + called.clear + 2 * called.slack))
+    again = [(restart, restart + 2 * called.slack) for restart in restarts]
+    keeps = merge([*called.surely, *called.maybe, *called.surely_keeps, *called.maybe_keeps, *again], GAP)
+    for start, end in merge([*called.surely, *called.maybe], GAP):
+        if not (found and start <= found[-1][1]) and end - start >= called.hold - called.slack:
+            found.append((start + called.hold - called.slack, fired_until(end, keeps, called.clear + called.slack)))
     return found
 
 
@@ -117,8 +136,10 @@ def firing(events: Sequence[Tuple[float, str, str, str]], name: str, subject: st
     return found, wrong
 
 
-def judge(called: Sequence[Called], events: Sequence[Tuple[float, str, str, str]], start: float, until: float, restarts: Sequence[float] = ()) -> List[str]:
-    """Everything that is wrong, each in a sentence with seconds since `start`; empty where exactly what was called for was raised and resolved."""
+def judge(called: Sequence[Called], events: Sequence[Tuple[float, str, str, str]], start: float, until: float,
+          restarts: Sequence[float] = ()) -> List[str]:
+    """Everything that is wrong, each in a sentence with seconds since `start`; empty where exactly what was called for was raised and
+    resolved."""
     wrong: List[str] = []
 
     def seconds(intervals: Iterable[Interval]) -> str:
@@ -138,5 +159,6 @@ def judge(called: Sequence[Called], events: Sequence[Tuple[float, str, str, str]
         if missing:
             wrong.append(f"{one} was called for at {seconds(must)} and fired at {seconds(fired)}")
         if excess:
-            wrong.append(f"{one} fired at {seconds(fired)}, and could be called for at {seconds(may)} only (it held at {seconds(merge(one.maybe, GAP))})")
+            held = merge([*one.surely, *one.maybe], GAP)
+            wrong.append(f"{one} fired at {seconds(fired)}, and could be called for at {seconds(may)} only (it held at {seconds(held)})")
     return wrong

@@ -33,11 +33,8 @@ class AlertCase(LabCase):
         daemon = self.start_daemon(self.used)
         self.follower = Follower(daemon)
         self.addCleanup(self.follower.stop)
-        self.managed()
+        self.wait_managed()
         return daemon
-
-    def managed(self) -> None:
-        wait_until(lambda: all(vm["source"] == "agent" and vm["state"] == "managed" for vm in self.daemon.vms().values()), 60, "all guests are managed")
 
     def reload(self, section: str, **keys: str) -> None:
         self.used.setdefault(section, {}).update(keys)
