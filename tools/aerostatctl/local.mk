@@ -24,5 +24,6 @@ aerostatctl_SOURCES = \
 	%D%/swap.c %D%/swap_file.c %D%/swap_file.h \
 	%D%/table.c %D%/table.h \
 	%D%/text.c %D%/text.h \
-	%D%/version.c
+	%D%/version.c \
+	%D%/whatif.c
 aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS)
