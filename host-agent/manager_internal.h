@@ -2,8 +2,10 @@
 #pragma once
 
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
- * manager_memory.c (KSM and swap), manager_alerts.c, operator.c, by_hand.c and reserve.c (what others see and ask), keep.c (what outlives us). */
+ * manager_memory.c (KSM and swap), manager_alerts.c, operator.c, by_hand.c, reserve.c and
+ * manager_what_if.c (what others see and ask), keep.c (what outlives us). */
 
+#include "host-agent/balloon_speed.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
 #include "host-agent/history_file.h"
@@ -84,6 +86,7 @@ struct manager {
         manager_watcher_t watcher;
         void *watcher_userdata;
         struct histogram decisions_taken, reactions;
+        struct balloon_speed balloon_speed;
         uint64_t host_pressure_usec;   /* the host's pressure event that still waits for an answer; 0: none */
 
         /* what outlives us */

@@ -12,6 +12,8 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
+#define BALLOON_READ_USEC (300 * USEC_PER_MSEC)        /* twice the time between two readings of one that moves */
+
 static struct vm *find(struct manager *m, const uint8_t uuid[static 16], size_t *ret_index) {
         for (size_t i = 0; i < m->n_vms; i++)
                 if (memcmp(m->vms[i]->uuid, uuid, 16) == 0) {
@@ -204,6 +206,15 @@ void manager_release_step(struct manager *m) {
         }
 }
 
+/* A reading of a balloon's size says how fast balloons are, where this one was on its way. */
+static void time_balloon(struct manager *m, const struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
+        /* A balloon on its way is read often: where the last reading is old, it was at rest until it was asked. */
+        uint64_t since_usec = vm->set_usec > vm->actual_usec + BALLOON_READ_USEC ? vm->set_usec : vm->actual_usec;
+
+        if (vm->balloon_confirmed && vm->actual_usec != 0 && actual_bytes != AEROSTAT_UNKNOWN)
+                balloon_speed_learn(&m->balloon_speed, vm->actual_bytes, actual_bytes, vm->target_bytes, now_usec - since_usec);
+}
+
 void manager_on_virt(const struct virt_event *e, void *userdata) {
         struct manager *m = userdata;
         uint64_t now_usec = clock_monotonic_usec();
@@ -248,6 +259,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_BALLOON:
                 if (vm) {
+                        time_balloon(m, vm, e->actual_bytes, now_usec);
                         vm_take_actual(vm, e->actual_bytes, now_usec);
                         manager_decide_soon(m);
                 }
@@ -256,6 +268,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 if (vm && e->result >= 0) {
                         bool known = vm->balloon_confirmed;
 
+                        time_balloon(m, vm, e->stats.actual_bytes, now_usec);
                         vm_take_stats(vm, &e->stats, now_usec);
                         if (m->policy_vms[at].plan.gap || !known)
                                 manager_decide_soon(m);

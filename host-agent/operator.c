@@ -120,24 +120,7 @@ int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_ind
 }
 
 uint64_t manager_least_bytes(struct manager *m, size_t index, uint64_t bytes) {
-        uint64_t least = reservations_total(&m->reservations);
-
-        for (size_t i = 0; i < m->n_vms; i++) {
-                const struct policy_vm *vm = &m->policy_vms[i];
-                uint64_t overhead = MIN(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
-
-                if (vm->input.overhead_bytes != AEROSTAT_UNKNOWN)
-                        overhead = vm->input.overhead_bytes;
-                if (i == index)
-                        least = u64_add(least, u64_add(bytes, overhead));
-                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
-                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
-                else if (vm->plan.class == POLICY_PINNED)
-                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
-                else
-                        least = u64_add(least, vm->plan.committed_bytes);
-        }
-        return least;
+        return u64_add(reservations_total(&m->reservations), policy_least_bytes(m->policy_vms, m->n_vms, index, bytes));
 }
 
 int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {

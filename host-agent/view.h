@@ -20,6 +20,7 @@
 #include "host-agent/reservations.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
+#include "host-agent/what_if.h"
 
 struct manager; /* host-agent/manager.h */
 
@@ -151,6 +152,10 @@ struct limits_request {
 /* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
 int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
 void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */
+
+/* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: what_if_done() frees it. -EAGAIN: just started;
+ * -ENOMEM. */
+int manager_what_if(struct manager *manager, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]);
 
 /* Memory set aside before a VM starts. */
 struct reservation_view {

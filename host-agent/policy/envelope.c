@@ -135,3 +135,22 @@ void policy_envelope(struct policy_context *c) {
         p->unsafe = liable > p->rule_bytes || c->unswappable_bytes > p->resident_rule_bytes;
         c->state->unsafe = p->unsafe;
 }
+
+uint64_t policy_least_bytes(const struct policy_vm *vms, size_t n_vms, size_t index, uint64_t bytes) {
+        uint64_t least = 0;
+
+        for (size_t i = 0; i < n_vms; i++) {
+                const struct policy_vm *vm = &vms[i];
+                uint64_t overhead = policy_overhead(vm);
+
+                if (i == index)
+                        least = u64_add(least, u64_add(bytes, overhead));
+                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
+                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
+                else if (vm->plan.class == POLICY_PINNED)
+                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
+                else
+                        least = u64_add(least, vm->plan.committed_bytes);
+        }
+        return least;
+}

@@ -32,7 +32,8 @@ static void invent_host(struct manager *m) {
         settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
-                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
+                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
                 .psi_some_ppm = 12500, .psi_full_ppm = 0,
         };
         m->plan = (struct policy_plan) {
@@ -384,6 +385,19 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
                 return -ENOTCONN;
         }
         return 0;
+}
+
+/* The real policy, on what was invented. */
+int manager_what_if(struct manager *m, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]) {
+        static const struct policy_state state;
+        static const struct balloon_speed speed = { 0 };
+        const struct whatif_live live = { &m->settings.policy, &m->host, &state, m->vms, m->n_vms, USEC_PER_SEC + 1 };
+
+        if (m->forgotten) {
+                snprintf(error, VIEW_ERROR_MAX, "this host's VMs are not all known yet; try again in a few seconds");
+                return -EAGAIN;
+        }
+        return what_if(&live, &speed, request, ret);
 }
 
 void manager_limits_abandon(struct manager *m, void *userdata) {

@@ -183,6 +183,37 @@ expect 2 '' 'needs either' release
 expect 2 '' 'is not the ID' release x
 expect 2 '' 'of no memory' reserve 0
 
+# What would happen if.
+expect 0 'What runs does not fit: no floor would be broken' '' whatif
+expect 0 '2 more would stay as they are.' '' whatif
+expect 0 'The worst case: all guests use all they have' '' whatif
+expect 0 '36.6 GiB is missing' '' whatif start 40G
+expect 0 'A reservation for it is refused' '' whatif start 40G
+expect 0 '1.12 GiB (with what QEMU takes)' '' whatif start 1G
+expect 0 'Using all that it can get, "web1" would go from 2 GiB' '' whatif burst web1
+expect 0 'Using all that they can get, 2 guests' '' whatif burst web1 burst 11111111-2222-3333-4444-555555555501
+expect 0 'Using all that they can get, 6 guests' '' whatif burst all swap 0M host-use 2G
+expect 0 ', and there is none' '' whatif burst all swap 0M host-use 2G
+expect 0 '"fits": false' '' --json whatif start 20G start 20G
+expect 0 '"start_bytes": 2415919104' '' --json whatif start 1G start 1G
+expect 0 '"speed_measured": false' '' whatif --json
+expect 1 '' 'no running VM is called "nope"' whatif burst nope
+expect 2 '' 'did you mean 4M?' whatif start 4
+expect 2 '' 'is not a size' whatif start lots
+expect 2 '' 'too large' whatif host-use 99999999999G
+expect 2 '' 'a VM of 0M needs no room' whatif start 0M
+expect 2 '' '`host-use 0G` changes nothing' whatif host-use 0G
+expect 2 '' '`swap` is given twice' whatif swap 1G swap 2G
+expect 2 '' '`start` needs a size' whatif start
+expect 2 '' '`burst` needs the name of a VM' whatif start 1G burst
+expect 2 '' 'did you mean "start"?' whatif strat 1G
+expect 2 '' 'there is no change "web1"' whatif web1 1G
+expect 2 '' 'valid UTF-8' whatif burst "$(printf '\377')"
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl whatif start 1G burst web1" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'whatif is wider than 80 columns'
+fi
+
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
 expect 0 '"some_ratio": 0.0125' '' status --json

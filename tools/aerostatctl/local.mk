@@ -32,3 +32,6 @@ aerostatctl_SOURCES = \
 	%D%/version.c \
 	%D%/wire.c %D%/wire.h
 aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS) $(NCURSES_LIBS)
+	%D%/version.c \
+	%D%/whatif.c
+aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS)

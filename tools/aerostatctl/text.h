@@ -23,6 +23,9 @@ size_t text_terminal_width(void);
  * become '?'. text: valid UTF-8 (anything else becomes '?' too). The caller frees it; NULL: out of memory. */
 char *text_safe(const char *text);
 
+/* Prints a text from text_safe() in lines of at most 80 columns, or of the terminal's where that is narrower; all but the first are indented. */
+void text_print_wrapped(const char *text, size_t indent);
+
 /* Columns that a text from text_safe() takes on the screen. */
 size_t text_columns(const char *text);
 
