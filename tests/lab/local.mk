@@ -30,6 +30,7 @@ EXTRA_DIST += \
 	%D%/test_alerts.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_lastresort.py \
 	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \

@@ -23,3 +23,12 @@ endif
 %C%_test_swap_control_SOURCES = %D%/test-swap-control.c %D%/tree.h %D%/unit.h \
 	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
 %C%_test_swap_control_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+
+# Where the last resort's saves would go.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-save-space
+TESTS += %D%/test-save-space
+endif
+%C%_test_save_space_CPPFLAGS = $(unit_cppflags)
+%C%_test_save_space_SOURCES = %D%/test-save-space.c %D%/tree.h %D%/unit.h
+%C%_test_save_space_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
