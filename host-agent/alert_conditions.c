@@ -154,5 +154,5 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         }
         say(&c, ALERT_GUEST_OOM_KILL, moment(vm->oom_kill_usec_ago), in->guest_oom_kills, in->actual_bytes, in->max_bytes, no);
         say(&c, ALERT_PROTOCOL_ERROR, moment(vm->violation_usec_ago), no, no, no, no);
-        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), no, no, no, no);
+        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), vm->last_resort, h->plan->available_bytes, h->plan->reserve_bytes, p->committed_bytes);
 }

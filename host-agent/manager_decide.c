@@ -83,7 +83,7 @@ static void apply(struct manager *m, uint64_t now_usec) {
         bool asked = false, dry_run = m->settings.dry_run || m->options.dry_run;
 
         /* At the start those that speak first would be squeezed for those that are yet to be heard; the host has lived so far. */
-        if (!m->ready)
+        if (!m->ready || m->ending)
                 return;
         for (size_t i = 0; i < m->n_vms; i++) {
                 struct vm *vm = m->vms[i];
@@ -241,6 +241,7 @@ void manager_decide(struct manager *m) {
         ask_stats(m, now_usec);
         log_states(m);
         manager_memory_tick(m, now_usec);
+        manager_last_resort_tick(m, now_usec);
         histogram_add(&m->decisions_taken, clock_monotonic_usec() - now_usec);
         manager_watch_alerts(m, now_usec);
         manager_keep_write(m);

@@ -77,7 +77,10 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .decisions = &vm->decisions,
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
-                .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort_usec_ago = vm->resort.step != RESORT_NONE ? 0 : usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort = vm->resort.action,
+                .last_resort_paused = vm->resort.step >= RESORT_PAUSED,
+                .last_resort_left_usec = u64_sub(u64_add(vm->last_resort_usec, m->settings.last_resort_max_duration_usec), now_usec),
                 .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };

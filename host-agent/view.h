@@ -16,6 +16,7 @@
 #include "host-agent/ksm_control.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/limits.h"
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/reservations.h"
 #include "host-agent/settings.h"
@@ -71,7 +72,10 @@ struct vm_view {
         /* How long ago; unknown: never. */
         uint64_t oom_kill_usec_ago;            /* the guest's count of OOM kills rose */
         uint64_t violation_usec_ago;           /* its agent broke the protocol */
-        uint64_t last_resort_usec_ago;         /* the last resort was taken on it */
+        uint64_t last_resort_usec_ago;         /* the last resort was taken on it; 0 for as long as it lasts */
+        enum last_resort_action last_resort;   /* what it was; none: never */
+        bool last_resort_paused;               /* and it is paused by it ... */
+        uint64_t last_resort_left_usec;        /* ... for so long at the most */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };
 
@@ -86,6 +90,7 @@ enum manager_event_type {
         MANAGER_EVENT_MOVE,                    /* a target was decided: vm, before, after, reason, would */
         MANAGER_EVENT_HOST,                    /* text */
         MANAGER_EVENT_VM,                      /* vm and text */
+        MANAGER_EVENT_LAST_RESORT,             /* vm, text, action, would: a VM is taken; the command is for the watcher to run */
 };
 struct manager_event {
         enum manager_event_type type;
@@ -94,6 +99,7 @@ struct manager_event {
         const char *text;                      /* a sentence without a full stop */
         uint64_t before_bytes, after_bytes;
         enum policy_reason reason;
+        enum last_resort_action action;
         bool would;                            /* in dry-run: not done */
 };
 typedef void (*manager_watcher_t)(const struct manager_event *event, void *userdata);

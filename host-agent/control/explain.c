@@ -122,6 +122,8 @@ static void explain_share(const struct vm_view *vm, const struct words *w, char 
 
 /* Why it cannot simply have its share. */
 static void explain_obstacle(const struct vm_view *vm, const struct words *w, char buf[static EXPLAIN_MAX]) {
+        char duration[FORMAT_DURATION_MAX];
+
         switch (vm->policy->plan.reason) {
         case POLICY_REASON_STUCK:
                 SAY("It was asked to shrink to %s and stays at %s, so it may not grow until it obeys; others cover its share meanwhile. Look "
@@ -142,6 +144,11 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                 SAY("It is not managed (managed = no), so it counts at its maximum of %s and is never moved.", w->max);
                 break;
         case POLICY_REASON_HELD:
+                if (vm->last_resort_paused) {
+                        SAY("It was paused as the last resort, because the host was critically short for too long. It runs again when the host is normal, in %s at the latest.",
+                            format_duration(vm->last_resort_left_usec, duration));
+                        break;
+                }
                 SAY("It is paused, migrating or being saved, and stays at %s until that is over.", w->target);
                 break;
         case POLICY_REASON_BOOTING:

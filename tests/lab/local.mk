@@ -38,6 +38,7 @@ EXTRA_DIST += \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
 	%D%/test_operator.py \
+	%D%/test_lastresort.py \
 	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \

@@ -17,7 +17,6 @@ endif
 %C%_test_history_CPPFLAGS = $(unit_cppflags)
 %C%_test_history_SOURCES = %D%/test-history.c %D%/unit.h
 %C%_test_history_LDADD = libaerostat-host.a libaerostat-state.a libaerostat-protocol.a $(CMOCKA_LIBS)
-%C%_test_history_LDADD = libaerostat-host.a $(CMOCKA_LIBS)
 
 %C%_test_top_CPPFLAGS = $(unit_cppflags) $(JANSSON_CFLAGS)
 %C%_test_top_SOURCES = \

@@ -35,3 +35,12 @@ swap_control_libs = libaerostat-system.a libaerostat-policy.a libaerostat-protoc
 %C%_test_ksm_control_SOURCES = %D%/test-ksm-control.c %D%/tree.h %D%/unit.h \
 	host-agent/ksm_control.c host-agent/ksm_control.h host-agent/log.c host-agent/log.h
 %C%_test_ksm_control_LDADD = $(swap_control_libs)
+
+# Where the last resort's saves would go.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-save-space
+TESTS += %D%/test-save-space
+endif
+%C%_test_save_space_CPPFLAGS = $(unit_cppflags)
+%C%_test_save_space_SOURCES = %D%/test-save-space.c %D%/tree.h %D%/unit.h
+%C%_test_save_space_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)

@@ -30,8 +30,6 @@ aerostatctl_SOURCES = \
 	%D%/top_model.c %D%/top_model.h %D%/top_text.c %D%/top_text.h \
 	%D%/top_screen.c %D%/top_screen.h \
 	%D%/version.c \
+	%D%/whatif.c \
 	%D%/wire.c %D%/wire.h
 aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS) $(NCURSES_LIBS)
-	%D%/version.c \
-	%D%/whatif.c
-aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS)
