@@ -45,23 +45,23 @@ static uint64_t share(uint64_t bytes, uint64_t ppm) {
         return bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul_div(bytes, ppm, PPM_ONE);
 }
 
-/* Of the host or, where it could bear more but a part of its nodes could not, of that. */
+/* Of the host; or of the second bound alone, where swap backs the rest but not these; or of a part of its NUMA nodes, where the host could bear more. */
 static void observe_envelope(const struct context *c, const struct host_view *h) {
         const struct policy_plan *p = h->plan;
-        const struct policy_nodeset *s = p->liable_bytes > p->rule_bytes ? NULL : nodes_worst(p);
-        struct alert_condition condition = {
+        const struct policy_nodeset *s = nodes_unsafe(p);
+        bool resident = p->deficit_bytes == 0 && p->resident_deficit_bytes > 0;
+        const struct alert_condition condition = {
                 .name = ALERT_ENVELOPE_UNSAFE, .subject = c->subject,
-                .numbers = { p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes, AEROSTAT_UNKNOWN },
+                .numbers = {
+                        s ? s->deficit_bytes : resident ? p->resident_deficit_bytes : p->deficit_bytes,
+                        s ? s->rule_bytes : resident ? p->resident_rule_bytes : p->rule_bytes,
+                        s ? s->floors_bytes : resident ? p->resident_least_bytes : p->floors_bytes,
+                        p->correction_bytes, s ? s->mask : AEROSTAT_UNKNOWN,
+                },
         };
 
-        if (!p->unsafe)
-                return;
-        if (s) {
-                const uint64_t numbers[ALERT_NUMBERS] = { s->deficit_bytes, s->rule_bytes, s->floors_bytes, p->correction_bytes, s->mask };
-
-                memcpy(condition.numbers, numbers, sizeof(numbers));
-        }
-        c->observe(&condition, c->userdata);
+        if (p->unsafe)
+                c->observe(&condition, c->userdata);
 }
 
 /* The policy's states have their own hysteresis; a worse state is also every better one. */
@@ -171,5 +171,5 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         }
         say(&c, ALERT_GUEST_OOM_KILL, moment(vm->oom_kill_usec_ago), in->guest_oom_kills, in->actual_bytes, in->max_bytes, no);
         say(&c, ALERT_PROTOCOL_ERROR, moment(vm->violation_usec_ago), no, no, no, no);
-        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), no, no, no, no);
+        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), vm->last_resort, h->plan->available_bytes, h->plan->reserve_bytes, p->committed_bytes);
 }

@@ -32,3 +32,9 @@ const struct policy_nodeset *nodes_worst(const struct policy_plan *plan) {
         }
         return worst;
 }
+
+const struct policy_nodeset *nodes_unsafe(const struct policy_plan *plan) {
+        const struct policy_nodeset *worst = plan->deficit_bytes == 0 && plan->resident_deficit_bytes == 0 ? nodes_worst(plan) : NULL;
+
+        return worst && worst->deficit_bytes > 0 ? worst : NULL;
+}

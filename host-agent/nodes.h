@@ -18,3 +18,6 @@ char *nodes_to_string(uint64_t mask, char buf[static NODES_TEXT_MAX]);
 
 /* The set of nodes that lacks most, or else one whose floors do not fit; NULL: all is well on all of them. */
 const struct policy_nodeset *nodes_worst(const struct policy_plan *plan);
+
+/* The set of nodes that makes the host unsafe, where nothing else does; else NULL. */
+const struct policy_nodeset *nodes_unsafe(const struct policy_plan *plan);

@@ -13,8 +13,7 @@ static uint64_t share_at(unsigned __int128 level, uint64_t weight) {
         return (uint64_t) ((level * weight) >> LEVEL_SHIFT);
 }
 
-/* nodesets: bit k: VMs of nodeset k take part; 0: all VMs do. Inlined, so that to ask costs nothing where all do. */
-static inline __attribute__((always_inline)) uint64_t fill(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets) {
+uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
         uint64_t weights = 0, left = amount;
         unsigned __int128 level;
         size_t n_open = 0;
@@ -23,9 +22,7 @@ static inline __attribute__((always_inline)) uint64_t fill(struct policy_work *w
         left = amount;
         for (size_t i = 0; i < n_vms; i++) {
                 work[i].fill = 0;
-                if (!work[i].moves || work[i].cap == 0 || work[i].weight == 0)
-                        continue;
-                if (nodesets != 0 && (work[i].nodeset == 0 || !(nodesets >> (work[i].nodeset - 1) & 1)))
+                if (!work[i].moves || work[i].out || work[i].cap == 0 || work[i].weight == 0)
                         continue;
                 weights += work[i].weight; /* at most 2^20 x 2^32 VMs */
                 work[n_open++].open = (uint32_t) i;
@@ -61,10 +58,31 @@ static inline __attribute__((always_inline)) uint64_t fill(struct policy_work *w
         return left;
 }
 
-uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
-        return fill(work, n_vms, amount, 0);
+static uint64_t resident_fill(const struct policy_work *work, size_t n_vms) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < n_vms; i++)
+                if (work[i].resident)
+                        sum = u64_add(sum, work[i].fill);
+        return sum;
 }
 
-uint64_t policy_fill_within(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets) {
-        return fill(work, n_vms, amount, nodesets);
+/* One bound inside the other: where those that cannot swap would get more than their bound allows, they share just that, and the rest goes to the others. */
+void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room) {
+        uint64_t left = policy_fill(work, n_vms, room->all), resident = resident_fill(work, n_vms);
+
+        if (resident > room->resident) {
+                for (size_t i = 0; i < n_vms; i++)
+                        work[i].out = !work[i].resident;
+                policy_fill(work, n_vms, room->resident);
+                for (size_t i = 0; i < n_vms; i++) {
+                        if (work[i].resident)
+                                work[i].cap = work[i].fill;
+                        work[i].out = false;
+                }
+                left = policy_fill(work, n_vms, room->all); /* which is above their level, so that they keep it */
+                resident = resident_fill(work, n_vms);
+        }
+        room->all = left;
+        room->resident = u64_sub(room->resident, resident);
 }

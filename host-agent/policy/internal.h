@@ -21,6 +21,8 @@ struct policy_context {
         struct policy_plan *plan;
         /* summed up while VMs are classified: each VM is big, and not to be walked over more often than needed */
         uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
+        uint64_t unswappable_bytes;            /* what VMs that cannot swap are liable for */
+        uint64_t resident_bytes, resident_least_bytes; /* as in the plan */
         unsigned weaknesses;           /* enum policy_weakness, of the VMs */
         uint64_t nodes_mask;           /* nodes with memory, where there are two or more; else 0 */
         struct policy_node_room *rooms; /* one for each of the plan's nodesets */
@@ -71,7 +73,7 @@ static inline uint64_t policy_dead_band(uint64_t max_bytes) {
 
 /* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
 static inline uint64_t policy_margin(uint64_t envelope_bytes) {
-        return CLAMP(envelope_bytes / 256, 4 * MIB, 64 * MIB);
+        return CLAMP(envelope_bytes / 1024, 4 * MIB, 64 * MIB);
 }
 
 /* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal
@@ -79,6 +81,16 @@ static inline uint64_t policy_margin(uint64_t envelope_bytes) {
 static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
         return MAX(policy_actual(vm) / 32, 16 * MIB);
 }
+
+/* How much faster than on a normal host that is done for which nobody waits: what is short is moved and learnt sooner. What somebody waits for runs at the balloons'
+ * own speed in any state. */
+static inline uint64_t policy_pace(const struct policy_context *c) {
+        static const uint64_t paces[] = { [POLICY_NORMAL] = 1, [POLICY_TIGHT] = 2, [POLICY_HARD] = 4, [POLICY_CRITICAL] = 8 };
+
+        return paces[c->state->host_state];
+}
+
+#define POLICY_BUSY_USEC (100 * USEC_PER_MSEC) /* while anything is under way */
 
 static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {
         return vm->input.report_usec != 0 && u64_sub(c->now_usec, vm->input.report_usec) <= c->config->fresh_usec;
@@ -97,11 +109,14 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
 void policy_envelope(struct policy_context *c);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
- * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. */
+ * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over work.out. */
 uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
 
-/* The same among the VMs of some nodesets (bit k: nodeset k) only. */
-uint64_t policy_fill_within(struct policy_work *work, size_t n_vms, uint64_t amount, uint64_t nodesets);
+/* The same under both bounds: those that cannot swap get no more than ->resident together. Takes what it gives out of both. */
+struct policy_room {
+        uint64_t all, resident;
+};
+void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room);
 
 /* targets.c: where should everybody end up? */
 void policy_targets(struct policy_context *c);
@@ -112,7 +127,9 @@ void policy_moves(struct policy_context *c);
 /* nodes.c: NUMA nodes that VMs are bound to. What a decision works with, beside the plan's nodesets and by the same index. */
 struct policy_node_room {
         uint64_t within;               /* bit k: nodeset k has no node that this one has not */
-        uint64_t rss_bytes;            /* of the VMs bound to exactly these nodes */
+        uint64_t rss_bytes;            /* of the VMs bound to exactly these nodes ... */
+        uint64_t unswappable_bytes;    /* ... what those that cannot swap are liable for, ... */
+        uint64_t swappable_bytes, least_bytes; /* ... and the others; least: at their floors */
         uint64_t gone, floors;         /* of all VMs within */
         uint64_t left, demand_left;    /* not given out yet */
         uint64_t urgent, coming;       /* as in moves.c, of all VMs within; urgent becomes what of it the nodes lack */
@@ -138,6 +155,9 @@ void policy_nodes_pool(struct policy_context *c);      /* after the ideals: what
 void policy_nodes_need(struct policy_context *c, const struct policy_work *w, uint64_t urgent, uint64_t coming);
 void policy_nodes_measured(struct policy_context *c);
 uint64_t policy_nodes_waiting(const struct policy_context *c, size_t set);
+
+/* What VMs have on each node: bound ones on theirs, others everywhere, by size. */
+void policy_nodes_resident(const struct policy_host *host, const struct policy_vm *vms, size_t n_vms, uint64_t ret_bytes[static POLICY_NODES_MAX]);
 
 static inline void policy_nodes_took(struct policy_context *c, const struct policy_work *w, uint64_t bytes) {
         if (w->nodeset > 0)

@@ -14,6 +14,9 @@
  * VMs within a set share its room by the same water-filling as all VMs share the host's. To give each no more than its own level there, and then
  * to fill all, is weighted max-min fairness under both bounds: where the host's level is lower it decides, and else the set is just full. Smaller sets go first, so
  * that a socket's level is found among what its nodes have left standing.
+ *
+ * What cannot swap, and the floors of the rest, have to fit a set's own memory, as they have to fit the host's: where there are VMs that cannot swap, the envelope beyond
+ * capacity backs no more than what the others have beyond their floors, and what they lack of these is kept for them.
  */
 
 #define OTHER_DECAY_USEC (30 * USEC_PER_SEC)
@@ -70,6 +73,13 @@ void policy_nodes_add(struct policy_context *c, struct policy_vm *vm, struct pol
         s->liable_bytes = u64_add(s->liable_bytes, work->liable);
         s->max_bytes = u64_add(s->max_bytes, work->max);
         c->rooms[k].rss_bytes = u64_add(c->rooms[k].rss_bytes, policy_size(vm->input.rss_bytes, 0));
+        if (work->resident)
+                c->rooms[k].unswappable_bytes = u64_add(c->rooms[k].unswappable_bytes, work->liable);
+        else {
+                c->rooms[k].swappable_bytes = u64_add(c->rooms[k].swappable_bytes, work->liable);
+                c->rooms[k].least_bytes = u64_add(c->rooms[k].least_bytes, vm->input.hugepages && vm->input.managed ? work->liable
+                                                                                                                    : u64_add(work->floor, policy_overhead(vm)));
+        }
 }
 
 /* Which sets are within which, and an order in which smaller ones come first. */
@@ -105,7 +115,7 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         struct policy_plan *p = c->plan;
         struct policy_nodeset *s = &p->nodesets[k];
         struct policy_nodeset_state *state = &c->state->nodesets[k];
-        uint64_t rss = 0, merged, raw;
+        uint64_t rss = 0, unswappable = 0, swappable = 0, least = 0, beyond, merged, raw;
 
         for (size_t i = 0; i < POLICY_NODES_MAX; i++)
                 if (s->mask >> i & 1) {
@@ -118,6 +128,9 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
                 if (!(c->rooms[k].within >> j & 1))
                         continue;
                 rss = u64_add(rss, c->rooms[j].rss_bytes);
+                unswappable = u64_add(unswappable, c->rooms[j].unswappable_bytes);
+                swappable = u64_add(swappable, c->rooms[j].swappable_bytes);
+                least = u64_add(least, c->rooms[j].least_bytes);
                 if (j == k)
                         continue;
                 s->n_vms += p->nodesets[j].n_vms;
@@ -136,13 +149,16 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         s->other_bytes = state->other_bytes;
         s->reserve_bytes = u64_mul_div(p->reserve_bytes, s->total_bytes, all_bytes);
         s->capacity_bytes = u64_sub(s->total_bytes, u64_add(s->other_bytes, s->reserve_bytes));
-        s->rule_bytes = u64_add(s->capacity_bytes, u64_mul_div(u64_sub(p->envelope_bytes, p->capacity_bytes), s->total_bytes, all_bytes));
+        beyond = u64_mul_div(u64_sub(p->envelope_bytes, p->capacity_bytes), s->total_bytes, all_bytes);
+        s->rule_bytes = u64_add(s->capacity_bytes, beyond);
+        if (unswappable > 0) /* unswappable + least <= capacity, in other words */
+                s->rule_bytes = MIN(s->rule_bytes, u64_sub(u64_add(s->capacity_bytes, swappable), least));
         /* By size, so that the parts of all the sets within another are no more than its own: what each leaves to demand beyond entitlements never exceeds
          * what the larger leaves to it. */
         s->pool_bytes = u64_mul_div(policy_share(p->envelope_bytes, c->config->growth_pool_ppm), s->total_bytes, all_bytes);
         s->deficit_bytes = u64_sub(s->liable_bytes, s->rule_bytes);
         s->free_bytes = u64_sub(s->rule_bytes, s->liable_bytes);
-        if (s->deficit_bytes > 0) {
+        if (s->liable_bytes > u64_add(s->capacity_bytes, beyond) || unswappable > s->capacity_bytes) {
                 p->unsafe = true;
                 c->weaknesses |= POLICY_WEAK_UNSAFE;
         }
@@ -182,7 +198,10 @@ bool policy_nodes_room(struct policy_context *c) {
 
                         if (!policy_is_within(c, w, k))
                                 continue;
-                        room->gone = u64_add(room->gone, w->moves ? w->overhead : w->pinned ? u64_add(w->ideal, w->overhead) : w->liable);
+                        if (w->moves) /* as in targets.c: others cover for what a slow balloon will not have given back soon */
+                                room->gone = u64_add(room->gone, u64_add(w->overhead, s->deficit_bytes > 0 ? u64_sub(u64_sub(w->actual, w->base), w->coming) : 0));
+                        else
+                                room->gone = u64_add(room->gone, w->pinned ? u64_add(w->ideal, w->overhead) : w->liable);
                         room->floors = u64_add(room->floors, w->moves ? w->floor : 0);
                         maxes = u64_add(maxes, w->moves ? w->max : 0);
                 }
@@ -190,7 +209,7 @@ bool policy_nodes_room(struct policy_context *c) {
                 room->left = u64_sub(u64_sub(s->rule_bytes, policy_margin(s->rule_bytes)), room->gone);
                 s->fits = u64_add(maxes, c->state->nodesets[k].fits || c->state->decided_usec == 0 ? 0 : s->pool_bytes) <= room->left;
                 c->state->nodesets[k].fits = s->fits;
-                s->floors_fit = room->floors <= room->left;
+                s->floors_fit = room->floors <= room->left && s->floors_bytes <= s->capacity_bytes;
                 if (!s->floors_fit)
                         c->weaknesses |= POLICY_WEAK_FLOORS;
                 if (s->fits)
@@ -232,10 +251,13 @@ void policy_nodes_cut(struct policy_context *c, enum policy_nodes_phase phase, u
                                 wanted = u64_add(wanted, c->work[i].cap);
                 if (wanted <= room)
                         continue;
-                policy_fill_within(c->work, c->n_vms, room, c->rooms[set].within);
+                for (size_t i = 0; i < c->n_vms; i++)
+                        c->work[i].out = !policy_is_within(c, &c->work[i], set);
+                policy_fill(c->work, c->n_vms, room);
                 for (size_t i = 0; i < c->n_vms; i++) {
                         struct policy_work *w = &c->work[i];
 
+                        w->out = false;
                         if (!w->moves || !policy_is_within(c, w, set) || w->fill == w->cap)
                                 continue;
                         w->cut |= phase == NODES_SURPLUS && w->weight > 0;
@@ -288,4 +310,24 @@ uint64_t policy_nodes_waiting(const struct policy_context *c, size_t k) {
         if (room->left < s->pool_bytes - s->pool_bytes / 4)
                 waiting = u64_add(waiting, s->pool_bytes - room->left);
         return u64_sub(waiting, room->coming);
+}
+
+void policy_nodes_resident(const struct policy_host *host, const struct policy_vm *vms, size_t n_vms, uint64_t ret_bytes[static POLICY_NODES_MAX]) {
+        uint64_t n = MIN(host->n_nodes, POLICY_NODES_MAX), all = 0;
+
+        for (uint64_t k = 0; k < POLICY_NODES_MAX; k++) {
+                ret_bytes[k] = 0;
+                all |= k < n && policy_size(host->nodes[k].total_bytes, 0) > 0 ? UINT64_C(1) << k : 0;
+        }
+        for (size_t i = 0; i < n_vms && n > 1; i++) {
+                uint64_t mask = vms[i].input.node_mask & all, within = 0;
+
+                mask = mask ? mask : all;
+                for (uint64_t k = 0; k < n; k++)
+                        within = u64_add(within, mask >> k & 1 ? policy_size(host->nodes[k].total_bytes, 0) : 0);
+                for (uint64_t k = 0; k < n; k++)
+                        if (mask >> k & 1)
+                                ret_bytes[k] = u64_add(ret_bytes[k], u64_mul_div(policy_size(vms[i].input.rss_bytes, 0),
+                                                                                 policy_size(host->nodes[k].total_bytes, 0), within));
+        }
 }

@@ -29,6 +29,14 @@ static bool are_comparable(const struct decision *a, const struct decision *b, s
                a->vms[who].state.stuck_usec == b->vms[who].state.stuck_usec && a->vms[who].plan.floor_bytes == b->vms[who].plan.floor_bytes;
 }
 
+/* Of a VM that cannot swap and is bound to NUMA nodes two bounds cross: what its node leaves it is not there for another that cannot swap, on another node. */
+static bool is_crossed(const struct test_case *test, const struct decision *d) {
+        for (size_t i = 0; i < test->n_vms; i++)
+                if (d->vms[i].plan.nodeset > 0 && (d->vms[i].input.cannot_swap || d->vms[i].input.fixed))
+                        return true;
+        return false;
+}
+
 static bool is_managed(const struct policy_vm *vm) {
         return vm->plan.class == POLICY_MANAGED && vm->plan.reason != POLICY_REASON_STUCK;
 }
@@ -38,6 +46,8 @@ static void check_weight(const struct test_case *test, const struct decision *le
         for (size_t i = 0; i < test->n_vms; i++)
                 if (less->vms[i].plan.class == POLICY_UNKNOWN)
                         return;
+        if (is_crossed(test, less))
+                return;
         if (is_managed(&less->vms[who]) && are_comparable(less, more, who) && more->vms[who].plan.ideal_bytes + GRAIN < less->vms[who].plan.ideal_bytes)
                 invariants_violate(v, 8, "vm %zu: more weight, but %llu instead of %llu", who, LLU(more->vms[who].plan.ideal_bytes),
                                    LLU(less->vms[who].plan.ideal_bytes));
@@ -46,7 +56,7 @@ static void check_weight(const struct test_case *test, const struct decision *le
 /* Less demand of one: never less for another. */
 static void check_demand(const struct test_case *test, const struct decision *much, const struct decision *little, size_t who, struct violations *v) {
         if (!are_comparable(much, little, who) || little->vms[who].plan.demand_bytes > much->vms[who].plan.demand_bytes || !is_managed(&much->vms[who]) ||
-            test->config.mode != POLICY_GUARANTEED)
+            test->config.mode != POLICY_GUARANTEED || is_crossed(test, much))
                 return;
         for (size_t i = 0; i < test->n_vms; i++)
                 if (i != who && is_managed(&much->vms[i]) && is_managed(&little->vms[i]) &&

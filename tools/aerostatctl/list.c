@@ -51,8 +51,8 @@ static void add_row(struct table *table, const json_t *vm, uint64_t totals[stati
                 if (!*sizes[i])
                         continue;
                 bytes = field_count(vm, sizes[i]);
-                if (bytes != AEROSTAT_UNKNOWN)
-                        totals[i] = u64_add(totals[i], bytes);
+                if (bytes != AEROSTAT_UNKNOWN) /* the total stays unknown until one of them is known */
+                        totals[i] = totals[i] == AEROSTAT_UNKNOWN ? bytes : u64_add(totals[i], bytes);
                 swaps = strcmp(sizes[i], "swap_bytes") == 0 && bytes != AEROSTAT_UNKNOWN && bytes > 0;
                 table_add(table, format_size(bytes, buf), swaps ? STYLE_WARN : STYLE_PLAIN);
         }
@@ -71,7 +71,7 @@ static void add_totals(struct table *table, size_t n, const uint64_t totals[stat
 }
 
 static int run_list(const struct context *context, const struct args *args) {
-        uint64_t totals[ARRAY_SIZE(columns)] = {};
+        uint64_t totals[ARRAY_SIZE(columns)];
         const json_t *vms, *vm;
         struct table *table;
         json_t *reply;
@@ -81,6 +81,8 @@ static int run_list(const struct context *context, const struct args *args) {
         r = client_call_or_print(context, "List", NULL, &reply);
         if (r != CTL_DONE || !reply)
                 return r;
+        for (i = 0; i < ARRAY_SIZE(totals); i++)
+                totals[i] = AEROSTAT_UNKNOWN;
         vms = json_object_get(reply, "vms");
         if (json_array_size(vms) == 0)
                 puts("No VM is running.");

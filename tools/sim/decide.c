@@ -41,7 +41,7 @@ static void sample_guest(const struct run *run, size_t index, struct policy_vm_i
                 .hugepages = spec->hugepages,
                 .held = g->vm_paused,
                 .autodeflate = spec->autodeflate,
-                .cannot_swap = spec->hugepages,
+                .cannot_swap = spec->hugepages || spec->cannot_swap,
                 .node_mask = spec->node < 0 ? 0 : UINT64_C(1) << spec->node,
                 .started_usec = RUN_EPOCH_USEC + g->started_usec,
                 .balloon_confirmed = r->usec != 0,

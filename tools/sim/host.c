@@ -22,6 +22,8 @@ void host_init(struct host *h, const struct scenario *scenario) {
 static uint64_t contain(struct guest *g, uint64_t used_bytes, uint64_t ceiling_bytes, const struct guest_world *w) {
         uint64_t size = g->touched_bytes + g->spec->overhead_bytes, over = u64_sub(size, g->contain_bytes == AEROSTAT_UNKNOWN ? size : g->contain_bytes);
 
+        if (host_guest_swappable(g) == 0)
+                return g->own_swap_bytes;
         if (g->own_swap_bytes < over)
                 g->own_swap_bytes += MIN(MIN(over - g->own_swap_bytes, u64_mul_div(CONTAIN_BPS, w->elapsed_usec, USEC_PER_SEC)),
                                          u64_sub(ceiling_bytes, used_bytes));
@@ -54,26 +56,29 @@ static uint64_t host_others(const struct host *h) {
 
 /* What does not fit into memory and has to be on disk. Returns true where a VM had to be killed: reckon again. */
 static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64_t own, uint64_t *ret_excess) {
-        uint64_t usable = h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE), need = host_others(h), excess, zram;
+        uint64_t usable = host_usable_bytes(h->memory_bytes), need = host_others(h), can = need, excess, zram;
 
         for (size_t i = 0; i < n_guests; i++)
-                if (guests[i].running)
-                        need = u64_add(need, guests[i].touched_bytes + guests[i].spec->overhead_bytes);
+                if (guests[i].running) {
+                        need = u64_add(need, host_guest_takes(&guests[i]));
+                        can = u64_add(can, host_guest_swappable(&guests[i]));
+                }
         need = u64_sub(need, own);
         excess = u64_sub(need, usable);
         zram = MIN(h->zram_bytes, u64_mul_div(excess, ZRAM_RATIO, ZRAM_RATIO - 1)); /* each page in it still takes a third */
         h->zram_used_bytes = zram;
         excess = u64_sub(excess, zram - zram / ZRAM_RATIO);
         *ret_excess = excess;
-        return u64_add(excess, own) > h->swap_total_bytes && host_kill_largest(h, guests, n_guests, -1);
+        return (u64_add(excess, own) > h->swap_total_bytes || u64_add(u64_add(excess, zram), own) > can) && host_kill_largest(h, guests, n_guests, -1);
 }
 
-static void feel_pressure(struct host *h, uint64_t swapped_out, const struct guest_world *w) {
+/* squeezed: by the VMs' own limits, which is slow for them and not for the host. */
+static void feel_pressure(struct host *h, uint64_t swapped_out, uint64_t squeezed, const struct guest_world *w) {
         uint64_t most = MAX(u64_mul_div(STALL_BPS, w->elapsed_usec, USEC_PER_SEC), 1);
         uint64_t now_ppm = swapped_out > 0 ? CLAMP(u64_mul_div(swapped_out, PPM_ONE, most), 200000, PPM_ONE) : 0;
         uint64_t tenth = MIN(u64_mul_div(w->elapsed_usec, PPM_ONE, 10 * USEC_PER_SEC), PPM_ONE);
 
-        h->swap_out_bps = u64_mul_div(swapped_out, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
+        h->swap_out_bps = u64_mul_div(swapped_out + squeezed, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
         h->psi_some_ppm = h->psi_some_ppm - u64_mul_div(h->psi_some_ppm, tenth, PPM_ONE) + u64_mul_div(now_ppm, tenth, PPM_ONE);
         h->psi_full_ppm = h->psi_some_ppm / 4;
         if (now_ppm >= PSI_EVENT_PPM && (h->psi_event_usec == 0 || w->now_usec - h->psi_event_usec >= PSI_EVENT_EVERY_USEC)) {
@@ -88,17 +93,18 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running)
-                        touched += guests[i].touched_bytes;
+                        touched += host_guest_swappable(&guests[i]);
         *ret_resident = 0;
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running) {
-                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + guests[i].node_swap_bytes + u64_mul_div(shared, guests[i].touched_bytes, touched);
-                        *ret_resident += host_guest_rss(&guests[i]);
+                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + guests[i].node_swap_bytes + u64_mul_div(shared, host_guest_swappable(&guests[i]), MAX(touched, 1));
+                        *ret_resident += u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes);
                 }
 }
 
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t own = 0, touched = 0, excess, before = h->swap_used_bytes, used = before, shared, resident;
+        uint64_t own_before = h->own_swap_bytes, before = u64_sub(h->swap_used_bytes, own_before), used = h->swap_used_bytes, shared = u64_sub(before, h->node_swap_bytes);
+        uint64_t own = 0, pushed, touched = 0, excess, resident;
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running && (guests[i].contain_bytes != AEROSTAT_UNKNOWN || guests[i].own_swap_bytes > 0)) {
@@ -107,27 +113,30 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                         own += contain(&guests[i], used, ceiling_bytes, w);
                         used += u64_sub(guests[i].own_swap_bytes, was);
                 }
-        own += host_nodes_push(h, guests, n_guests, own, w);
-        while (settle(h, guests, n_guests, own, &excess)) {
-                own = 0;
-                for (size_t i = 0; i < n_guests; i++)
-                        own += guests[i].own_swap_bytes + guests[i].node_swap_bytes;
+        pushed = host_nodes_push(h, guests, n_guests, own, w);
+        while (settle(h, guests, n_guests, own + pushed, &excess)) {
+                own = pushed = 0;
+                for (size_t i = 0; i < n_guests; i++) {
+                        own += guests[i].own_swap_bytes;
+                        pushed += guests[i].node_swap_bytes;
+                }
         }
         for (size_t i = 0; i < n_guests; i++)
-                touched += guests[i].touched_bytes;
+                touched += host_guest_swappable(&guests[i]);
 
         /* Pages come back slowly, and go with the memory of VMs that shrink or end. */
-        shared = u64_sub(h->swap_used_bytes, own);
         if (excess > shared)
                 shared = excess;
         else
                 shared -= MIN(shared - excess, MAX(u64_mul_div(shared, w->elapsed_usec, SWAP_IN_USEC), 4096));
-        shared = MIN(MIN(shared, touched), u64_sub(h->swap_total_bytes, own));
-        h->swap_used_bytes = shared + own;
-        feel_pressure(h, u64_sub(h->swap_used_bytes, before), w);
+        shared = MIN(MIN(shared, u64_sub(touched, pushed)), u64_sub(h->swap_total_bytes, own + pushed));
+        h->swap_used_bytes = shared + own + pushed;
+        h->own_swap_bytes = own;
+        h->node_swap_bytes = pushed;
+        feel_pressure(h, u64_sub(shared + pushed, before), u64_sub(own, own_before), w);
 
         share_swap(h, guests, n_guests, shared + h->zram_used_bytes, &resident);
-        h->available_bytes = u64_sub(h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE),
+        h->available_bytes = u64_sub(host_usable_bytes(h->memory_bytes),
                                      host_others(h) + resident + h->zram_used_bytes / ZRAM_RATIO);
         host_nodes_settle(h, guests, n_guests);
 }

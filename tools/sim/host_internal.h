@@ -3,11 +3,21 @@
 
 /* What host.c and host_nodes.c share. */
 
+#include "protocol/units.h"
 #include "tools/sim/host.h"
 
-#define WATERMARK_PPM 5000                     /* the kernel swaps when less than about this is free */
 #define ZRAM_RATIO 3
 #define SWAP_IN_USEC (60 * USEC_PER_SEC)       /* time constant with which swapped pages come back when there is room */
+
+/* What a VM takes of the host: of huge pages all at once. */
+static inline uint64_t host_guest_takes(const struct guest *g) {
+        return (g->spec->hugepages ? g->spec->memory_bytes : g->touched_bytes) + g->spec->overhead_bytes;
+}
+
+/* ... and what of it can be on disk. */
+static inline uint64_t host_guest_swappable(const struct guest *g) {
+        return g->spec->hugepages || g->spec->cannot_swap ? 0 : g->touched_bytes;
+}
 
 /* Of those on a node, or of all (-1). False where there is nobody: host processes alone do not fit, which is not our business. */
 bool host_kill_largest(struct host *h, struct guest *guests, size_t n_guests, int node);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/sim/host_internal.h"
 
-#include "protocol/units.h"
-
 /*
  * A host with several NUMA nodes. Guests that are bound to one have their memory there and nowhere else: what does not fit is swapped, and when swap
  * is full the largest on that node is killed, however much is free on others; so does the kernel with a strict policy. All else goes where there is room.
  */
 
 static uint64_t usable(const struct host_node *node) {
-        return u64_sub(node->memory_bytes - u64_mul_div(node->memory_bytes, WATERMARK_PPM, PPM_ONE), node->use_bytes);
+        return u64_sub(host_usable_bytes(node->memory_bytes), node->use_bytes);
 }
 
 static bool is_on(const struct guest *g, size_t node) {
@@ -22,8 +20,17 @@ static uint64_t needed(const struct guest *guests, size_t n_guests, size_t node)
 
         for (size_t i = 0; i < n_guests; i++)
                 if (is_on(&guests[i], node))
-                        need = u64_add(need, u64_sub(guests[i].touched_bytes + guests[i].spec->overhead_bytes, guests[i].own_swap_bytes));
+                        need = u64_add(need, u64_sub(host_guest_takes(&guests[i]), guests[i].own_swap_bytes));
         return need;
+}
+
+static uint64_t can_swap(const struct guest *guests, size_t n_guests, size_t node) {
+        uint64_t can = 0;
+
+        for (size_t i = 0; i < n_guests; i++)
+                if (is_on(&guests[i], node))
+                        can = u64_add(can, u64_sub(host_guest_swappable(&guests[i]), guests[i].own_swap_bytes));
+        return can;
 }
 
 /* By size; what was swapped once comes back slowly. */
@@ -32,19 +39,19 @@ static uint64_t push(struct guest *guests, size_t n_guests, size_t node, uint64_
 
         for (size_t i = 0; i < n_guests; i++)
                 if (is_on(&guests[i], node))
-                        touched += guests[i].touched_bytes;
+                        touched += host_guest_swappable(&guests[i]);
         for (size_t i = 0; i < n_guests; i++) {
                 struct guest *g = &guests[i];
                 uint64_t part;
 
                 if (!is_on(g, node))
                         continue;
-                part = u64_mul_div(excess, g->touched_bytes, touched);
+                part = u64_mul_div(excess, host_guest_swappable(g), touched);
                 if (g->node_swap_bytes > part)
                         g->node_swap_bytes -= MIN(g->node_swap_bytes - part, MAX(u64_mul_div(g->node_swap_bytes, w->elapsed_usec, SWAP_IN_USEC), 4096));
                 else
                         g->node_swap_bytes = part;
-                g->node_swap_bytes = MIN(g->node_swap_bytes, u64_sub(g->touched_bytes, g->own_swap_bytes));
+                g->node_swap_bytes = MIN(g->node_swap_bytes, u64_sub(host_guest_swappable(g), g->own_swap_bytes));
                 pushed += g->node_swap_bytes;
         }
         return pushed;
@@ -56,7 +63,8 @@ uint64_t host_nodes_push(struct host *h, struct guest *guests, size_t n_guests, 
         for (size_t n = 0; n < h->n_nodes; n++) {
                 uint64_t excess = u64_sub(needed(guests, n_guests, n), usable(&h->nodes[n]));
 
-                while (u64_add(u64_add(excess, pushed), own) > h->swap_total_bytes && host_kill_largest(h, guests, n_guests, (int) n))
+                while ((u64_add(u64_add(excess, pushed), own) > h->swap_total_bytes || excess > can_swap(guests, n_guests, n)) &&
+                       host_kill_largest(h, guests, n_guests, (int) n))
                         excess = u64_sub(needed(guests, n_guests, n), usable(&h->nodes[n]));
                 pushed += push(guests, n_guests, n, excess, w);
         }
@@ -73,9 +81,9 @@ void host_nodes_settle(struct host *h, const struct guest *guests, size_t n_gues
                 if (!guests[i].running)
                         continue;
                 if (guests[i].spec->node < 0)
-                        elsewhere += host_guest_rss(&guests[i]);
+                        elsewhere += u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes);
                 else
-                        room[guests[i].spec->node] = u64_sub(room[guests[i].spec->node], host_guest_rss(&guests[i]));
+                        room[guests[i].spec->node] = u64_sub(room[guests[i].spec->node], u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes));
         }
         for (size_t n = 0; n < h->n_nodes; n++)
                 rooms += room[n];

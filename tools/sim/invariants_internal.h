@@ -16,11 +16,14 @@ static inline uint64_t size(uint64_t bytes, uint64_t unknown) {
 
 struct reckoned {
         uint64_t max, floor, overhead, actual, base, after, committed, liable, liable_after;
+        uint64_t least;                        /* what it has been guaranteed, with overhead */
         bool movable;                          /* it may be asked to shrink now */
+        bool resident;                         /* it cannot swap */
 };
 
 /* One VM from its input: what it may hold now, and what it may hold when it has done what was asked. */
-struct reckoned invariants_reckon(const struct policy_vm *vm);
+struct reckoned invariants_reckon(const struct policy_vm *vm, uint64_t now_usec);
 
 /* I2 and I3 for NUMA nodes that VMs are bound to. */
-void invariants_check_nodes(const struct policy_host *host, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan, struct violations *v);
+void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan,
+                            struct violations *v);

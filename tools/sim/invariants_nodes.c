@@ -38,14 +38,14 @@ static void check_rule(const struct policy_host *host, const struct policy_plan 
                         total = u64_add(total, size(host->nodes[i].total_bytes, 0));
         if (s->total_bytes != total || s->capacity_bytes > total || s->rule_bytes > u64_add(s->capacity_bytes, u64_sub(plan->envelope_bytes, plan->capacity_bytes)))
                 invariants_violate(v, 10, "nodes %llx: %llu may be promised of %llu", LLU(s->mask), LLU(s->rule_bytes), LLU(total));
-        if (s->n_vms == 0 || (s->deficit_bytes > 0 && s->free_bytes > 0) || (s->deficit_bytes > 0 && !plan->unsafe))
+        if (s->n_vms == 0 || (s->deficit_bytes > 0 && s->free_bytes > 0) || (s->liable_bytes > u64_add(s->capacity_bytes, u64_sub(plan->envelope_bytes, plan->capacity_bytes)) && !plan->unsafe))
                 invariants_violate(v, 10, "nodes %llx: deficit %llu, free %llu, unsafe %d", LLU(s->mask), LLU(s->deficit_bytes), LLU(s->free_bytes), plan->unsafe);
         if (s->available_bytes > total)
                 invariants_violate(v, 10, "nodes %llx: %llu available of %llu", LLU(s->mask), LLU(s->available_bytes), LLU(total));
 }
 
-static void check_set(const struct policy_vm *vms, size_t n_vms, uint64_t all, const struct policy_nodeset *s, struct violations *v) {
-        uint64_t liable = 0, liable_after = 0, grants = 0, asked = 0, could_give = 0, n = 0;
+static void check_set(uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, uint64_t all, const struct policy_nodeset *s, struct violations *v) {
+        uint64_t unswappable = 0, unswappable_after = 0, least = 0, liable = 0, liable_after = 0, grants = 0, asked = 0, could_give = 0, n = 0;
 
         for (size_t i = 0; i < n_vms; i++) {
                 uint64_t mask = bound_to(&vms[i], all);
@@ -54,7 +54,12 @@ static void check_set(const struct policy_vm *vms, size_t n_vms, uint64_t all, c
                 if (mask == 0 || (mask & ~s->mask) != 0 || vms[i].plan.nodeset == 0)
                         continue;
                 n++;
-                r = invariants_reckon(&vms[i]);
+                r = invariants_reckon(&vms[i], now_usec);
+                if (r.resident) {
+                        unswappable = u64_add(unswappable, r.liable);
+                        unswappable_after = u64_add(unswappable_after, r.liable_after);
+                } else
+                        least = u64_add(least, r.least);
                 liable = u64_add(liable, r.liable);
                 liable_after = u64_add(liable_after, r.liable_after);
                 grants = u64_add(grants, u64_sub(r.liable_after, r.liable));
@@ -71,11 +76,15 @@ static void check_set(const struct policy_vm *vms, size_t n_vms, uint64_t all, c
                 invariants_violate(v, 2, "nodes %llx: %llu promised of %llu", LLU(s->mask), LLU(liable_after), LLU(s->rule_bytes));
         if (s->deficit_bytes > 0 && asked > u64_add(s->rule_bytes, GRAIN) && could_give > (n + 1) * MIB)
                 invariants_violate(v, 2, "nodes %llx: %llu are missing, %llu could still be asked for", LLU(s->mask), LLU(asked - s->rule_bytes), LLU(could_give));
+        if (unswappable_after > unswappable && u64_add(unswappable_after, least) > s->capacity_bytes)
+                invariants_violate(v, 2, "nodes %llx: what cannot swap grows to %llu, with floors of %llu, in %llu", LLU(s->mask), LLU(unswappable_after), LLU(least),
+                                   LLU(s->capacity_bytes));
         if (grants > s->free_bytes)
                 invariants_violate(v, 3, "nodes %llx: granted %llu where %llu are free", LLU(s->mask), LLU(grants), LLU(s->free_bytes));
 }
 
-void invariants_check_nodes(const struct policy_host *host, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan, struct violations *v) {
+void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan,
+                            struct violations *v) {
         uint64_t all = memory_nodes(host);
 
         for (size_t i = 0; i < n_vms; i++) {
@@ -86,6 +95,6 @@ void invariants_check_nodes(const struct policy_host *host, const struct policy_
         }
         for (size_t k = 0; k < plan->n_nodesets; k++) {
                 check_rule(host, plan, &plan->nodesets[k], v);
-                check_set(vms, n_vms, all, &plan->nodesets[k], v);
+                check_set(now_usec, vms, n_vms, all, &plan->nodesets[k], v);
         }
 }

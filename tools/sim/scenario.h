@@ -48,6 +48,7 @@ struct guest_spec {
         char group_name[SCENARIO_NAME_MAX];
         uint64_t memory_bytes, floor_bytes, overhead_bytes, swap_bytes, weight;
         bool agent, autodeflate, fixed, hugepages;
+        bool cannot_swap;                      /* the host cannot put it on disk */
         int node;                              /* bound to this one strictly; -1: to none */
         enum behaviour behaviour;
         uint64_t inflate_bps, deflate_bps;
