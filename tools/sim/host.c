@@ -70,7 +70,8 @@ static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64
         h->zram_used_bytes = zram;
         excess = u64_sub(excess, zram - zram / ZRAM_RATIO);
         *ret_excess = excess;
-        return (u64_add(excess, own) > h->swap_total_bytes || u64_add(u64_add(excess, zram), own) > can) && kill_largest(h, guests, n_guests);
+        /* Swap that is taken away while it is in use goes as its pages come back: swapoff wants memory for them first. */
+        return (u64_add(excess, own) > MAX(h->swap_total_bytes, h->swap_used_bytes) || u64_add(u64_add(excess, zram), own) > can) && kill_largest(h, guests, n_guests);
 }
 
 /* squeezed: by the VMs' own limits, which is slow for them and not for the host. */
@@ -126,7 +127,7 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                 shared = excess;
         else
                 shared -= MIN(shared - excess, MAX(u64_mul_div(shared, w->elapsed_usec, SWAP_IN_USEC), 4096));
-        shared = MIN(MIN(shared, touched), u64_sub(h->swap_total_bytes, own));
+        shared = MIN(MIN(shared, touched), u64_sub(MAX(h->swap_total_bytes, h->swap_used_bytes), own));
         h->swap_used_bytes = shared + own;
         h->own_swap_bytes = own;
         feel_pressure(h, u64_sub(shared, before), u64_sub(own, own_before), w);
