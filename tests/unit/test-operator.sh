@@ -163,6 +163,9 @@ start_daemon test:///default
 expect 0 '"pin_bytes": 4294967296' '' --json show test
 expect 0 'weight 3000' '' limits test
 expect 0 'automation paused' '' status
+expect 0 'limits by hand' '' list
+expect 0 'Automation is paused: no VM is moved until `aerostatctl resume`.' '' list
+expect 0 '"automation": "paused"' '' --json list
 expect 0 'Running again' '' resume
 expect 0 'automatic again' '' auto test
 expect 0 'weight 1000' '' limits test --reset
@@ -181,6 +184,7 @@ stop_daemon
 # A daemon that changes nothing says so.
 start_daemon test:///default --dry-run
 expect 0 'dry' '' status
+expect 0 'Automation is in dry-run' '' list
 expect 0 'dry-run' '' check
 await_ready
 expect 1 '' 'automation is off (dry run)' reserve "$(too_much_now)"

@@ -7,6 +7,7 @@
 #include "tools/aerostatctl/client.h"
 #include "tools/aerostatctl/field.h"
 #include "tools/aerostatctl/table.h"
+#include "tools/aerostatctl/text.h"
 
 static enum style style_of_state(const char *state) {
         if (!state || strcmp(state, "unknown") == 0)
@@ -40,7 +41,7 @@ static const char *const sizes[ARRAY_SIZE(columns)] = {
 
 static void add_row(struct table *table, const json_t *vm, uint64_t totals[static ARRAY_SIZE(columns)]) {
         const char *state = field_text(vm, "state"), *source = field_text(vm, "source");
-        char buf[MAX(FORMAT_SIZE_MAX, FORMAT_DURATION_MAX)];
+        char buf[MAX(FORMAT_SIZE_MAX, FORMAT_DURATION_MAX)], reason[128];
 
         table_add(table, field_text(vm, "name") ?: "-", STYLE_PLAIN);
         table_add(table, state ?: "-", style_of_state(state));
@@ -58,7 +59,8 @@ static void add_row(struct table *table, const json_t *vm, uint64_t totals[stati
         }
         table_add(table, !source ? "-" : strcmp(source, "balloon_stats") == 0 ? "balloon" : source, STYLE_PLAIN);
         table_add(table, field_duration(vm, "report_age_seconds", buf), STYLE_PLAIN);
-        table_add(table, field_text(vm, "reason") ?: "-", STYLE_FAINT);
+        snprintf(reason, sizeof(reason), "%s%s", field_text(vm, "reason") ?: "-", field_is_true(vm, "limits_by_hand") ? "; limits by hand" : "");
+        table_add(table, reason, STYLE_FAINT);
 }
 
 static void add_totals(struct table *table, size_t n, const uint64_t totals[static ARRAY_SIZE(columns)]) {
@@ -73,6 +75,7 @@ static void add_totals(struct table *table, size_t n, const uint64_t totals[stat
 static int run_list(const struct context *context, const struct args *args) {
         uint64_t totals[ARRAY_SIZE(columns)];
         const json_t *vms, *vm;
+        const char *automation;
         struct table *table;
         json_t *reply;
         size_t i;
@@ -94,6 +97,10 @@ static int run_list(const struct context *context, const struct args *args) {
                 table_print(table, stdout);
                 table_free(table);
         }
+        automation = field_text(reply, "automation");
+        if (automation && strcmp(automation, "running") != 0)
+                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until `aerostatctl resume`." :
+                       "in dry-run: no VM is moved.", text_end(STYLE_WARN));
         json_decref(reply);
         return CTL_DONE;
 }
