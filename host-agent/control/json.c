@@ -270,6 +270,7 @@ json_t *json_list(struct manager *manager) {
         }
         put_value(&put, "vms", vms);
         put_text(&put, "automation", automation_to_string(h.automation));
+        put_bool(&put, "connected", h.connected);
         return put_end(&put);
 }
 

@@ -181,6 +181,18 @@ floor = 30%' '[polcy]'; do
 done
 stop_daemon
 
+# One that does not reach libvirt says so, and does not say that there is no VM.
+"$build/aerostatd" -c "$folder/conf" --connect test:///nowhere/node.xml --socket "$folder/socket" --state-dir "$folder/state" >>"$folder/log" 2>&1 &
+pid=$!
+n=0
+while [ ! -S "$folder/socket" ] && [ $n -lt 200 ]; do n=$((n + 1)); sleep 0.05; done
+expect 0 'libvirt does not answer' '' status
+expect 0 'libvirt does not answer: this may be old' '' list
+expect 1 'AEROSTAT WARNING: libvirt does not answer' '' check
+expect 1 '' 'has not reached libvirt yet' reserve 1G --wait 5s
+expect 1 '' '`virsh list` shows what libvirt sees' show test
+stop_daemon
+
 # A daemon that changes nothing says so.
 start_daemon test:///default --dry-run
 expect 0 'dry' '' status

@@ -76,6 +76,7 @@ static int run_list(const struct context *context, const struct args *args) {
         uint64_t totals[ARRAY_SIZE(columns)];
         const json_t *vms, *vm;
         const char *automation;
+        bool connected;
         struct table *table;
         json_t *reply;
         size_t i;
@@ -86,9 +87,10 @@ static int run_list(const struct context *context, const struct args *args) {
                 return r;
         for (i = 0; i < ARRAY_SIZE(totals); i++)
                 totals[i] = AEROSTAT_UNKNOWN;
+        connected = !json_is_false(json_object_get(reply, "connected"));
         vms = json_object_get(reply, "vms");
         if (json_array_size(vms) == 0)
-                puts("No VM is running.");
+                puts(connected ? "No VM is running." : "No VM is known.");
         else {
                 table = table_new(columns, ARRAY_SIZE(columns));
                 json_array_foreach(vms, i, vm)
@@ -97,6 +99,8 @@ static int run_list(const struct context *context, const struct args *args) {
                 table_print(table, stdout);
                 table_free(table);
         }
+        if (!connected)
+                printf("\n%slibvirt does not answer: this may be old, or not all; see `aerostatctl status`.%s\n", text_style(STYLE_BAD), text_end(STYLE_BAD));
         automation = field_text(reply, "automation");
         if (automation && strcmp(automation, "running") != 0)
                 printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until `aerostatctl resume`." :
