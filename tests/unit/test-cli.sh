@@ -124,7 +124,7 @@ mkdir -p "$root/proc/42"
 printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
 printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
 expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
-for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'aerostatctl swap add 2G' \
 	'aerostatd 0.' 'ok    vms: 1 examined'; do
 	expect 1 "$line" '' doctor --root "$root"
 done
