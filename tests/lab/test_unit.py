@@ -5,6 +5,7 @@
 import os
 import re
 import shlex
+import subprocess
 
 from aerolab import MIB, Aerostatd, LabCase, Options, log, main, wait_until
 from aerolab.guest import SOCKETS
@@ -65,6 +66,9 @@ class Unit(LabCase):
         other = Aerostatd(self.lab.folder, CONFIG, "other")
         with self.assertRaisesRegex(RuntimeError, "another aerostatd is running"):
             other.start()
+        done = subprocess.run([other.program, "--undo", "--state-dir", daemon.state_folder], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1, "undone under a daemon that runs")
+        self.assertEqual(number("run"), 1)
         for trouble in ("Permission denied", "Operation not permitted", "Read-only file system", "error:"):
             self.assertNotIn(trouble, daemon.log())
         self.assertEqual(daemon.stop(), 0)
