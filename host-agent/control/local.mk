@@ -27,7 +27,8 @@ libaerostat_control_a_SOURCES = \
 	%D%/put.c %D%/put.h \
 	%D%/runner.c %D%/runner.h \
 	%D%/reserve.c \
-	%D%/varlink.c %D%/varlink.h
+	%D%/varlink.c %D%/varlink.h \
+	%D%/what_if.c %D%/what_if.h
 nodist_libaerostat_control_a_SOURCES = %D%/description.c %D%/dashboard.c
 
 # The description of the interface is one file: clients read it, and the daemon hands it out.

@@ -37,6 +37,8 @@ EXTRA_DIST += \
 	%D%/test_dashboard.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_operator.py \
+	%D%/test_lastresort.py \
 	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
@@ -46,13 +48,15 @@ EXTRA_DIST += \
 	%D%/test_story.py \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
-	%D%/test_targets.py
+	%D%/test_targets.py \
+	%D%/test_whatif.py
 
 # The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
 EXTRA_PROGRAMS += %D%/swap-ceiling
 %C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 %C%_swap_ceiling_SOURCES = \
 	%D%/guest/swap-ceiling.c \
-	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_keeper.c host-agent/swap_keeper.h \
+	host-agent/swap_systemd.c host-agent/swap_systemd.h \
 	host-agent/log.c host-agent/log.h
 %C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

@@ -32,7 +32,8 @@ static void invent_host(struct manager *m) {
         settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
-                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
+                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
                 .psi_some_ppm = 12500, .psi_full_ppm = 0,
         };
         m->plan = (struct policy_plan) {
@@ -155,6 +156,11 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+                if (i < STUB_VMS)
+                        continue;
+                m->views[i].guest_psi_some_ppm = i % 5 * 20000;
+                m->vms[i].input.swap_bytes = i % 7 * 64 * MIB;
+                m->vms[i].plan.committed_bytes += i % 11 * 16 * MIB;
         }
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
@@ -293,15 +299,15 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 snprintf(error, VIEW_ERROR_MAX, "outside floor .. maximum of %s: 1 GiB .. 4 GiB", m->views[index].name);
                 return -ERANGE;
         }
-        if (bytes > 3 * GIB && !force) {
-                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; --force does it all the same");
+        if (bytes > 3 * GIB)
+                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; %s", force ? "the host may swap" : "--force does it all the same");
+        if (bytes > 3 * GIB && !force)
                 return -ENOSPC;
-        }
         vm->input.pin_bytes = vm->plan.target_bytes = bytes;
         vm->plan.class = POLICY_PINNED;
         vm->plan.reason = POLICY_REASON_PINNED;
         m->views[index].pin_until_usec_left = for_usec;
-        return 0;
+        return bytes > 3 * GIB;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {
@@ -328,6 +334,8 @@ void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *re
         *ret = (struct ksm_vm_view) {
                 .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
         };
+        if (index == 0)
+                ret->zero_bytes = 3 * MIB, ret->profit_bytes = -(int64_t) (2 * MIB); /* as a newer kernel says it */
         if (index == STUB_FIXED)
                 ret->why_not = "opted out (nosharepages)", ret->opted_out = true, ret->merged_bytes = ret->saved_bytes = AEROSTAT_UNKNOWN;
 }
@@ -377,6 +385,19 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
                 return -ENOTCONN;
         }
         return 0;
+}
+
+/* The real policy, on what was invented. */
+int manager_what_if(struct manager *m, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]) {
+        static const struct policy_state state;
+        static const struct balloon_speed speed = { 0 };
+        const struct whatif_live live = { &m->settings.policy, &m->host, &state, m->vms, m->n_vms, USEC_PER_SEC + 1 };
+
+        if (m->forgotten) {
+                snprintf(error, VIEW_ERROR_MAX, "this host's VMs are not all known yet; try again in a few seconds");
+                return -EAGAIN;
+        }
+        return what_if(&live, &speed, request, ret);
 }
 
 void manager_limits_abandon(struct manager *m, void *userdata) {

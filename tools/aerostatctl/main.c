@@ -14,6 +14,7 @@
 static const struct verb *const verbs[] = {
         &verb_status,
         &verb_list,
+        &verb_top,
         &verb_show,
         &verb_explain,
         &verb_doctor,
@@ -21,6 +22,7 @@ static const struct verb *const verbs[] = {
         &verb_set,
         &verb_auto,
         &verb_limits,
+        &verb_whatif,
         &verb_reserve,
         &verb_release,
         &verb_reservations,
