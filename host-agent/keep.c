@@ -39,7 +39,7 @@ int manager_keep_start(struct manager *m) {
         m->reservations = m->kept.reservations;
         if (m->paused)
                 log_message(LOG_NOTICE, "automation is paused, as it was before the restart");
-        return state_writer_new(&m->writer, folder);
+        return state_writer_new(&m->writer, folder, "state");
 }
 
 void manager_keep_restore(struct manager *m, struct vm *vm) {
