@@ -22,6 +22,7 @@ noinst_LIBRARIES += libaerostat-state.a
 libaerostat_state_a_SOURCES = \
 	%D%/report.c %D%/report.h \
 	%D%/report_file.c %D%/report_file.h \
+	%D%/history_file.c %D%/history_file.h \
 	%D%/reservations.c %D%/reservations.h \
 	%D%/state_file.c %D%/state_file.h
 
@@ -38,12 +39,14 @@ aerostatd_SOURCES = \
 	%D%/histogram.h \
 	%D%/manager_alerts.c \
 	%D%/manager_decide.c \
+	%D%/manager_last_resort.c \
 	%D%/manager_vms.c \
 	%D%/manager_memory.c %D%/manager_report.c %D%/manager_what_if.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
-	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
+	%D%/swap_control.c %D%/swap_control.h %D%/swap_keeper.c %D%/swap_keeper.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/by_hand.c \
 	%D%/keep.c \
+	%D%/paused.c %D%/paused.h \
 	%D%/limits.h \
 	%D%/reserve.c \
 	%D%/state_writer.c \

@@ -20,8 +20,9 @@
 #include "host-agent/control/delivery.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
+#include "host-agent/paused.h"
 #include "host-agent/settings.h"
-#include "host-agent/swap_control.h"
+#include "host-agent/swap_keeper.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "protocol/parse.h"
@@ -36,7 +37,7 @@
 
 struct options {
         const char *config, *uri, *socket, *state_dir, *root, *host_proc;
-        bool undo, config_given, dry_run, once, check_config, verbose;
+        bool undo, config_given, dry_run, once, check_config, print_config, verbose;
 };
 
 struct daemon {
@@ -46,7 +47,7 @@ struct daemon {
         struct control *control;
         struct delivery *delivery;
         sd_event_source *status_timer;
-        bool stopping, release;
+        bool stopping;
 };
 
 static void usage(FILE *f) {
@@ -58,10 +59,11 @@ static void usage(FILE *f) {
                    "      --state-dir=DIR    state (default " DEFAULT_STATE_DIR ")\n"
                    "      --root=DIR         where /proc, /sys and /run/libvirt are read (default /)\n"
                    "      --host-proc=DIR        the host's own /proc, where a container's hides kernel threads (for ksmd's CPU time)\n"
-                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits), and end\n"
+                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits, paused VMs), and end\n"
                    "      --dry-run          decide and log, but change nothing\n"
                    "      --once             look for a few seconds, decide once, print what would be done, and end\n"
                    "      --check-config     check the configuration and end\n"
+                   "      --print-config     print the configuration with all defaults, and end\n"
                    "      --foreground       accepted for habit's sake: aerostatd never forks\n"
                    "  -v, --verbose          log more\n"
                    "      --version          print the version\n"
@@ -71,13 +73,15 @@ static void usage(FILE *f) {
 
 /* 0 to go on, positive: done, negative: usage error. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_FOREGROUND, OPT_VERSION };
+        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_PRINT_CONFIG, OPT_FOREGROUND,
+               OPT_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
                 { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },
                 { "root", required_argument, NULL, OPT_ROOT }, { "dry-run", no_argument, NULL, OPT_DRY_RUN },
                 { "host-proc", required_argument, NULL, OPT_HOST_PROC }, { "undo", no_argument, NULL, OPT_UNDO },
                 { "once", no_argument, NULL, OPT_ONCE }, { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+                { "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
                 { "foreground", no_argument, NULL, OPT_FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
                 { "version", no_argument, NULL, OPT_VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
         };
@@ -116,6 +120,9 @@ static int parse_options(int argc, char *argv[], struct options *o) {
                         break;
                 case OPT_CHECK_CONFIG:
                         o->check_config = true;
+                        break;
+                case OPT_PRINT_CONFIG:
+                        o->print_config = true;
                         break;
                 case OPT_FOREGROUND:
                         break;
@@ -186,6 +193,17 @@ static int take_locks(const struct options *o, const struct settings *settings) 
         return strncmp(settings->uri, "qemu", 4) == 0 && access(LIBVIRT_RUN_DIR, W_OK) == 0 ? lock_file(LIBVIRT_RUN_DIR, "aerostatd.lock") : 0;
 }
 
+static int print_settings(const struct settings *settings) {
+        _cleanup_free_ char *text = NULL;
+        int r = settings_format(settings, &text);
+
+        if (r >= 0 && (fputs(text, stdout) == EOF || fflush(stdout) != 0))
+                r = -EIO;
+        if (r < 0)
+                log_error("the configuration cannot be printed: %s", strerror(-r));
+        return r;
+}
+
 static void print_once(struct manager *manager) {
         struct host_view host;
 
@@ -229,19 +247,17 @@ static void on_released(void *userdata) {
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct daemon *d = userdata;
         struct host_view host;
+        bool release;
 
         if (d->stopping)
                 return sd_event_exit(d->event, 0);
         d->stopping = true;
         sd_notify(0, "STOPPING=1");
         manager_view_host(d->manager, &host);
-        if (host.settings->on_exit == SETTINGS_EXIT_RELEASE && host.automation != AUTOMATION_DRY_RUN) {
-                log_info("ending: giving every VM its maximum back");
-                manager_release(d->manager, on_released, d);
-                return 0;
-        }
-        log_info("ending: VMs stay as they are");
-        return sd_event_exit(d->event, 0);
+        release = host.settings->on_exit == SETTINGS_EXIT_RELEASE && host.automation != AUTOMATION_DRY_RUN;
+        log_info(release ? "ending: giving every VM its maximum back" : "ending: VMs stay as they are");
+        manager_release(d->manager, release, on_released, d);
+        return 0;
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -329,7 +345,7 @@ static int run(struct daemon *d, const struct settings *settings) {
 static int undo_what_was_left(const struct options *o) {
         _cleanup_close_ int root_fd = procfs_open_root(o->root);
         _cleanup_(undo_freep) struct undo *undo = NULL;
-        int r, knobs, limits, error, swap_error;
+        int r, knobs, limits, resumed, error, swap_error, pause_error;
 
         if (root_fd < 0)
                 return root_fd;
@@ -343,12 +359,15 @@ static int undo_what_was_left(const struct options *o) {
                 log_error("%s/undo cannot be read: %s", o->state_dir, strerror(-r));
                 return r;
         }
-        limits = swap_control_lift(root_fd, undo, &swap_error);
-        knobs = undo_restore_files(undo, "", &error);
-        if (limits > 0 || knobs > 0)
-                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM", limits, knobs);
-        if (error != 0 || swap_error != 0) {
-                log_error("not everything could be put back: %s", strerror(error ? error : swap_error));
+        if (r > 0)
+                log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; nothing is put back", o->state_dir);
+        limits = swap_keeping_lift_all(root_fd, undo, &swap_error);
+        knobs = undo_restore_files(undo, "sys/", &error);
+        resumed = paused_resume_all(undo, &pause_error); /* last: it waits for libvirt */
+        if (limits > 0 || knobs > 0 || resumed > 0)
+                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM, %d paused VMs", limits, knobs, resumed);
+        if (error != 0 || swap_error != 0 || pause_error != 0) {
+                log_error("not everything could be put back: %s", strerror(error ?: swap_error ?: pause_error));
                 return -EIO;
         }
         return 0;
@@ -375,6 +394,8 @@ int main(int argc, char *argv[]) {
                 printf("%s: the configuration is good\n", d.options.config);
                 return EXIT_SUCCESS;
         }
+        if (d.options.print_config)
+                return print_settings(settings) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         if (!d.options.once) {
                 r = take_locks(&d.options, settings);
                 if (r < 0)

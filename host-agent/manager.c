@@ -146,13 +146,16 @@ struct manager *manager_free(struct manager *m) {
         manager_memory_free(m);
         manager_keep_write(m);
         manager_report_free(m);
+        manager_keep_history(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
         free(m->policy_vms);
         free(m->work);
+        free(m->last_resort_vms);
         state_writer_free(m->writer);
         state_done(&m->kept);
+        history_kept_done(&m->kept_history);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->soon);
@@ -185,12 +188,14 @@ static int on_release_timeout(sd_event_source *source, uint64_t usec, void *user
         return 0;
 }
 
-void manager_release(struct manager *m, void (*done)(void *userdata), void *userdata) {
+void manager_release(struct manager *m, bool give_back, void (*done)(void *userdata), void *userdata) {
         m->release_done = done;
         m->release_userdata = userdata;
         m->release_pending = 1;
-        m->paused = true;
-        for (size_t i = 0; i < m->n_vms; i++) {
+        m->ending = true;
+        m->giving_back = give_back;
+        m->release_pending += manager_last_resort_end(m);
+        for (size_t i = 0; i < m->n_vms && give_back; i++) {
                 struct vm *vm = m->vms[i];
 
                 if (vm->target_bytes != AEROSTAT_UNKNOWN && vm->target_bytes < vm->info.max_bytes && !vm->unresponsive &&

@@ -2,16 +2,18 @@
 #pragma once
 
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
- * manager_memory.c (KSM and swap), manager_alerts.c, operator.c, by_hand.c, reserve.c and
- * manager_what_if.c (what others see and ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
+ * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c, reserve.c and manager_what_if.c (what others see and
+ * ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
 
 #include "host-agent/balloon_speed.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
+#include "host-agent/history_file.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
 #include "host-agent/policy/shadow.h"
 #include "host-agent/policy/alerts.h"
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
 #include "host-agent/report.h"
 #include "host-agent/reservations.h"
@@ -32,6 +34,7 @@ struct swap_rates {
 /* A call that waits until a reservation is met. */
 struct reserve_waiter {
         uint64_t id, deadline_usec, wait_usec;
+        bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;
 };
@@ -49,11 +52,13 @@ struct manager {
         struct virt *virt;
         bool connected;
         bool paused;
+        bool ending, giving_back;      /* manager_release() was called: nothing new is begun; and VMs were asked to take their maximum */
 
         /* VMs, ordered by name; three arrays of equal length so that the policy has its own contiguous. Owned. */
         struct vm **vms;
         struct policy_vm *policy_vms;
         struct policy_work *work;
+        struct last_resort_vm *last_resort_vms; /* scratch */
         size_t n_vms, n_allocated;
 
         struct host_sample sample;
@@ -85,6 +90,9 @@ struct manager {
         void *release_userdata;
         size_t release_pending;
 
+        struct last_resort_state last_resort;
+        uint64_t last_resort_usec;     /* when it was last thought of; 0: never */
+
         struct alerts alerts;
         uint64_t alerts_usec;          /* of their last round; 0: none yet */
         struct swap_rates swap_rates;
@@ -97,6 +105,7 @@ struct manager {
         /* what outlives us */
         uint8_t boot_id[16];           /* of the host; zero: not known */
         struct state kept;             /* vms: of the last run, those not found yet */
+        struct history_kept kept_history; /* of the last run, until the first listing is there */
         struct state_writer *writer;   /* NULL: nothing is kept */
         bool changed;                  /* to be written after the next decision */
         struct reservations reservations;
@@ -143,13 +152,24 @@ void manager_memory_configure(struct manager *manager);
 void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
+/* manager_last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come. found: a
+ * run of a VM was found; synced: all were. state, answer (to a pause or a save), gone: libvirt's news. */
+void manager_last_resort_tick(struct manager *manager, uint64_t now_usec);
+size_t manager_last_resort_end(struct manager *manager);
+void manager_last_resort_found(struct manager *manager, struct vm *vm);
+void manager_last_resort_synced(struct manager *manager);
+void manager_last_resort_state(struct manager *manager, struct vm *vm, enum virt_state before);
+void manager_last_resort_answer(struct manager *manager, struct vm *vm, int result, const char *text);
+void manager_last_resort_gone(struct manager *manager, struct vm *vm);
+
 /* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
- * were found, the rest is gone. Changed: write what holds now, after the decision that follows. */
+ * were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
 int manager_keep_start(struct manager *manager);
 void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
+void manager_keep_history(struct manager *manager);
 
 /* manager_report.c. Start: reads it, and begins to write it. Vm: one was found. Tick: after each decision. */
 int manager_report_start(struct manager *manager);

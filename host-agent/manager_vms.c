@@ -50,6 +50,10 @@ int manager_make_room(struct manager *m) {
         if (!p)
                 return -ENOMEM;
         m->shadow_memories = p;
+        p = reallocarray(m->last_resort_vms, n, sizeof(*m->last_resort_vms));
+        if (!p)
+                return -ENOMEM;
+        m->last_resort_vms = p;
         m->n_allocated = n;
         return 0;
 }
@@ -133,6 +137,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         char old_path[VIRT_PATH_MAX] = "";
         size_t at;
         struct vm *vm = find(m, e->uuid, &at);
+        enum virt_state before = vm ? vm->state : e->state;
         bool first = !vm, boots = first || vm->id != e->id;
 
         if (!vm) {
@@ -163,9 +168,11 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 if (!first) /* another run of it: what was set by hand ended with the one before */
                         vm_clear_by_hand(vm);
                 manager_keep_restore(m, vm);
+                manager_last_resort_found(m, vm);
                 manager_reservations_hand_over(m, vm->name);
                 m->changed = true;
-        }
+        } else
+                manager_last_resort_state(m, vm, before);
         vm_apply_settings(vm, &m->settings);
         if (vm->note[0])
                 log_vm(LOG_WARNING, vm->name, "%s", vm->note);
@@ -181,6 +188,7 @@ static void on_gone(struct manager *m, size_t at) {
 
         manager_tell(m, LOG_INFO, vm, "gone");
         manager_limits_written(m, vm, -ENOENT, "the VM is gone");
+        manager_last_resort_gone(m, vm);
         take_out(m, at);
         if (vm->record)
                 vm->record->runs = false;
@@ -246,6 +254,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 if (m->synced_usec == 0)
                         m->synced_usec = now_usec;
                 manager_keep_forget(m);
+                manager_last_resort_synced(m);
                 manager_decide_soon(m);
                 break;
         case VIRT_EVENT_DOMAIN:
@@ -257,7 +266,10 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_STATE:
                 if (vm && vm->state != e->state) {
+                        enum virt_state before = vm->state;
+
                         vm->state = e->state;
+                        manager_last_resort_state(m, vm, before);
                         manager_decide_soon(m);
                 }
                 break;
@@ -288,7 +300,16 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
         case VIRT_EVENT_TARGET:
                 if (vm)
                         on_target(m, vm, e);
-                manager_release_step(m);
+                if (m->giving_back)
+                        manager_release_step(m);
+                break;
+        case VIRT_EVENT_PAUSE:
+                if (m->ending)
+                        manager_release_step(m);
+                /* fall through */
+        case VIRT_EVENT_SAVE:
+                if (vm)
+                        manager_last_resort_answer(m, vm, e->result, e->text);
                 break;
         case VIRT_EVENT_SLOW:
         case VIRT_EVENT_ANSWERS:

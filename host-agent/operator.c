@@ -77,7 +77,10 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .decisions = &vm->decisions,
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
-                .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort_usec_ago = vm->resort.step != RESORT_NONE ? 0 : usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort = vm->resort.action,
+                .last_resort_paused = vm->resort.step >= RESORT_PAUSED,
+                .last_resort_left_usec = u64_sub(u64_add(vm->last_resort_usec, m->settings.last_resort_max_duration_usec), now_usec),
                 .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
@@ -97,6 +100,8 @@ static void explain_missing(struct manager *m, const char *name, char error[stat
         }
         if (nearest)
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\"; did you mean \"%.128s\"?", name, nearest);
+        else if (m->n_vms == 0)
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\": aerostatd sees none at all (`virsh list` shows what libvirt sees)", name);
         else
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\" (`aerostatctl list` shows the %zu that run)", name, m->n_vms);
 }
@@ -127,6 +132,7 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         const struct policy_vm *policy = &m->policy_vms[index];
         struct vm *vm = m->vms[index];
         uint64_t least, floor = MIN(vm->floor_bytes, vm->info.max_bytes);
+        bool beyond;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
 
         if (!vm->managed) {
@@ -140,23 +146,25 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 return -EPERM;
         }
         if (bytes < floor || bytes > vm->info.max_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s", format_size(bytes, a), vm->name,
-                         format_size(floor, b), format_size(vm->info.max_bytes, c));
+                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s%s", format_size(bytes, a), vm->name,
+                         format_size(floor, b), format_size(vm->info.max_bytes, c), bytes < floor ? " (`aerostatctl limits` changes the floor)" : "");
                 return -ERANGE;
         }
         least = manager_least_bytes(m, index, bytes);
-        if (least > m->plan.rule_bytes && !force) {
+        beyond = least > m->plan.rule_bytes;
+        if (beyond)
                 snprintf(error, VIEW_ERROR_MAX,
                          "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
-                         "can bear %s; --force sets it all the same, at the risk of swapping",
-                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
+                         "can bear %s; %s",
+                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c),
+                         force ? "if they use it, the host swaps, and then kills" : "--force sets it all the same, at the risk of swapping");
+        if (beyond && !force)
                 return -ENOSPC;
-        }
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
-        log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
+        log_vm(LOG_NOTICE, vm->name, "manual target %s%s%s", format_size(bytes, a), beyond ? ", forced " : "", beyond ? error : "");
         manager_keep_changed(m);
-        return 0;
+        return beyond;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {

@@ -160,6 +160,11 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+                if (i < STUB_VMS)
+                        continue;
+                m->views[i].guest_psi_some_ppm = i % 5 * 20000;
+                m->vms[i].input.swap_bytes = i % 7 * 64 * MIB;
+                m->vms[i].plan.committed_bytes += i % 11 * 16 * MIB;
         }
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
@@ -301,15 +306,15 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 snprintf(error, VIEW_ERROR_MAX, "outside floor .. maximum of %s: 1 GiB .. 4 GiB", m->views[index].name);
                 return -ERANGE;
         }
-        if (bytes > 3 * GIB && !force) {
-                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; --force does it all the same");
+        if (bytes > 3 * GIB)
+                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; %s", force ? "the host may swap" : "--force does it all the same");
+        if (bytes > 3 * GIB && !force)
                 return -ENOSPC;
-        }
         vm->input.pin_bytes = vm->plan.target_bytes = bytes;
         vm->plan.class = POLICY_PINNED;
         vm->plan.reason = POLICY_REASON_PINNED;
         m->views[index].pin_until_usec_left = for_usec;
-        return 0;
+        return bytes > 3 * GIB;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {
@@ -336,6 +341,8 @@ void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *re
         *ret = (struct ksm_vm_view) {
                 .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
         };
+        if (index == 0)
+                ret->zero_bytes = 3 * MIB, ret->profit_bytes = -(int64_t) (2 * MIB); /* as a newer kernel says it */
         if (index == STUB_FIXED)
                 ret->why_not = "opted out (nosharepages)", ret->opted_out = true, ret->merged_bytes = ret->saved_bytes = AEROSTAT_UNKNOWN;
 }

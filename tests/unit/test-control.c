@@ -263,6 +263,10 @@ static void test_explanations(void **state) {
                 memset(&policy->plan, 0xff, sizeof(policy->plan));
                 vm.report_age_usec = AEROSTAT_UNKNOWN;
         }
+        policy->plan.reason = POLICY_REASON_HELD;
+        vm.last_resort_paused = true;
+        vm.last_resort_left_usec = 90 * USEC_PER_SEC;
+        assert_non_null(strstr(explain_vm(&host, &vm, sentence), "paused as the last resort"));
         assert_string_equal(explain_briefly(_POLICY_REASON_MAX), "unknown");
         stub_manager_free(manager);
 }

@@ -56,6 +56,7 @@ extern const struct verb verb_explain;
 extern const struct verb verb_doctor;
 extern const struct verb verb_config;
 extern const struct verb verb_history;
+extern const struct verb verb_top;
 
 extern const struct verb verb_limits;
 extern const struct verb verb_report, verb_whatif;

@@ -14,6 +14,7 @@
 static const struct verb *const verbs[] = {
         &verb_status,
         &verb_list,
+        &verb_top,
         &verb_show,
         &verb_explain,
         &verb_doctor,

@@ -160,6 +160,10 @@ const char *text_end(enum style style) {
         return colour && style != STYLE_PLAIN ? "\033[0m" : "";
 }
 
+bool text_is_utf8(void) {
+        return utf8;
+}
+
 const char *text_ellipsis(void) {
         return utf8 ? "\u2026" : "...";
 }

@@ -36,6 +36,9 @@ size_t text_fitting(const char *text, size_t columns);
 const char *text_style(enum style style);
 const char *text_end(enum style style);
 
+/* Whether the locale is UTF-8. */
+bool text_is_utf8(void);
+
 /* "…", or "..." where the locale has no such thing. */
 const char *text_ellipsis(void);
 
