@@ -294,10 +294,11 @@ void ksm_control_tick(struct ksm_control *c, const struct ksm_tick *tick) {
                 .n_starts = tick->n_starts,
         };
         ksm_decide(&c->view.config, &in, &c->state, &c->view.plan);
-        if (c->view.config.mode == KSM_MODE_LEAVE || (tick->dry_run && c->child == 0)) {
+        if (c->view.config.mode == KSM_MODE_LEAVE || (tick->dry_run && c->child == 0))
                 restore(c);
+        if (c->view.config.mode == KSM_MODE_LEAVE)
                 c->view.standing_back = false;
-        } else {
+        else {
                 look_for_rivals(c);
                 c->view.standing_back = c->overruled || c->rival;
                 if (tick->act && !c->view.standing_back && c->child == 0)

@@ -101,6 +101,8 @@ static void explain_missing(struct manager *m, const char *name, char error[stat
         }
         if (nearest)
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\"; did you mean \"%.128s\"?", name, nearest);
+        else if (m->n_vms == 0)
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\": aerostatd sees none at all (`virsh list` shows what libvirt sees)", name);
         else
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\" (`aerostatctl list` shows the %zu that run)", name, m->n_vms);
 }

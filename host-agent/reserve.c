@@ -108,7 +108,8 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
         /* A start that waits may wait for the agents, too; not for the listing of VMs, which waits for the lock that a hook's VM holds. */
         unchecked = !m->ready && m->synced_usec != 0 && request->wait_usec > 0;
         if (!unchecked && (m->decisions == 0 || !m->ready)) {
-                snprintf(error, VIEW_ERROR_MAX, "aerostatd has just started and does not know all VMs of this host yet; try again in a few seconds");
+                snprintf(error, VIEW_ERROR_MAX, "aerostatd has just started and %s; try again in a few seconds",
+                         m->connected ? "does not know all VMs of this host yet" : "has not reached libvirt yet (`systemctl status libvirtd`)");
                 r = -EAGAIN;
         } else
                 r = unchecked ? 0 : check_fit(m, bytes, false, error);

@@ -128,7 +128,7 @@ void policy_moves(struct policy_context *c);
 struct policy_node_room {
         uint64_t within;               /* bit k: nodeset k has no node that this one has not */
         uint64_t rss_bytes;            /* of the VMs bound to exactly these nodes ... */
-        uint64_t unswappable_bytes;    /* ... what those that cannot swap are liable for, ... */
+        uint64_t residents, unswappable_bytes; /* ... how many of them cannot swap, and what these are liable for, ... */
         uint64_t swappable_bytes, least_bytes; /* ... and the others; least: at their floors */
         uint64_t gone, floors;         /* of all VMs within */
         uint64_t left, demand_left;    /* not given out yet */
@@ -158,6 +158,9 @@ uint64_t policy_nodes_waiting(const struct policy_context *c, size_t set);
 
 /* What VMs have on each node: bound ones on theirs, others everywhere, by size. */
 void policy_nodes_resident(const struct policy_host *host, const struct policy_vm *vms, size_t n_vms, uint64_t ret_bytes[static POLICY_NODES_MAX]);
+
+/* What would be available on each node of `host`, where `before` is so, if `after` were. */
+void policy_nodes_follow(struct policy_host *host, const struct policy_vm *before, const struct policy_vm *after, size_t n_vms);
 
 static inline void policy_nodes_took(struct policy_context *c, const struct policy_work *w, uint64_t bytes) {
         if (w->nodeset > 0)

@@ -105,11 +105,14 @@ static uint64_t grant(struct policy_context *c, struct policy_room *room, bool u
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_vm *vm = &c->vms[i];
                 struct policy_work *w = &c->work[i];
-                uint64_t start;
+                uint64_t start, pressing, wanted;
 
                 if (w->cap == 0)
                         continue;
-                if (w->fill < MIN(w->cap, GRANT_GRAIN))
+                /* Of what it wants, not of what a bound left of that: else the last crumb under it would be granted for ever. */
+                pressing = urgent_want(c, w);
+                wanted = urgent ? pressing : lazy_want(w, pressing);
+                if (w->fill < MIN(wanted, GRANT_GRAIN))
                         continue;
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);

@@ -73,9 +73,10 @@ void policy_nodes_add(struct policy_context *c, struct policy_vm *vm, struct pol
         s->liable_bytes = u64_add(s->liable_bytes, work->liable);
         s->max_bytes = u64_add(s->max_bytes, work->max);
         c->rooms[k].rss_bytes = u64_add(c->rooms[k].rss_bytes, policy_size(vm->input.rss_bytes, 0));
-        if (work->resident)
+        if (work->resident) {
+                c->rooms[k].residents++;
                 c->rooms[k].unswappable_bytes = u64_add(c->rooms[k].unswappable_bytes, work->liable);
-        else {
+        } else {
                 c->rooms[k].swappable_bytes = u64_add(c->rooms[k].swappable_bytes, work->liable);
                 c->rooms[k].least_bytes = u64_add(c->rooms[k].least_bytes, vm->input.hugepages && vm->input.managed ? work->liable
                                                                                                                     : u64_add(work->floor, policy_overhead(vm)));
@@ -115,7 +116,7 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         struct policy_plan *p = c->plan;
         struct policy_nodeset *s = &p->nodesets[k];
         struct policy_nodeset_state *state = &c->state->nodesets[k];
-        uint64_t rss = 0, unswappable = 0, swappable = 0, least = 0, beyond, merged, raw;
+        uint64_t rss = 0, residents = 0, unswappable = 0, swappable = 0, least = 0, beyond, merged, raw;
 
         for (size_t i = 0; i < POLICY_NODES_MAX; i++)
                 if (s->mask >> i & 1) {
@@ -128,6 +129,7 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
                 if (!(c->rooms[k].within >> j & 1))
                         continue;
                 rss = u64_add(rss, c->rooms[j].rss_bytes);
+                residents += c->rooms[j].residents;
                 unswappable = u64_add(unswappable, c->rooms[j].unswappable_bytes);
                 swappable = u64_add(swappable, c->rooms[j].swappable_bytes);
                 least = u64_add(least, c->rooms[j].least_bytes);
@@ -151,7 +153,7 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         s->capacity_bytes = u64_sub(s->total_bytes, u64_add(s->other_bytes, s->reserve_bytes));
         beyond = u64_mul_div(u64_sub(p->envelope_bytes, p->capacity_bytes), s->total_bytes, all_bytes);
         s->rule_bytes = u64_add(s->capacity_bytes, beyond);
-        if (unswappable > 0) /* unswappable + least <= capacity, in other words */
+        if (residents > 0) /* unswappable + least <= capacity, in other words */
                 s->rule_bytes = MIN(s->rule_bytes, u64_sub(u64_add(s->capacity_bytes, swappable), least));
         /* By size, so that the parts of all the sets within another are no more than its own: what each leaves to demand beyond entitlements never exceeds
          * what the larger leaves to it. */
@@ -329,5 +331,19 @@ void policy_nodes_resident(const struct policy_host *host, const struct policy_v
                         if (mask >> k & 1)
                                 ret_bytes[k] = u64_add(ret_bytes[k], u64_mul_div(policy_size(vms[i].input.rss_bytes, 0),
                                                                                  policy_size(host->nodes[k].total_bytes, 0), within));
+        }
+}
+
+void policy_nodes_follow(struct policy_host *host, const struct policy_vm *before, const struct policy_vm *after, size_t n_vms) {
+        uint64_t was[POLICY_NODES_MAX], is[POLICY_NODES_MAX];
+
+        if (host->n_nodes < 2)
+                return;
+        policy_nodes_resident(host, before, n_vms, was);
+        policy_nodes_resident(host, after, n_vms, is);
+        for (size_t i = 0; i < POLICY_NODES_MAX; i++) {
+                uint64_t total = policy_size(host->nodes[i].total_bytes, 0), used = u64_sub(total, policy_size(host->nodes[i].available_bytes, 0));
+
+                host->nodes[i].available_bytes = u64_sub(total, u64_add(u64_sub(used, was[i]), is[i]));
         }
 }

@@ -124,7 +124,7 @@ mkdir -p "$root/proc/42"
 printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
 printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
 expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
-for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'aerostatctl swap add 2G' \
 	'aerostatd 0.' 'ok    vms: 1 examined'; do
 	expect 1 "$line" '' doctor --root "$root"
 done
@@ -212,6 +212,27 @@ expect 2 '' 'valid UTF-8' whatif burst "$(printf '\377')"
 if command -v script >/dev/null; then
 	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl whatif start 1G burst web1" /dev/null </dev/null | tr -d '\r' >"$folder/out"
 	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'whatif is wider than 80 columns'
+fi
+
+# What the last days were like.
+expect 0 'Watched for 2 d 0 h, 1 d 0 h of it in a dry run.' '' report
+expect 0 '12 h 0 min (25% of the time)' '' report
+expect 0 'WITH AEROSTAT' '' report
+expect 0 'web1: never needed more than 1.50 GiB of 4 GiB: virsh setmaxmem web1 2048M' '' report
+expect 0 'db-1: near its maximum of 4 GiB for 2 h 0 min' '' report
+expect 0 'Watched for 5 h 0 min.' '' report --since 4h
+expect 0 'The promise held all the time' '' report --since 4h
+expect 0 'more VMs of 1 GiB fit' '' report --size 1G
+expect 0 '"would_moves": 8640' '' report --json
+expect 0 '"would_moves": null' '' report --since 4h --json
+expect 2 '' 'has no unit' report --since 7
+expect 2 '' 'did you mean 2M?' report --size 2
+expect 2 '' 'of 0M fit' report --size 0M
+expect 1 '' 'at most ten years' report --since 9999d
+expect 2 '' '`report` takes no operands' report web1
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl report" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'report is wider than 80 columns'
 fi
 
 # JSON is the reply itself.

@@ -292,6 +292,10 @@ static void test_dry_run(void **state) {
         assert_int_equal(view->plan.run, true); /* what it would do */
         assert_int_equal(ksm_control_unmerge(control, error_text), -EPERM);
         assert_has(KSM "run", "0");
+        put("proc/812/comm", "ksmtuned\n");
+        tick.now_usec += USEC_PER_MINUTE;
+        second();
+        assert_non_null(strstr(view->note, "ksmtuned is at work")); /* looking goes on */
         stop();
         tree_remove(&tree);
 }

@@ -163,6 +163,9 @@ start_daemon test:///default
 expect 0 '"pin_bytes": 4294967296' '' --json show test
 expect 0 'weight 3000' '' limits test
 expect 0 'automation paused' '' status
+expect 0 'limits by hand' '' list
+expect 0 'Automation is paused: no VM is moved until `aerostatctl resume`.' '' list
+expect 0 '"automation": "paused"' '' --json list
 expect 0 'Running again' '' resume
 expect 0 'automatic again' '' auto test
 expect 0 'weight 1000' '' limits test --reset
@@ -178,9 +181,22 @@ floor = 30%' '[polcy]'; do
 done
 stop_daemon
 
+# One that does not reach libvirt says so, and does not say that there is no VM.
+"$build/aerostatd" -c "$folder/conf" --connect test:///nowhere/node.xml --socket "$folder/socket" --state-dir "$folder/state" >>"$folder/log" 2>&1 &
+pid=$!
+n=0
+while [ ! -S "$folder/socket" ] && [ $n -lt 200 ]; do n=$((n + 1)); sleep 0.05; done
+expect 0 'libvirt does not answer' '' status
+expect 0 'libvirt does not answer: this may be old' '' list
+expect 1 'AEROSTAT WARNING: libvirt does not answer' '' check
+expect 1 '' 'has not reached libvirt yet' reserve 1G --wait 5s
+expect 1 '' '`virsh list` shows what libvirt sees' show test
+stop_daemon
+
 # A daemon that changes nothing says so.
 start_daemon test:///default --dry-run
 expect 0 'dry' '' status
+expect 0 'Automation is in dry-run' '' list
 expect 0 'dry-run' '' check
 await_ready
 expect 1 '' 'automation is off (dry run)' reserve "$(too_much_now)"

@@ -131,10 +131,32 @@ static void test_correction_where_swap_backs(void **state) {
         assert_int_equal(f.plan.correction_bytes, GIB - 256 * MIB - (f.plan.committed_bytes - f.plan.envelope_bytes)); /* less what the rule asks back */
 }
 
+/* Next to nothing is left under this bound, and more under the other: that is no reason to ask a balloon for what it has, ten times a second. */
+static void test_no_crumbs(void **state) {
+        struct fixture f;
+        struct policy_vm *vm, *other;
+        uint64_t most = 14 * GIB - 300 * MIB - MARGIN(14 * GIB), actual = (most - MIB / 2) & ~(MIB / 4 - 1);
+
+        fixture_init(&f);
+        vm = fixture_add(&f, 16 * GIB, actual, GIB);
+        vm->input.cannot_swap = true;
+        vm->input.pin_bytes = 16 * GIB;
+        other = fixture_add(&f, GIB, 280 * MIB, 100 * MIB); /* below its floor of 300 MiB by what the first bound has left */
+        other->input.floor_bytes = 300 * MIB;
+        other->input.pin_bytes = 280 * MIB;
+        other->input.held = true;
+        f.host.available_bytes = 16 * GIB - GIB - actual - 280 * MIB;
+        fixture_decide(&f);
+        assert_true(f.plan.free_bytes - MARGIN(14 * GIB) > 4 * MIB);
+        assert_true(f.plan.resident_rule_bytes - f.plan.resident_bytes - MARGIN(14 * GIB) < MIB);
+        assert_false(vm->plan.set);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_swap_does_not_back_what_cannot_swap), cmocka_unit_test(test_deficit_is_funded_by_those_that_cannot_swap),
                 cmocka_unit_test(test_reservation_is_resident), cmocka_unit_test(test_ksm_credit), cmocka_unit_test(test_fixed),
+                cmocka_unit_test(test_no_crumbs),
                 cmocka_unit_test(test_correction_where_swap_backs),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

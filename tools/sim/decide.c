@@ -118,7 +118,7 @@ static void apply(struct run *run) {
                 struct guest *g = &run->guests[run->guest_of[k]];
 
                 g->pressure_below_bytes = p->pressure_below_bytes;
-                if (run->paused && p->class != POLICY_PINNED)
+                if (run->scenario->settings.dry_run || (run->paused && p->class != POLICY_PINNED))
                         continue;
                 if (p->set)
                         run_set_target(run, k, p->target_bytes);

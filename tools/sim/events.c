@@ -86,6 +86,8 @@ static void happen_to(struct run *run, size_t index, const struct event *e) {
         case EVENT_LIMITS:
                 if (e->floor_bytes != AEROSTAT_UNKNOWN)
                         a->floor_bytes = MIN(e->floor_bytes, g->spec->memory_bytes);
+                if (e->floor_ppm != AEROSTAT_UNKNOWN)
+                        a->floor_bytes = u64_mul_div(g->spec->memory_bytes, e->floor_ppm, PPM_ONE);
                 if (e->weight != AEROSTAT_UNKNOWN)
                         a->weight = e->weight;
                 break;

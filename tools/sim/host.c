@@ -69,7 +69,7 @@ static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64
         h->zram_used_bytes = zram;
         excess = u64_sub(excess, zram - zram / ZRAM_RATIO);
         *ret_excess = excess;
-        return (u64_add(excess, own) > h->swap_total_bytes || u64_add(u64_add(excess, zram), own) > can) && host_kill_largest(h, guests, n_guests, -1);
+        return (u64_add(excess, own) > host_swap_bytes(h) || u64_add(u64_add(excess, zram), own) > can) && host_kill_largest(h, guests, n_guests, -1);
 }
 
 /* squeezed: by the VMs' own limits, which is slow for them and not for the host. */
@@ -129,7 +129,7 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                 shared = excess;
         else
                 shared -= MIN(shared - excess, MAX(u64_mul_div(shared, w->elapsed_usec, SWAP_IN_USEC), 4096));
-        shared = MIN(MIN(shared, u64_sub(touched, pushed)), u64_sub(h->swap_total_bytes, own + pushed));
+        shared = MIN(MIN(shared, u64_sub(touched, pushed)), u64_sub(host_swap_bytes(h), own + pushed));
         h->swap_used_bytes = shared + own + pushed;
         h->own_swap_bytes = own;
         h->node_swap_bytes = pushed;

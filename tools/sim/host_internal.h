@@ -19,6 +19,11 @@ static inline uint64_t host_guest_swappable(const struct guest *g) {
         return g->spec->hugepages || g->spec->cannot_swap ? 0 : g->touched_bytes;
 }
 
+/* Swap that is taken away while it is in use goes as its pages come back: swapoff wants memory for them first. */
+static inline uint64_t host_swap_bytes(const struct host *h) {
+        return MAX(h->swap_total_bytes, h->swap_used_bytes);
+}
+
 /* Of those on a node, or of all (-1). False where there is nobody: host processes alone do not fit, which is not our business. */
 bool host_kill_largest(struct host *h, struct guest *guests, size_t n_guests, int node);
 

@@ -63,7 +63,7 @@ uint64_t host_nodes_push(struct host *h, struct guest *guests, size_t n_guests, 
         for (size_t n = 0; n < h->n_nodes; n++) {
                 uint64_t excess = u64_sub(needed(guests, n_guests, n), usable(&h->nodes[n]));
 
-                while ((u64_add(u64_add(excess, pushed), own) > h->swap_total_bytes || excess > can_swap(guests, n_guests, n)) &&
+                while ((u64_add(u64_add(excess, pushed), own) > host_swap_bytes(h) || excess > can_swap(guests, n_guests, n)) &&
                        host_kill_largest(h, guests, n_guests, (int) n))
                         excess = u64_sub(needed(guests, n_guests, n), usable(&h->nodes[n]));
                 pushed += push(guests, n_guests, n, excess, w);

@@ -72,7 +72,7 @@ struct event {
         uint64_t bytes;                        /* RESERVE, HOST_USE, SWAP, SET */
         uint64_t for_usec;                     /* SET, RESERVE: how long; unknown: without end, and 5 min */
         uint64_t id;                           /* RELEASE: the n-th reservation from 1; 0: by name, or all */
-        uint64_t floor_bytes, weight;          /* LIMITS; unknown: as it was */
+        uint64_t floor_bytes, floor_ppm, weight; /* LIMITS; unknown: as it was */
         int node;                              /* HOST_USE: bound to this one; -1: anywhere */
 };
 
@@ -93,6 +93,8 @@ struct scenario {
 
 /* Reads a scenario. On failure -errno, and in error a sentence that names the place. */
 int scenario_load(const char *path, struct scenario **ret, char error[static READER_ERROR_MAX]);
+/* The same from a text; name stands for the path. */
+int scenario_parse(const char *name, const char *text, struct scenario **ret, char error[static READER_ERROR_MAX]);
 struct scenario *scenario_free(struct scenario *scenario);
 DEFINE_CLEANUP(struct scenario *, scenario_free)
 

@@ -124,6 +124,8 @@ static int read_guest(struct scenario *scenario, const struct reader_object *o, 
             reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_bool(o, "cannot_swap", &g->cannot_swap) < 0 || reader_size(o, "swap", &g->swap_bytes) < 0 ||
             reader_seconds(o, "start_s", &g->start_usec) < 0 || reader_seconds(o, "stop_s", &g->stop_usec) < 0)
                 return -EINVAL;
+        if (g->stop_usec < g->start_usec)
+                return reader_complain(o, "stop_s", "before its start");
         if (read_behaviour(scenario, o, g) < 0 || scenario_read_node(scenario, o, &g->node) < 0)
                 return -EINVAL;
         *ret_count = count;
