@@ -305,6 +305,29 @@ static void test_pin_on_a_full_node(void **state) {
         assert_true(f.vms[0].input.actual_bytes > 6 * GIB);
 }
 
+/* What cannot swap has to fit the node's own memory: swap backs no more than what the others have beyond their floors. */
+static void test_what_cannot_swap(void **state) {
+        struct policy_vm *stays, *other;
+        struct fixture f;
+
+        nodes_init(&f);
+        f.config.mode = POLICY_SWAP_BACKED;
+        f.config.swap_ceiling_ppm = 500000;
+        f.host.swap_total_bytes = 8 * GIB;
+        stays = add(&f, 0, 8 * GIB, 4 * GIB, 4 * GIB);
+        other = add(&f, 0, 4 * GIB, 3 * GIB, GIB);
+        other->input.floor_bytes = 2 * GIB;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.nodesets[0].rule_bytes, 9 * GIB);
+        stays->input.cannot_swap = true;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.nodesets[0].rule_bytes, 8 * GIB); /* capacity of 7, and 1 of the other's 3 */
+        run(&f, 600);
+        assert_true(stays->input.actual_bytes + 2 * GIB <= 7 * GIB);
+        assert_true(stays->input.actual_bytes > 4 * GIB + 512 * MIB);
+        assert_false(f.plan.unsafe);
+}
+
 /* What KSM merged is resident once: what looks like free memory by it is not promised again on the node. */
 static void test_merged_pages(void **state) {
         struct fixture f;
@@ -327,6 +350,7 @@ int main(void) {
                 cmocka_unit_test(test_envelope_of_a_node),   cmocka_unit_test(test_shares_within_a_node), cmocka_unit_test(test_burst_on_a_full_node),
                 cmocka_unit_test(test_deficit_of_a_node),    cmocka_unit_test(test_floors_of_a_node), cmocka_unit_test(test_sockets),
                 cmocka_unit_test(test_sets_that_cross),      cmocka_unit_test(test_pin_on_a_full_node), cmocka_unit_test(test_merged_pages),
+                cmocka_unit_test(test_what_cannot_swap),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

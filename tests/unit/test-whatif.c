@@ -250,6 +250,31 @@ static void test_anything(void **state) {
         }
 }
 
+/* Two NUMA nodes of 8 GiB. What a burst on the first takes comes from those bound to it, and what they give back is free there again. */
+static void test_nodes(void **state) {
+        struct whatif_vm *models;
+        struct fixture f;
+        struct what_if what;
+        const size_t burster = 0;
+
+        fixture_init(&f);
+        f.host.n_nodes = 2;
+        for (size_t i = 0; i < 3; i++)
+                fixture_add(&f, 4 * GIB, i < 2 ? 3 * GIB : 4 * GIB, GIB)->input.node_mask = i < 2 ? 1 : 2;
+        f.host.nodes[0] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 6 * GIB };
+        f.host.nodes[1] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 4 * GIB };
+        fixture_decide(&f);
+        ask(&f, &(struct what_if_request) { .bursts = &burster, .n_bursts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        models = what.models;
+        assert_true(models[0].then_bytes > 3900 * MIB);
+        assert_true(models[1].then_bytes < 3 * GIB);
+        assert_true(models[0].then_bytes + models[1].then_bytes <= 7 * GIB);
+        assert_true(models[2].then_bytes == 4 * GIB);
+        assert_near(what.result.after.nodesets[0].other_bytes, 512 * MIB, 4 * MIB);
+        assert_near(what.result.after.nodesets[0].capacity_bytes, 7 * GIB, 4 * MIB);
+        what_if_done(&what);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_nothing_asked_nothing_moves),
@@ -259,6 +284,7 @@ int main(void) {
                 cmocka_unit_test(test_burst_is_as_foreseen),
                 cmocka_unit_test(test_worst_case_in_numbers),
                 cmocka_unit_test(test_who_does_not_move),
+                cmocka_unit_test(test_nodes),
                 cmocka_unit_test(test_speed_and_bounds),
                 cmocka_unit_test(test_anything),
         };
