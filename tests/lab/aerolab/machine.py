@@ -81,11 +81,16 @@ class Machine:
         self.controllers = cgroups.root_controllers()
 
     def take_shared_lock(self, kind: int) -> None:
-        try:
-            fcntl.flock(self.shared_lock, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("aerolab: waiting for another lab run on this machine to end", file=sys.stderr, flush=True)
-            fcntl.flock(self.shared_lock, kind)
+        """In turn: whoever waits to have the machine to itself waits for those that are there, not for all that still come."""
+        with open(SHARED_LOCK + ".queue", "w", encoding="ascii") as queue:
+            try:
+                fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.shared_lock, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("aerolab: waiting for another lab run on this machine to end", file=sys.stderr, flush=True)
+                fcntl.flock(self.shared_lock, fcntl.LOCK_UN)  # the first of the queue may be waiting for us
+                fcntl.flock(queue, fcntl.LOCK_EX)
+                fcntl.flock(self.shared_lock, kind)
 
     @staticmethod
     def try_lock(folder: str) -> Optional[IO[str]]:
