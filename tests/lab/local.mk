@@ -49,6 +49,7 @@ EXTRA_DIST += \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
 	%D%/test_targets.py \
+	%D%/test_top.py \
 	%D%/test_unit.py \
 	%D%/test_whatif.py
 
