@@ -8,6 +8,8 @@ EXTRA_DIST += \
 	%D%/aerolab/chart.py \
 	%D%/aerolab/daemon.py \
 	%D%/aerolab/guest.py \
+	%D%/aerolab/hog.py \
+	%D%/aerolab/hook.py \
 	%D%/aerolab/jsonport.py \
 	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \
