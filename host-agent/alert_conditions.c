@@ -92,7 +92,10 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
         if (h->decisions == 0)
                 return;
         observe_state(&c, h);
-        say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes);
+        if (p->deficit_bytes > 0 || p->resident_deficit_bytes == 0)
+                say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes);
+        else /* the second bound alone: swap backs the rest, but not these */
+                say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->resident_deficit_bytes, p->resident_rule_bytes, p->resident_least_bytes, p->correction_bytes);
         say(&c, ALERT_GUARANTEE_WEAKENED, lasting ? HOLDS : GONE, lasting, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN);
         observe_swap(&c, h);
         observe_ksm(&c, h);
@@ -151,5 +154,5 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         }
         say(&c, ALERT_GUEST_OOM_KILL, moment(vm->oom_kill_usec_ago), in->guest_oom_kills, in->actual_bytes, in->max_bytes, no);
         say(&c, ALERT_PROTOCOL_ERROR, moment(vm->violation_usec_ago), no, no, no, no);
-        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), no, no, no, no);
+        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), vm->last_resort, h->plan->available_bytes, h->plan->reserve_bytes, p->committed_bytes);
 }

@@ -20,8 +20,9 @@
 #include "host-agent/control/delivery.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
+#include "host-agent/paused.h"
 #include "host-agent/settings.h"
-#include "host-agent/swap_control.h"
+#include "host-agent/swap_keeper.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "protocol/parse.h"
@@ -46,7 +47,7 @@ struct daemon {
         struct control *control;
         struct delivery *delivery;
         sd_event_source *status_timer;
-        bool stopping, release;
+        bool stopping;
 };
 
 static void usage(FILE *f) {
@@ -58,7 +59,7 @@ static void usage(FILE *f) {
                    "      --state-dir=DIR    state (default " DEFAULT_STATE_DIR ")\n"
                    "      --root=DIR         where /proc, /sys and /run/libvirt are read (default /)\n"
                    "      --host-proc=DIR        the host's own /proc, where a container's hides kernel threads (for ksmd's CPU time)\n"
-                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits), and end\n"
+                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits, paused VMs), and end\n"
                    "      --dry-run          decide and log, but change nothing\n"
                    "      --once             look for a few seconds, decide once, print what would be done, and end\n"
                    "      --check-config     check the configuration and end\n"
@@ -246,19 +247,17 @@ static void on_released(void *userdata) {
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct daemon *d = userdata;
         struct host_view host;
+        bool release;
 
         if (d->stopping)
                 return sd_event_exit(d->event, 0);
         d->stopping = true;
         sd_notify(0, "STOPPING=1");
         manager_view_host(d->manager, &host);
-        if (host.settings->on_exit == SETTINGS_EXIT_RELEASE && host.automation != AUTOMATION_DRY_RUN) {
-                log_info("ending: giving every VM its maximum back");
-                manager_release(d->manager, on_released, d);
-                return 0;
-        }
-        log_info("ending: VMs stay as they are");
-        return sd_event_exit(d->event, 0);
+        release = host.settings->on_exit == SETTINGS_EXIT_RELEASE && host.automation != AUTOMATION_DRY_RUN;
+        log_info(release ? "ending: giving every VM its maximum back" : "ending: VMs stay as they are");
+        manager_release(d->manager, release, on_released, d);
+        return 0;
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -346,7 +345,7 @@ static int run(struct daemon *d, const struct settings *settings) {
 static int undo_what_was_left(const struct options *o) {
         _cleanup_close_ int root_fd = procfs_open_root(o->root);
         _cleanup_(undo_freep) struct undo *undo = NULL;
-        int r, knobs, limits, error, swap_error;
+        int r, knobs, limits, resumed, error, swap_error, pause_error;
 
         if (root_fd < 0)
                 return root_fd;
@@ -360,12 +359,15 @@ static int undo_what_was_left(const struct options *o) {
                 log_error("%s/undo cannot be read: %s", o->state_dir, strerror(-r));
                 return r;
         }
-        limits = swap_control_lift(root_fd, undo, &swap_error);
-        knobs = undo_restore_files(undo, "", &error);
-        if (limits > 0 || knobs > 0)
-                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM", limits, knobs);
-        if (error != 0 || swap_error != 0) {
-                log_error("not everything could be put back: %s", strerror(error ? error : swap_error));
+        if (r > 0)
+                log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; nothing is put back", o->state_dir);
+        limits = swap_keeping_lift_all(root_fd, undo, &swap_error);
+        knobs = undo_restore_files(undo, "sys/", &error);
+        resumed = paused_resume_all(undo, &pause_error); /* last: it waits for libvirt */
+        if (limits > 0 || knobs > 0 || resumed > 0)
+                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM, %d paused VMs", limits, knobs, resumed);
+        if (error != 0 || swap_error != 0 || pause_error != 0) {
+                log_error("not everything could be put back: %s", strerror(error ?: swap_error ?: pause_error));
                 return -EIO;
         }
         return 0;

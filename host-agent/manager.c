@@ -129,6 +129,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         r = manager_keep_start(m);
         if (r < 0)
                 return r;
+        r = manager_report_start(m);
+        if (r < 0)
+                return r;
         r = virt_new(&m->virt, event, m->settings.uri, manager_on_virt, m);
         if (r < 0)
                 return r;
@@ -142,12 +145,14 @@ struct manager *manager_free(struct manager *m) {
         m->virt = virt_free(m->virt);
         manager_memory_free(m);
         manager_keep_write(m);
+        manager_report_free(m);
         manager_keep_history(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
         free(m->policy_vms);
         free(m->work);
+        free(m->last_resort_vms);
         state_writer_free(m->writer);
         state_done(&m->kept);
         history_kept_done(&m->kept_history);
@@ -183,12 +188,14 @@ static int on_release_timeout(sd_event_source *source, uint64_t usec, void *user
         return 0;
 }
 
-void manager_release(struct manager *m, void (*done)(void *userdata), void *userdata) {
+void manager_release(struct manager *m, bool give_back, void (*done)(void *userdata), void *userdata) {
         m->release_done = done;
         m->release_userdata = userdata;
         m->release_pending = 1;
-        m->paused = true;
-        for (size_t i = 0; i < m->n_vms; i++) {
+        m->ending = true;
+        m->giving_back = give_back;
+        m->release_pending += manager_last_resort_end(m);
+        for (size_t i = 0; i < m->n_vms && give_back; i++) {
                 struct vm *vm = m->vms[i];
 
                 if (vm->target_bytes != AEROSTAT_UNKNOWN && vm->target_bytes < vm->info.max_bytes && !vm->unresponsive &&

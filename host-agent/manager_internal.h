@@ -2,15 +2,20 @@
 #pragma once
 
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
- * manager_memory.c (KSM and swap), manager_alerts.c, operator.c, by_hand.c and reserve.c (what others see and ask), keep.c (what outlives us). */
+ * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c, reserve.c and manager_what_if.c (what others see and
+ * ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
 
+#include "host-agent/balloon_speed.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
 #include "host-agent/history_file.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
+#include "host-agent/policy/shadow.h"
 #include "host-agent/policy/alerts.h"
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/state_file.h"
 #include "host-agent/swap_control.h"
@@ -34,6 +39,11 @@ struct reserve_waiter {
         void *userdata;
 };
 
+/* Since they were last added to the report. */
+struct report_moves {
+        uint64_t done, done_bytes, would, would_bytes;
+};
+
 struct manager {
         sd_event *event;
         struct settings settings;
@@ -42,11 +52,13 @@ struct manager {
         struct virt *virt;
         bool connected;
         bool paused;
+        bool ending, giving_back;      /* manager_release() was called: nothing new is begun; and VMs were asked to take their maximum */
 
         /* VMs, ordered by name; three arrays of equal length so that the policy has its own contiguous. Owned. */
         struct vm **vms;
         struct policy_vm *policy_vms;
         struct policy_work *work;
+        struct last_resort_vm *last_resort_vms; /* scratch */
         size_t n_vms, n_allocated;
 
         struct host_sample sample;
@@ -78,12 +90,16 @@ struct manager {
         void *release_userdata;
         size_t release_pending;
 
+        struct last_resort_state last_resort;
+        uint64_t last_resort_usec;     /* when it was last thought of; 0: never */
+
         struct alerts alerts;
         uint64_t alerts_usec;          /* of their last round; 0: none yet */
         struct swap_rates swap_rates;
         manager_watcher_t watcher;
         void *watcher_userdata;
         struct histogram decisions_taken, reactions;
+        struct balloon_speed balloon_speed;
         uint64_t host_pressure_usec;   /* the host's pressure event that still waits for an answer; 0: none */
 
         /* what outlives us */
@@ -95,6 +111,14 @@ struct manager {
         struct reservations reservations;
         struct reserve_waiter waiters[RESERVATIONS_MAX]; /* in no order; at most one for each reservation */
         size_t n_waiters;
+
+        struct report report;
+        struct report_moves report_moves;
+        struct state_writer *report_writer; /* NULL: it is not kept */
+        uint64_t report_usec, report_written_usec;
+        struct shadow shadow;          /* of a dry run; the two arrays have n_vms entries */
+        struct policy_vm *shadow_vms;
+        struct shadow_vm **shadow_memories;
 
         struct log_limit alerts_log, sample_log, connect_log;
         enum policy_host_state logged_state;
@@ -128,6 +152,16 @@ void manager_memory_configure(struct manager *manager);
 void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
+/* manager_last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come. found: a
+ * run of a VM was found; synced: all were. state, answer (to a pause or a save), gone: libvirt's news. */
+void manager_last_resort_tick(struct manager *manager, uint64_t now_usec);
+size_t manager_last_resort_end(struct manager *manager);
+void manager_last_resort_found(struct manager *manager, struct vm *vm);
+void manager_last_resort_synced(struct manager *manager);
+void manager_last_resort_state(struct manager *manager, struct vm *vm, enum virt_state before);
+void manager_last_resort_answer(struct manager *manager, struct vm *vm, int result, const char *text);
+void manager_last_resort_gone(struct manager *manager, struct vm *vm);
+
 /* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
  * were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
 int manager_keep_start(struct manager *manager);
@@ -136,6 +170,12 @@ void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
 void manager_keep_history(struct manager *manager);
+
+/* manager_report.c. Start: reads it, and begins to write it. Vm: one was found. Tick: after each decision. */
+int manager_report_start(struct manager *manager);
+void manager_report_free(struct manager *manager);
+void manager_report_vm(struct manager *manager, struct vm *vm);
+void manager_report_tick(struct manager *manager, uint64_t now_usec);
 
 /* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
 void manager_reservations_expire(struct manager *manager, uint64_t now_usec);

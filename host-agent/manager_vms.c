@@ -12,6 +12,8 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
+#define BALLOON_READ_USEC (300 * USEC_PER_MSEC)        /* twice the time between two readings of one that moves */
+
 static struct vm *find(struct manager *m, const uint8_t uuid[static 16], size_t *ret_index) {
         for (size_t i = 0; i < m->n_vms; i++)
                 if (memcmp(m->vms[i]->uuid, uuid, 16) == 0) {
@@ -40,6 +42,18 @@ int manager_make_room(struct manager *m) {
         if (!p)
                 return -ENOMEM;
         m->work = p;
+        p = reallocarray(m->shadow_vms, n, sizeof(*m->shadow_vms));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_vms = p;
+        p = reallocarray(m->shadow_memories, n, sizeof(*m->shadow_memories));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_memories = p;
+        p = reallocarray(m->last_resort_vms, n, sizeof(*m->last_resort_vms));
+        if (!p)
+                return -ENOMEM;
+        m->last_resort_vms = p;
         m->n_allocated = n;
         return 0;
 }
@@ -123,6 +137,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         char old_path[VIRT_PATH_MAX] = "";
         size_t at;
         struct vm *vm = find(m, e->uuid, &at);
+        enum virt_state before = vm ? vm->state : e->state;
         bool first = !vm, boots = first || vm->id != e->id;
 
         if (!vm) {
@@ -137,6 +152,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         }
         snprintf(vm->name, sizeof(vm->name), "%s", e->name);
         insert(m, vm, &policy); /* it may have been renamed */
+        manager_report_vm(m, vm);
         vm->id = e->id;
         vm->state = e->state;
         vm->info = e->info;
@@ -152,9 +168,11 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 if (!first) /* another run of it: what was set by hand ended with the one before */
                         vm_clear_by_hand(vm);
                 manager_keep_restore(m, vm);
+                manager_last_resort_found(m, vm);
                 manager_reservations_hand_over(m, vm->name);
                 m->changed = true;
-        }
+        } else
+                manager_last_resort_state(m, vm, before);
         vm_apply_settings(vm, &m->settings);
         if (vm->note[0])
                 log_vm(LOG_WARNING, vm->name, "%s", vm->note);
@@ -170,7 +188,10 @@ static void on_gone(struct manager *m, size_t at) {
 
         manager_tell(m, LOG_INFO, vm, "gone");
         manager_limits_written(m, vm, -ENOENT, "the VM is gone");
+        manager_last_resort_gone(m, vm);
         take_out(m, at);
+        if (vm->record)
+                vm->record->runs = false;
         vm_free(vm);
         manager_keep_changed(m);
 }
@@ -204,6 +225,15 @@ void manager_release_step(struct manager *m) {
         }
 }
 
+/* A reading of a balloon's size says how fast balloons are, where this one was on its way. */
+static void time_balloon(struct manager *m, const struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
+        /* A balloon on its way is read often: where the last reading is old, it was at rest until it was asked. */
+        uint64_t since_usec = vm->set_usec > vm->actual_usec + BALLOON_READ_USEC ? vm->set_usec : vm->actual_usec;
+
+        if (vm->balloon_confirmed && vm->actual_usec != 0 && actual_bytes != AEROSTAT_UNKNOWN)
+                balloon_speed_learn(&m->balloon_speed, vm->actual_bytes, actual_bytes, vm->target_bytes, now_usec - since_usec);
+}
+
 void manager_on_virt(const struct virt_event *e, void *userdata) {
         struct manager *m = userdata;
         uint64_t now_usec = clock_monotonic_usec();
@@ -224,6 +254,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 if (m->synced_usec == 0)
                         m->synced_usec = now_usec;
                 manager_keep_forget(m);
+                manager_last_resort_synced(m);
                 manager_decide_soon(m);
                 break;
         case VIRT_EVENT_DOMAIN:
@@ -235,7 +266,10 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_STATE:
                 if (vm && vm->state != e->state) {
+                        enum virt_state before = vm->state;
+
                         vm->state = e->state;
+                        manager_last_resort_state(m, vm, before);
                         manager_decide_soon(m);
                 }
                 break;
@@ -248,6 +282,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_BALLOON:
                 if (vm) {
+                        time_balloon(m, vm, e->actual_bytes, now_usec);
                         vm_take_actual(vm, e->actual_bytes, now_usec);
                         manager_decide_soon(m);
                 }
@@ -256,6 +291,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 if (vm && e->result >= 0) {
                         bool known = vm->balloon_confirmed;
 
+                        time_balloon(m, vm, e->stats.actual_bytes, now_usec);
                         vm_take_stats(vm, &e->stats, now_usec);
                         if (m->policy_vms[at].plan.gap || !known)
                                 manager_decide_soon(m);
@@ -264,7 +300,16 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
         case VIRT_EVENT_TARGET:
                 if (vm)
                         on_target(m, vm, e);
-                manager_release_step(m);
+                if (m->giving_back)
+                        manager_release_step(m);
+                break;
+        case VIRT_EVENT_PAUSE:
+                if (m->ending)
+                        manager_release_step(m);
+                /* fall through */
+        case VIRT_EVENT_SAVE:
+                if (vm)
+                        manager_last_resort_answer(m, vm, e->result, e->text);
                 break;
         case VIRT_EVENT_SLOW:
         case VIRT_EVENT_ANSWERS:

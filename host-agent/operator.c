@@ -77,7 +77,10 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .decisions = &vm->decisions,
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
-                .last_resort_usec_ago = usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort_usec_ago = vm->resort.step != RESORT_NONE ? 0 : usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort = vm->resort.action,
+                .last_resort_paused = vm->resort.step >= RESORT_PAUSED,
+                .last_resort_left_usec = u64_sub(u64_add(vm->last_resort_usec, m->settings.last_resort_max_duration_usec), now_usec),
                 .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };
@@ -122,24 +125,7 @@ int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_ind
 }
 
 uint64_t manager_least_bytes(struct manager *m, size_t index, uint64_t bytes) {
-        uint64_t least = reservations_total(&m->reservations);
-
-        for (size_t i = 0; i < m->n_vms; i++) {
-                const struct policy_vm *vm = &m->policy_vms[i];
-                uint64_t overhead = MIN(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
-
-                if (vm->input.overhead_bytes != AEROSTAT_UNKNOWN)
-                        overhead = vm->input.overhead_bytes;
-                if (i == index)
-                        least = u64_add(least, u64_add(bytes, overhead));
-                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
-                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
-                else if (vm->plan.class == POLICY_PINNED)
-                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
-                else
-                        least = u64_add(least, vm->plan.committed_bytes);
-        }
-        return least;
+        return u64_add(reservations_total(&m->reservations), policy_least_bytes(m->policy_vms, m->n_vms, index, bytes));
 }
 
 int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {

@@ -64,6 +64,15 @@ static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error
                          format_size(least, d));
                 return -ENOSPC;
         }
+        /* The second bound: what is reserved has to be memory, whatever swap backs. */
+        least = u64_add(m->plan.resident_least_bytes, reservations_total(&m->reservations));
+        needed = u64_add(least, bytes);
+        if (needed > m->plan.resident_rule_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s of memory is missing, which swap cannot stand in for. The host has %s for VMs, and %s has to "
+                         "stay in it (floors, VMs that cannot swap, other reservations and overhead)", format_size(bytes, a),
+                         format_size(needed - m->plan.resident_rule_bytes, b), format_size(m->plan.resident_rule_bytes, c), format_size(least, d));
+                return -ENOSPC;
+        }
         if ((m->paused || m->settings.dry_run || m->options.dry_run) && bytes > m->plan.free_bytes) {
                 snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is free, and automation is %s, so that nobody gives any", format_size(bytes, a),
                          format_size(m->plan.free_bytes, b), m->paused ? "paused" : "off (dry run)");

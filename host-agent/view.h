@@ -16,10 +16,13 @@
 #include "host-agent/ksm_control.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/limits.h"
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
+#include "host-agent/what_if.h"
 
 struct manager; /* host-agent/manager.h */
 
@@ -70,7 +73,10 @@ struct vm_view {
         /* How long ago; unknown: never. */
         uint64_t oom_kill_usec_ago;            /* the guest's count of OOM kills rose */
         uint64_t violation_usec_ago;           /* its agent broke the protocol */
-        uint64_t last_resort_usec_ago;         /* the last resort was taken on it */
+        uint64_t last_resort_usec_ago;         /* the last resort was taken on it; 0 for as long as it lasts */
+        enum last_resort_action last_resort;   /* what it was; none: never */
+        bool last_resort_paused;               /* and it is paused by it ... */
+        uint64_t last_resort_left_usec;        /* ... for so long at the most */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };
 
@@ -85,6 +91,7 @@ enum manager_event_type {
         MANAGER_EVENT_MOVE,                    /* a target was decided: vm, before, after, reason, would */
         MANAGER_EVENT_HOST,                    /* text */
         MANAGER_EVENT_VM,                      /* vm and text */
+        MANAGER_EVENT_LAST_RESORT,             /* vm, text, action, would: a VM is taken; the command is for the watcher to run */
 };
 struct manager_event {
         enum manager_event_type type;
@@ -93,6 +100,7 @@ struct manager_event {
         const char *text;                      /* a sentence without a full stop */
         uint64_t before_bytes, after_bytes;
         enum policy_reason reason;
+        enum last_resort_action action;
         bool would;                            /* in dry-run: not done */
 };
 typedef void (*manager_watcher_t)(const struct manager_event *event, void *userdata);
@@ -151,6 +159,13 @@ struct limits_request {
 /* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
 int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
 void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */
+
+/* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: what_if_done() frees it. -EAGAIN: just started;
+ * -ENOMEM. */
+int manager_what_if(struct manager *manager, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]);
+
+/* What the last days were like (report.h). */
+const struct report *manager_report(struct manager *manager);
 
 /* Memory set aside before a VM starts. */
 struct reservation_view {

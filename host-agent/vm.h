@@ -13,13 +13,31 @@
 #include "host-agent/history.h"
 #include "host-agent/limits.h"
 #include "host-agent/log.h"
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/policy/shadow.h"
+#include "host-agent/report.h"
 #include "host-agent/settings.h"
 #include "host-agent/system/host.h"
 #include "host-agent/system/ksm.h"
 #include "host-agent/view.h"
 #include "host-agent/virt/channel.h"
 #include "host-agent/virt/virt.h"
+
+enum resort_step {
+        RESORT_NONE,
+        RESORT_TAKING,                         /* libvirt was asked to pause or save it */
+        RESORT_PAUSED,
+        RESORT_RESUMING,                       /* libvirt was asked to let it run again */
+};
+
+/* What the last resort does with a run of a VM (manager_last_resort.c). */
+struct resort {
+        enum resort_step step;
+        enum last_resort_action action;        /* the last one; none: it was never taken */
+        bool tried;                            /* taken, or could not be, since the host was last normal */
+        bool left;                             /* an earlier run of ours paused it: it runs again as soon as we can have it so */
+};
 
 struct vm {
         struct manager *manager;
@@ -82,6 +100,10 @@ struct vm {
         struct history history;                /* actual, demand, rss, swap */
         struct decisions decisions;            /* its last moves, those of earlier boots too */
         uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
+        struct report_vm *record;              /* its part of the report; NULL: none */
+        struct report_burst burst;
+        struct shadow_vm shadow;               /* what would be, in a dry run */
+        struct resort resort;
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
 };

@@ -118,9 +118,10 @@ json_t *json_alerts(struct manager *manager) {
 json_t *json_event(const struct manager_event *e) {
         static const char *const types[] = {
                 [MANAGER_EVENT_ALERT] = "alert", [MANAGER_EVENT_MOVE] = "move", [MANAGER_EVENT_HOST] = "host", [MANAGER_EVENT_VM] = "vm",
+                [MANAGER_EVENT_LAST_RESORT] = "last_resort",
         };
         const struct alert *alert = e->alert ? e->alert->alert : NULL;
-        bool move = e->type == MANAGER_EVENT_MOVE;
+        bool move = e->type == MANAGER_EVENT_MOVE, done = move || e->type == MANAGER_EVENT_LAST_RESORT;
         char text[ALERT_TEXT_MAX], time[JSON_TIME_MAX];
         struct put put = put_new();
 
@@ -133,6 +134,6 @@ json_t *json_event(const struct manager_event *e) {
         put_bytes(&put, "before_bytes", move ? e->before_bytes : AEROSTAT_UNKNOWN);
         put_bytes(&put, "after_bytes", move ? e->after_bytes : AEROSTAT_UNKNOWN);
         put_text(&put, "reason_code", move ? policy_reason_to_string(e->reason) : NULL);
-        put_value(&put, "done", move ? json_boolean(!e->would) : json_null());
+        put_value(&put, "done", done ? json_boolean(!e->would) : json_null());
         return put_end(&put);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -73,6 +74,14 @@ static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
         }
 }
 
+static const char *last_resort_done(uint64_t action) {
+        static const char *const words[] = {
+                [LAST_RESORT_PAUSE] = "paused", [LAST_RESORT_SAVE] = "saved to disk", [LAST_RESORT_COMMAND] = "left to the command of [last-resort]",
+        };
+
+        return action < ARRAY_SIZE(words) && words[action] ? words[action] : "taken";
+}
+
 static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
         const uint64_t *n = a->numbers;
         char s0[FORMAT_SIZE_MAX], s1[FORMAT_SIZE_MAX], s2[FORMAT_SIZE_MAX], s3[FORMAT_SIZE_MAX], p0[PERCENT_MAX], d0[FORMAT_DURATION_MAX];
@@ -113,7 +122,8 @@ static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                 SAY("the agent of %s breaks the protocol; what it says is dropped", a->subject);
                 break;
         case ALERT_LAST_RESORT:
-                SAY("the last resort was taken on %s, because the host was critically short for too long", a->subject);
+                SAY("the last resort was taken on %s, which was %s: the host was critically short for too long, with %s available of a reserve of %s; the VM holds %s",
+                    a->subject, last_resort_done(n[0]), s1, s2, s3);
                 break;
         default:
                 SAY("%s: %s", a->subject, alert_kinds[a->name].name);
@@ -171,8 +181,8 @@ const char *alert_advice(enum alert_name name) {
                         "/var/log/libvirt/qemu.",
                 [ALERT_PROTOCOL_ERROR] = "Update aerostat-guest in the VM; if it is up to date, treat the guest as hostile.",
                 [ALERT_LAST_RESORT] =
-                        "Make room on the host, then start the VM again (`virsh resume VM` or `virsh start VM`); see [last-resort] in "
-                        "aerostatd.conf(5).",
+                        "Make room on the host. A VM that was paused runs again by itself when the host is normal or its time is over (`virsh resume VM`: now); "
+                        "one that was saved goes on with `virsh start VM`. See [last-resort] in aerostatd.conf(5).",
         };
 
         return advice[name];

@@ -9,6 +9,7 @@
 #include "host-agent/control/alert_json.h"
 #include "host-agent/control/alert_store.h"
 #include "host-agent/control/alert_text.h"
+#include "host-agent/control/json.h"
 #include "host-agent/log.h"
 #include "protocol/parse.h"
 
@@ -75,12 +76,38 @@ static void to_command(struct delivery *d, const struct alert_event *e, const ch
                 log_error("alert command %s: %s", command, strerror(-r));
 }
 
+/* The last resort's command: what the VM and the host are like now. */
+static void run_last_resort(struct delivery *d, const struct manager_event *e, const char *command) {
+        char error[VIEW_ERROR_MAX], key[sizeof("last-resort/") + ALERT_SUBJECT_MAX];
+        _cleanup_free_ char *text = NULL;
+        json_t *object;
+        size_t index;
+        int r;
+
+        r = manager_find_vm(d->manager, e->vm, &index, error);
+        if (r < 0)
+                return;
+        object = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o}", "version", 1, "event", "last_resort", "host", d->hostname, "text", e->text, "vm",
+                           json_show(d->manager, index), "status", json_status(d->manager));
+        text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+        json_decref(object);
+        (void) snprintf(key, sizeof(key), "last-resort/%s", e->vm);
+        r = text ? runner_run(d->runner, command, key, text) : -ENOMEM;
+        if (r < 0)
+                log_error("last resort's command %s: %s", command, strerror(-r));
+}
+
 void delivery_handle(struct delivery *d, const struct manager_event *event) {
         struct host_view host;
 
-        if (event->type != MANAGER_EVENT_ALERT)
+        if (event->type != MANAGER_EVENT_ALERT && event->type != MANAGER_EVENT_LAST_RESORT)
                 return;
         manager_view_host(d->manager, &host);
+        if (event->type == MANAGER_EVENT_LAST_RESORT) {
+                if (event->action == LAST_RESORT_COMMAND && !event->would)
+                        run_last_resort(d, event, host.settings->last_resort_command);
+                return;
+        }
         to_journal(event->alert);
         if (host.settings->alert_command[0] != 0)
                 to_command(d, event->alert, host.settings->alert_command);

@@ -84,10 +84,13 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                 SAY("`aerostatctl auto` gives it back to the policy; `aerostatctl set` with another size changes it.");
                 return buf;
         case POLICY_REASON_HELD:
-                SAY("It is moved again when it runs again: `virsh resume` if somebody suspended it.");
+                SAY("It is moved again when it runs again: `virsh resume` if somebody suspended it, or if it is needed more than the memory.");
                 return buf;
         case POLICY_REASON_STUCK:
                 SAY("It gets more when it has given back what was asked. Does its guest have the virtio_balloon driver, and is memory free in it?");
+                return buf;
+        case POLICY_REASON_TAKES:
+                SAY("It is moved again when it has kept to its balloon for a while. Was its balloon driver unloaded, or is somebody else setting its memory?");
                 return buf;
         case POLICY_REASON_UNRESPONSIVE:
                 SAY("Nothing can be given to it until its QEMU answers again: `virsh domstate`, and the log of the VM, say more.");

@@ -95,6 +95,7 @@ void varlink_hold(struct varlink_call *call, void (*closed)(struct varlink_call 
 uid_t varlink_caller(const struct varlink_call *call);
 
 /* Parameters of a method, strictly: a list of these, ended by one without a name. */
+#define VARLINK_LIST_MAX 1000
 enum varlink_type {
         VARLINK_STRING,                /* const char *, borrowed from the parameters; not empty */
         VARLINK_BYTES,                 /* uint64_t, 0 .. 2^63-1 */
@@ -102,6 +103,7 @@ enum varlink_type {
         VARLINK_BOOL,                  /* bool */
         VARLINK_COUNT,                 /* uint64_t, 0 .. 2^63-1: a plain number */
         VARLINK_RATIO,                 /* uint64_t in parts per million; 0 .. 1 */
+        VARLINK_LIST,                  /* json_t *, an array of at most VARLINK_LIST_MAX values, borrowed from the parameters; the method checks them */
 };
 struct varlink_parameter {
         const char *name;

@@ -37,7 +37,7 @@ const struct alert_kind alert_kinds[_ALERT_NAMES] = {
         [ALERT_GUEST_STALE] = { "GuestStale", ALERT_WARNING, 30 * SECOND, MINUTE, { "report_age_seconds" } },
         [ALERT_VM_UNRESPONSIVE] = { "VmUnresponsive", ALERT_CRITICAL, 5 * SECOND, MINUTE, { "rss_bytes", "swap_bytes" } },
         [ALERT_PROTOCOL_ERROR] = { "ProtocolError", ALERT_WARNING, 0, 10 * MINUTE, { NULL } },
-        [ALERT_LAST_RESORT] = { "LastResort", ALERT_CRITICAL, 0, 10 * MINUTE, { NULL } },
+        [ALERT_LAST_RESORT] = { "LastResort", ALERT_CRITICAL, 0, 10 * MINUTE, { "action", "available_bytes", "reserve_bytes", "committed_bytes" } },
 };
 
 const char *alert_severity_to_string(enum alert_severity severity) {

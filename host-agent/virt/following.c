@@ -174,7 +174,7 @@ void following_on_answer(struct virt *virt, struct call *call) {
                 machine = machines_find(&virt->machines, event.uuid); /* it may have ended */
         } else if (current && kind == CALL_JOB) {
                 on_job(virt, machine, flag, event.result, serial);
-        } else if (current && machine->known && (kind == CALL_TARGET || kind == CALL_STATS || kind == CALL_METADATA)) {
+        } else if (current && machine->known && (kind <= CALL_TARGET || kind == CALL_STATS || kind == CALL_METADATA)) {
                 virt_emit(virt, &event);
                 if (event.result == -ENOENT) /* its STOPPED event is on the way; make sure */
                         following_describe(virt, machine);

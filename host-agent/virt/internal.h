@@ -29,6 +29,7 @@ static inline uint64_t now_usec(void) {
 /* A call's kind; also the order in which what waits for one VM is done. */
 enum call_kind {
         CALL_PAUSE,
+        CALL_SAVE,
         CALL_TARGET,
         CALL_DESCRIBE,
         CALL_JOB,                      /* does a job move the memory of a VM that runs? */

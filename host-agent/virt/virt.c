@@ -85,7 +85,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                 n_busy++;
                 age_usec = hub_call_age(virt->hub, machine->call);
                 n_stuck += age_usec >= STUCK_USEC;
-                if (age_usec < SLOW_USEC || machine->slow)
+                if (age_usec < SLOW_USEC || machine->slow || machine->call->kind == CALL_SAVE) /* that takes as long as the disk does */
                         continue;
                 machine->slow = true;
                 machine->slow_kind = machine->call->kind;
@@ -214,6 +214,16 @@ int virt_request_target(struct virt *virt, const uint8_t uuid[static 16], uint64
                 return r;
         machine->target_bytes = bytes;
         following_want(virt, machine, CALL_TARGET);
+        return 0;
+}
+
+int virt_request_save(struct virt *virt, const uint8_t uuid[static 16]) {
+        struct machine *machine;
+        int r = find_known(virt, uuid, &machine);
+
+        if (r < 0)
+                return r;
+        following_want(virt, machine, CALL_SAVE);
         return 0;
 }
 

@@ -81,6 +81,8 @@ enum virt_event_type {
         VIRT_EVENT_STATS,              /* answer to virt_request_stats, result and stats */
         VIRT_EVENT_TARGET,             /* answer to virt_request_target: result, target_bytes, duration_usec */
         VIRT_EVENT_METADATA,           /* answer to virt_request_metadata: result, text */
+        VIRT_EVENT_PAUSE,              /* answer to virt_request_pause: result, text */
+        VIRT_EVENT_SAVE,               /* virt_request_save failed: result, text. Where it succeeds the VM is GONE */
         VIRT_EVENT_SLOW,               /* a call on this VM has been under way for longer than the watchdog's 3 s: it does not answer */
         VIRT_EVENT_ANSWERS,            /* ... and has now come back */
         VIRT_EVENT_SYNCED,             /* a full listing has been delivered (after CONNECTED and after each slow resync) */
@@ -115,11 +117,12 @@ DEFINE_CLEANUP(struct virt *, virt_free)
 
 /* Requests. At most one call for each VM is under way; of requests that wait, the newest target replaces an older one, and a statistics request
  * that already waits is not doubled. 0, -ENOTCONN, or -ENOENT for a VM that no DOMAIN event has announced or that is GONE.
- * Period and pause have no answer of their own: the next DOMAIN and STATE show them. */
+ * The period has no answer of its own: the next DOMAIN shows it. */
 int virt_request_stats(struct virt *virt, const uint8_t uuid[static 16]);
 int virt_request_target(struct virt *virt, const uint8_t uuid[static 16], uint64_t bytes);        /* setMemory, LIVE; ahead of statistics */
 int virt_request_stats_period(struct virt *virt, const uint8_t uuid[static 16], uint32_t seconds); /* LIVE only */
 int virt_request_pause(struct virt *virt, const uint8_t uuid[static 16], bool pause);             /* suspend or resume (last resort) */
+int virt_request_save(struct virt *virt, const uint8_t uuid[static 16]);  /* managed save, past the page cache; takes as long as the disk does */
 int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], const struct virt_metadata *metadata); /* write urn:aerostat:policy:1, live and persistent */
 
 /* Lists all VMs anew (done by itself every 60 s; never while a hook waits: see hold). */
@@ -129,3 +132,7 @@ void virt_resync(struct virt *virt);
 void virt_hold_enumeration(struct virt *virt, bool hold);
 
 bool virt_is_connected(const struct virt *virt);
+
+/* Without all that: resumes this run of a VM if it is paused, and waits for that on the caller's own thread. For `aerostatd --undo`. 1: it was paused;
+ * 0: it was not, or that run of it is over; -ENOTCONN, -EIO and others. */
+int virt_resume_wait(const char *uri, const uint8_t uuid[static 16], int id);

@@ -38,6 +38,11 @@ expect 2 '' 'an operand of `set` is empty' set web1 ''
 expect 2 '' 'did you mean 10m' set web1 2G --for 10
 expect 2 '' 'is not a duration' set web1 2G --for soon
 expect 2 '' 'no time at all' set web1 2G --for 0s
+expect 2 '' '`top` needs a terminal' top
+expect 2 '' '`top` is for people' top --json
+expect 2 '' 'is not within 100ms and 1h' top --interval 10ms
+expect 2 '' 'did you mean 2m' top --interval 2
+expect 2 '' '`top` takes no operands' top web1
 expect 2 '' 'given twice' set web1 2G --for 1s --for 2s
 expect 0 'aerostatctl ' '' --version
 expect 0 'Usage: aerostatctl' '' --help
@@ -178,6 +183,58 @@ expect 2 '' 'needs either' release
 expect 2 '' 'is not the ID' release x
 expect 2 '' 'of no memory' reserve 0
 
+# What would happen if.
+expect 0 'What runs does not fit: no floor would be broken' '' whatif
+expect 0 '2 more would stay as they are.' '' whatif
+expect 0 'The worst case: all guests use all they have' '' whatif
+expect 0 '36.6 GiB is missing' '' whatif start 40G
+expect 0 'A reservation for it is refused' '' whatif start 40G
+expect 0 '1.12 GiB (with what QEMU takes)' '' whatif start 1G
+expect 0 'Using all that it can get, "web1" would go from 2 GiB' '' whatif burst web1
+expect 0 'Using all that they can get, 2 guests' '' whatif burst web1 burst 11111111-2222-3333-4444-555555555501
+expect 0 'Using all that they can get, 6 guests' '' whatif burst all swap 0M host-use 2G
+expect 0 ', and there is none' '' whatif burst all swap 0M host-use 2G
+expect 0 '"fits": false' '' --json whatif start 20G start 20G
+expect 0 '"start_bytes": 2415919104' '' --json whatif start 1G start 1G
+expect 0 '"speed_measured": false' '' whatif --json
+expect 1 '' 'no running VM is called "nope"' whatif burst nope
+expect 2 '' 'did you mean 4M?' whatif start 4
+expect 2 '' 'is not a size' whatif start lots
+expect 2 '' 'too large' whatif host-use 99999999999G
+expect 2 '' 'a VM of 0M needs no room' whatif start 0M
+expect 2 '' '`host-use 0G` changes nothing' whatif host-use 0G
+expect 2 '' '`swap` is given twice' whatif swap 1G swap 2G
+expect 2 '' '`start` needs a size' whatif start
+expect 2 '' '`burst` needs the name of a VM' whatif start 1G burst
+expect 2 '' 'did you mean "start"?' whatif strat 1G
+expect 2 '' 'there is no change "web1"' whatif web1 1G
+expect 2 '' 'valid UTF-8' whatif burst "$(printf '\377')"
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl whatif start 1G burst web1" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'whatif is wider than 80 columns'
+fi
+
+# What the last days were like.
+expect 0 'Watched for 2 d 0 h, 1 d 0 h of it in a dry run.' '' report
+expect 0 '12 h 0 min (25% of the time)' '' report
+expect 0 'WITH AEROSTAT' '' report
+expect 0 'web1: never needed more than 1.50 GiB of 4 GiB: virsh setmaxmem web1 2048M' '' report
+expect 0 'db-1: near its maximum of 4 GiB for 2 h 0 min' '' report
+expect 0 'Watched for 5 h 0 min.' '' report --since 4h
+expect 0 'The promise held all the time' '' report --since 4h
+expect 0 'more VMs of 1 GiB fit' '' report --size 1G
+expect 0 '"would_moves": 8640' '' report --json
+expect 0 '"would_moves": null' '' report --since 4h --json
+expect 2 '' 'has no unit' report --since 7
+expect 2 '' 'did you mean 2M?' report --size 2
+expect 2 '' 'of 0M fit' report --size 0M
+expect 1 '' 'at most ten years' report --since 9999d
+expect 2 '' '`report` takes no operands' report web1
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl report" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'report is wider than 80 columns'
+fi
+
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
 expect 0 '"some_ratio": 0.0125' '' status --json
@@ -227,6 +284,9 @@ fi
 # KSM and swap.
 expect 0 'resting, for scanning brought nothing' '' ksm
 expect 0 'opted out (nosharepages)' '' ksm status
+expect 0 'own (use_zero_pages is off)' '' ksm
+expect 0 'pages merge across nodes' '' ksm
+expect 0 ' -2 MiB' '' ksm
 expect 0 'KSM is auto until the configuration is read again' '' ksm auto
 expect 1 '' 'ksmtuned is at work' ksm on
 expect 1 '' 'there is no room' ksm unmerge
@@ -247,6 +307,7 @@ expect 2 '' 'as in: aerostatctl swap add 4G' swap add
 expect 1 '' 'exists already' swap add 64M "$folder/socket"
 expect 1 '' 'is a directory' swap add 64M "$folder"
 expect 2 '' 'is no absolute path' swap add 64M swapfile
+expect 2 '' 'has no blanks' swap add 64M "$folder/swap file"
 expect 2 '' 'no use' swap add 64K "$folder/swapfile"
 expect 1 '' 'No such file or directory' swap add 64M "$folder/none/swapfile"
 expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$folder/swapfile"

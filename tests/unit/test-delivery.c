@@ -297,6 +297,46 @@ static void test_delivery(void **state) {
         stub_manager_free(m);
 }
 
+/* The last resort's command hears of the VM and the host; in a dry run, and for what the daemon does itself, nothing is run. */
+static void test_last_resort_command(void **state) {
+        const struct runner_limits limits = FAST;
+        struct manager *m = stub_manager_new(STUB_VMS);
+        struct manager_event event = { .type = MANAGER_EVENT_LAST_RESORT, .vm = STUB_DB_NAME, .text = "a sentence", .action = LAST_RESORT_COMMAND, .would = true };
+        char path[256], file[300];
+        struct delivery *d;
+        json_t *json = NULL;
+
+        write_script("resort", "cat > resort.tmp && echo \"$1\" >> resort.runs && mv resort.tmp resort.json", path);
+        (void) !snprintf(stub_manager_settings(m)->last_resort_command, SETTINGS_TEXT_MAX, "%.200s once", path);
+        assert_int_equal(delivery_new(&d, loop, m, folder, &limits), 0);
+        manager_watch(m, on_event, d);
+        stub_manager_emit(m, &event);
+        event.would = false;
+        event.action = LAST_RESORT_SAVE;
+        stub_manager_emit(m, &event);
+        event.action = LAST_RESORT_COMMAND;
+        stub_manager_emit(m, &event);
+        snprintf(file, sizeof(file), "%s/resort.json", folder);
+        for (int i = 0; i < 100 && !json; i++) {
+                assert_true(sd_event_run(loop, 100 * USEC_PER_MSEC) >= 0);
+                json = json_load_file(file, 0, NULL);
+        }
+        assert_non_null(json);
+        assert_string_equal(json_string_value(json_object_get(json, "event")), "last_resort");
+        assert_string_equal(json_string_value(json_object_get(json, "text")), "a sentence");
+        assert_true(json_is_string(json_object_get(json, "host")));
+        assert_string_equal(json_string_value(json_object_get(json_object_get(json, "vm"), "name")), STUB_DB_NAME);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(json, "vm"), "uuid")), STUB_DB_UUID);
+        assert_true(json_is_integer(json_object_get(json_object_get(json, "status"), "available_bytes")));
+        json_decref(json);
+        char *runs = slurp("resort.runs");
+        assert_string_equal(runs, "once\n");
+        free(runs);
+        manager_watch(m, NULL, NULL);
+        delivery_free(d);
+        stub_manager_free(m);
+}
+
 static void test_json_order(void **state) {
         struct manager *m = stub_manager_new(0);
         json_t *object;
@@ -338,7 +378,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_text_reaches_the_command), cmocka_unit_test(test_failure_is_tried_again_and_given_up),
                 cmocka_unit_test(test_a_hanging_command_is_killed_with_its_children), cmocka_unit_test(test_many_at_once_are_limited_and_all_delivered),
-                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_store), cmocka_unit_test(test_delivery),
+                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_store), cmocka_unit_test(test_delivery), cmocka_unit_test(test_last_resort_command),
                 cmocka_unit_test(test_json_order),
         };
 

@@ -93,6 +93,8 @@ if command -v bash >/dev/null; then
 	completes show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
 	completes -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
 	completes set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
+	completes whatif burst w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM that bursts'
+	completes whatif start 1G b; [ "$(cat "$folder/out")" = burst ] || fail 'completion of a change'
 	completes config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
 	completes ''
 	grep -v '^-' "$folder/out" | sort >"$folder/completed"

@@ -104,6 +104,39 @@ static void test_metadata(void **state) {
         assert_false(await(VIRT_EVENT_DOMAIN, uuid, &from)->info.metadata.has_floor);
 }
 
+/* Pause, resume and save answer; a save that takes long is no sign of a QEMU that hangs. */
+static void test_pause_and_save(void **state) {
+        size_t from = now();
+        uint8_t uuid[16], nobody[16] = { 1 };
+        virDomainPtr domain;
+
+        test_uuid(uuid);
+        assert_int_equal(virt_request_save(t.virt, nobody), -ENOENT);
+        assert_int_equal(virt_request_pause(t.virt, uuid, true), 0);
+        assert_int_equal(await(VIRT_EVENT_PAUSE, uuid, &from)->result, 0);
+        from = 0;
+        await_state(VIRT_PAUSED, uuid, &from);
+        from = now();
+        assert_int_equal(virt_request_pause(t.virt, uuid, false), 0);
+        assert_int_equal(await(VIRT_EVENT_PAUSE, uuid, &from)->result, 0);
+        assert_int_equal(virt_request_pause(t.virt, uuid, false), 0); /* it runs */
+        assert_true(await(VIRT_EVENT_PAUSE, uuid, &from)->result < 0);
+        run_for(50 * USEC_PER_MSEC);
+        from = now();
+        hang(uuid);
+        assert_int_equal(virt_request_save(t.virt, uuid), 0);
+        run_for(3500 * USEC_PER_MSEC);
+        assert_false(came(VIRT_EVENT_SLOW, uuid, from));
+        release_all();
+        await(VIRT_EVENT_GONE, uuid, &from);
+        assert_int_equal(n_calls(CALL_SAVE), 1);
+        domain = virDomainLookupByName(driver, "test");
+        assert_int_equal(virDomainHasManagedSaveImage(domain, 0), 1);
+        assert_int_equal(virDomainCreate(domain), 0); /* for the tests that follow */
+        await(VIRT_EVENT_DOMAIN, uuid, &from);
+        (void) virDomainFree(domain);
+}
+
 static void push_note(const uint8_t uuid[static 16], struct note note) {
         memcpy(note.uuid, uuid, 16);
         hub_push_note(virt_get_hub(t.virt), &note);
@@ -247,7 +280,7 @@ static void test_states(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_states), test(test_discovers), test(test_follows_lifecycle), test(test_target_and_stats),
-                test(test_metadata), test(test_notes), test(test_lost_notes_cause_a_listing), test(test_listing_finds_what_was_missed),
+                test(test_metadata), test(test_pause_and_save), test(test_notes), test(test_lost_notes_cause_a_listing), test(test_listing_finds_what_was_missed),
                 test(test_connects_when_it_can),
         };
 

@@ -22,3 +22,12 @@ virt_unit_libs = libaerostat-virt.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMO
 %C%_test_virt_hang_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
 %C%_test_virt_hang_SOURCES = %D%/test-virt-hang.c %D%/virt-driver.c %D%/virt-driver.h %D%/unit.h
 %C%_test_virt_hang_LDADD = $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
+
+# The last resort's notes, resumed in libvirt's test driver.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-paused
+TESTS += %D%/test-paused
+endif
+%C%_test_paused_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
+%C%_test_paused_SOURCES = %D%/test-paused.c %D%/tree.h %D%/unit.h host-agent/paused.c host-agent/paused.h
+%C%_test_paused_LDADD = libaerostat-system.a $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)

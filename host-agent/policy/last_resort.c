@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/policy/last_resort.h"
+
+#include "protocol/units.h"
+
+#define WINDOW_USEC (2 * USEC_PER_SEC)
+/* Of the reserve, in a window: at this rate the third of it that is left in critical is gone in less than three minutes. */
+#define RISING_PART 256
+
+const char *last_resort_action_to_string(enum last_resort_action action) {
+        static const char *const names[] = {
+                [LAST_RESORT_NONE] = "none", [LAST_RESORT_PAUSE] = "pause", [LAST_RESORT_SAVE] = "save", [LAST_RESORT_COMMAND] = "command",
+        };
+
+        return (size_t) action < ARRAY_SIZE(names) ? names[action] : NULL;
+}
+
+static void measure(struct last_resort_state *s, const struct last_resort_input *in) {
+        if (s->room_usec != 0 && in->now_usec - s->room_usec < WINDOW_USEC)
+                return;
+        s->rising = s->room_usec != 0 && u64_sub(s->room_bytes, in->room_bytes) > MAX(in->reserve_bytes / RISING_PART, MIB);
+        s->room_usec = MAX(in->now_usec, 1);
+        s->room_bytes = in->room_bytes;
+}
+
+static bool goes_before(const struct last_resort_vm *a, const struct last_resort_vm *b) {
+        return a->priority != b->priority ? a->priority < b->priority : a->committed_bytes > b->committed_bytes;
+}
+
+static bool any_busy(const struct last_resort_vm *vms, size_t n_vms) {
+        for (size_t i = 0; i < n_vms; i++)
+                if (vms[i].busy)
+                        return true;
+        return false;
+}
+
+static bool find_victim(const struct last_resort_vm *vms, size_t n_vms, size_t *ret_index) {
+        size_t best = n_vms;
+
+        for (size_t i = 0; i < n_vms; i++)
+                if (vms[i].can && !vms[i].tried && (best == n_vms || goes_before(&vms[i], &vms[best])))
+                        best = i;
+        *ret_index = best;
+        return best < n_vms;
+}
+
+bool last_resort_take(const struct last_resort_config *config, struct last_resort_state *s, const struct last_resort_input *in,
+                      const struct last_resort_vm *vms, size_t n_vms, size_t *ret_index) {
+        measure(s, in);
+        if (config->action == LAST_RESORT_NONE || in->host_state != POLICY_CRITICAL) {
+                s->critical_usec = 0;
+                return false;
+        }
+        /* What is under way gets its time to help once it is done. */
+        if (s->critical_usec == 0 || any_busy(vms, n_vms))
+                s->critical_usec = MAX(in->now_usec, 1);
+        if (in->now_usec - s->critical_usec < config->after_usec)
+                return false;
+        /* A pause gives nothing back: on a host that is full and stays so it would only cost. */
+        if (config->action == LAST_RESORT_PAUSE && !s->rising)
+                return false;
+        if (!find_victim(vms, n_vms, ret_index))
+                return false;
+        s->critical_usec = MAX(in->now_usec, 1);
+        return true;
+}
+
+void last_resort_failed(const struct last_resort_config *config, struct last_resort_state *s) {
+        if (s->critical_usec != 0)
+                s->critical_usec = MAX(u64_sub(s->critical_usec, config->after_usec), 1);
+}
+
+bool last_resort_lets_go(const struct last_resort_config *config, const struct last_resort_input *in, const struct last_resort_vm *vm) {
+        return vm->paused && (config->action != LAST_RESORT_PAUSE || in->host_state == POLICY_NORMAL ||
+                              u64_sub(in->now_usec, vm->paused_usec) >= config->max_duration_usec);
+}

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The last resort on a host that is critical for long: the VM of the lowest priority is paused, saved, or left to a command; and what was paused runs again,
+whatever becomes of the daemon."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from typing import Any, Dict
+
+from aerolab import MIB, Aerostatd, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab.load import Load
+from aerolab.qmp import Qmp
+from aerolab.guest import SOCKETS
+
+RESERVE = 100 * MIB
+AFTER = 3
+SAVES = "/var/lib/libvirt/qemu/save"
+
+
+def state(name: str) -> str:
+    return virsh("domstate", name)
+
+
+class LastResort(LabCase):
+    guests = [Options("high", memory=512 * MIB, policy={"priority": "500"}), Options("low", memory=512 * MIB, policy={"priority": "10"}),
+              Options("mine", memory=256 * MIB, policy={"priority": "0"})]
+
+    def setUp(self) -> None:
+        for guest in self.lab.guests:  # whatever an earlier test left
+            if state(guest.name) == "paused":
+                virsh("resume", guest.name)
+        super().setUp()
+
+    def overrun(self, action: str, *args: str, **keys: str) -> Aerostatd:
+        """A daemon whose guests may have all of their memory, on a host with 120 MiB more than they take; then `low` grows into that. `mine` is suspended by
+        its operator, and goes before nobody."""
+        high = self.guest("high")
+        virsh("suspend", "mine")
+        high.load.hold("work", 250 * MIB)
+        wait_until(lambda: high.load.work("work")["filled_usec"] > 0, 30, "high has its memory")
+        budget = sum(guest.resources().rss for guest in self.lab.guests) + 150 * MIB
+        config = {"host": {"memory": f"{budget >> 20}M", "reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
+                  "last-resort": {"action": action, "after": f"{AFTER}s", **keys}}
+        daemon = self.start_daemon(config, *args)
+        self.began = time.monotonic()
+        self.guest("low").load.hold("growth", 250 * MIB, ramp=12 * MIB)
+        return daemon
+
+    def log_has(self, text: str) -> bool:
+        return text in self.daemon.log()
+
+    def wait_taken(self, daemon: Aerostatd) -> Dict[str, Any]:
+        """Until the alert fires; returns it."""
+        def taken() -> bool:
+            return any(alert["name"] == "LastResort" for alert in daemon.json("alerts")["firing"])
+        wait_until(taken, 60, "the last resort is taken")
+        return next(alert for alert in daemon.json("alerts")["firing"] if alert["name"] == "LastResort")
+
+    def test_pause(self) -> None:
+        daemon = self.overrun("pause")
+        alert = self.wait_taken(daemon)
+        wait_until(lambda: state("low") == "paused", 5, "low is paused")
+        log(f"paused {time.monotonic() - self.began:.1f} s after it began to grow; {alert['message']}")
+        self.assertEqual(alert["subject"], "low")
+        self.assertEqual((state("high"), state("mine")), ("running", "paused"))
+        self.assertEqual(alert["numbers"]["action"], 1)
+        self.assertLess(alert["numbers"]["available_bytes"], RESERVE)
+        self.assertIn("last resort", daemon.ctl("explain", "low").stdout)
+        rss = self.guest("low").resources().rss
+        time.sleep(AFTER + 2)
+        self.assertEqual(state("high"), "running", "nothing grows any more")
+        self.assertLess(self.guest("low").resources().rss, rss + 8 * MIB)
+        self.guest("high").load.free_all()
+        took = wait_until(lambda: state("low") == "running", 30, "low runs again")
+        log(f"it ran again {took:.1f} s after the host had memory")
+        wait_until(lambda: self.log_has("low: it runs again"), 5, "that is said")
+        self.assertEqual(state("mine"), "paused")
+        self.assertFalse(os.path.exists(f"{daemon.state_folder}/undo"))
+
+    def test_what_was_paused_outlives_no_daemon(self) -> None:
+        daemon = self.overrun("pause")
+        wait_until(lambda: state("low") == "paused", 60, "low is paused")
+        daemon.kill()
+        time.sleep(1)
+        self.assertEqual(state("low"), "paused")
+        daemon.start()
+        took = wait_until(lambda: state("low") == "running", 10, "the next daemon lets it run")
+        log(f"low ran again {took:.1f} s after the restart")
+        self.assertEqual(state("mine"), "paused", "an operator's pause was ended")
+        wait_until(lambda: state("low") == "paused", 60, "still critical: low is paused again")
+        daemon.kill()
+        done = subprocess.run(daemon.command("--undo"), capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual((done.returncode, state("low"), state("mine")), (0, "running", "paused"), done.stderr)
+        self.assertIn("1 paused VMs", done.stderr)
+        self.guest("low").load.free_all()
+        self.guest("low").load.hold("growth", 250 * MIB, ramp=12 * MIB)
+        daemon.start()
+        wait_until(lambda: state("low") == "paused", 60, "paused once more")
+        virsh("resume", "low")  # by its operator, who then has the last word
+        wait_until(lambda: self.log_has("somebody has resumed it"), 5, "that is understood")
+        virsh("suspend", "low")
+        time.sleep(2)
+        self.assertEqual((daemon.stop(), state("low"), state("mine")), (0, "paused", "paused"))
+
+    def test_pause_ends_with_the_daemon(self) -> None:
+        daemon = self.overrun("pause")
+        wait_until(lambda: state("low") == "paused", 60, "low is paused")
+        daemon.ctl("pause")
+        wait_until(lambda: state("low") == "running", 5, "`aerostatctl pause` lets it run")
+        daemon.ctl("resume")
+        daemon.write_config({"host": {"memory": "300M", "reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
+                             "last-resort": {"action": "pause", "after": "1s"}})
+        daemon.process.send_signal(signal.SIGHUP)
+        self.guest("high").load.hold("more", 150 * MIB, ramp=10 * MIB)
+        wait_until(lambda: "paused" in (state("low"), state("high")), 60, "one is paused again")
+        self.assertEqual((daemon.stop(), state("low"), state("high"), state("mine")), (0, "running", "running", "paused"))
+
+    def test_save(self) -> None:
+        daemon = self.overrun("save")
+        wait_until(lambda: self.log_has("cannot be saved"), 60, "a save to a tmpfs is refused")
+        self.assertIn("in memory itself", daemon.log())
+        self.assertEqual((state("low"), state("high")), ("running", "running"))
+        daemon.stop()
+        os.makedirs(SAVES, exist_ok=True)
+        os.makedirs(f"{self.lab.folder}/save", exist_ok=True)
+        subprocess.run(["mount", "--bind", f"{self.lab.folder}/save", SAVES], check=True)
+        self.addCleanup(subprocess.run, ["umount", SAVES], check=False)
+        low, before = self.guest("low"), self.guest("low").resources().rss
+        marks = low.load.guest()
+        daemon.start()
+        wait_until(lambda: state("low") == "shut off", 60, "low is saved")
+        log(f"{mib(before)} saved in a file of {mib(os.stat(f'{SAVES}/low.save').st_size)}")
+        alert = self.wait_taken(daemon)
+        self.assertEqual((alert["subject"], alert["numbers"]["action"]), ("low", 2))
+        self.assertIn("saved to disk", alert["message"])
+        wait_until(lambda: "saved to disk: `virsh start`" in daemon.log(), 5, "that is said")
+        self.assertEqual((state("high"), state("mine")), ("running", "paused"), "one was enough")
+        self.assertEqual(daemon.stop(), 0)
+        virsh("start", "low")
+        low.qmp, low.load = Qmp(f"{SOCKETS}/low.qmp"), Load(low.channel_path("org.aerostat.lab.0"), 60)
+        self.assertGreaterEqual(low.load.guest()["anon_bytes"], marks["anon_bytes"], "it goes on where it was")
+
+    def test_command(self) -> None:
+        path, said = f"{self.lab.folder}/resort", f"{self.lab.folder}/resort.json"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\ncat > {said}.new && mv {said}.new {said}\n")
+        os.chmod(path, stat.S_IRWXU)
+        daemon = self.overrun("command", "--dry-run", command=f"{path} low")
+        wait_until(lambda: self.log_has("it would be left to the command"), 60, "a dry run says what it would do")
+        time.sleep(1)
+        self.assertFalse(os.path.exists(said))
+        daemon.stop()
+        daemon.start()
+        wait_until(lambda: os.path.exists(said), 60, "the command has run")
+        with open(said, encoding="utf-8") as file:
+            heard = json.load(file)
+        self.assertEqual((heard["event"], heard["vm"]["name"], heard["vm"]["priority"], heard["status"]["state"]), ("last_resort", "low", 10, "critical"))
+        self.assertEqual((state("low"), state("high")), ("running", "running"))
+
+
+if __name__ == "__main__":
+    main()
