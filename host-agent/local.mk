@@ -20,6 +20,8 @@ libaerostat_settings_a_SOURCES = \
 # What outlives the daemon; a library so that tests and fuzzing link it.
 noinst_LIBRARIES += libaerostat-state.a
 libaerostat_state_a_SOURCES = \
+	%D%/report.c %D%/report.h \
+	%D%/report_file.c %D%/report_file.h \
 	%D%/history_file.c %D%/history_file.h \
 	%D%/reservations.c %D%/reservations.h \
 	%D%/state_file.c %D%/state_file.h
@@ -39,7 +41,7 @@ aerostatd_SOURCES = \
 	%D%/manager_decide.c \
 	%D%/manager_last_resort.c \
 	%D%/manager_vms.c \
-	%D%/manager_memory.c %D%/manager_what_if.c %D%/operator.c %D%/view.h \
+	%D%/manager_memory.c %D%/manager_report.c %D%/manager_what_if.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
 	%D%/swap_control.c %D%/swap_control.h %D%/swap_keeper.c %D%/swap_keeper.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/by_hand.c \

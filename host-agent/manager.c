@@ -129,6 +129,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         r = manager_keep_start(m);
         if (r < 0)
                 return r;
+        r = manager_report_start(m);
+        if (r < 0)
+                return r;
         r = virt_new(&m->virt, event, m->settings.uri, manager_on_virt, m);
         if (r < 0)
                 return r;
@@ -142,6 +145,7 @@ struct manager *manager_free(struct manager *m) {
         m->virt = virt_free(m->virt);
         manager_memory_free(m);
         manager_keep_write(m);
+        manager_report_free(m);
         manager_keep_history(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);

@@ -106,6 +106,8 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 });
                 if (dry_run || virt_request_target(m->virt, vm->uuid, plan->target_bytes) < 0)
                         continue;
+                m->report_moves.done++;
+                m->report_moves.done_bytes = u64_add(m->report_moves.done_bytes, before == AEROSTAT_UNKNOWN ? 0 : u64_distance(plan->target_bytes, before));
                 vm->target_bytes = plan->target_bytes;
                 vm->set_usec = now_usec;
                 asked = true;
@@ -240,6 +242,7 @@ void manager_decide(struct manager *m) {
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
+        manager_report_tick(m, now_usec);
         manager_memory_tick(m, now_usec);
         manager_last_resort_tick(m, now_usec);
         histogram_add(&m->decisions_taken, clock_monotonic_usec() - now_usec);

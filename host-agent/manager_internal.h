@@ -2,8 +2,8 @@
 #pragma once
 
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
- * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c, reserve.c and manager_what_if.c (what others see and ask), keep.c
- * (what outlives us). */
+ * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c, reserve.c and manager_what_if.c (what others see and
+ * ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
 
 #include "host-agent/balloon_speed.h"
 #include "host-agent/ksm_control.h"
@@ -11,9 +11,11 @@
 #include "host-agent/history_file.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
+#include "host-agent/policy/shadow.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/state_file.h"
 #include "host-agent/swap_control.h"
@@ -35,6 +37,11 @@ struct reserve_waiter {
         bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;
+};
+
+/* Since they were last added to the report. */
+struct report_moves {
+        uint64_t done, done_bytes, would, would_bytes;
 };
 
 struct manager {
@@ -105,6 +112,14 @@ struct manager {
         struct reserve_waiter waiters[RESERVATIONS_MAX]; /* in no order; at most one for each reservation */
         size_t n_waiters;
 
+        struct report report;
+        struct report_moves report_moves;
+        struct state_writer *report_writer; /* NULL: it is not kept */
+        uint64_t report_usec, report_written_usec;
+        struct shadow shadow;          /* of a dry run; the two arrays have n_vms entries */
+        struct policy_vm *shadow_vms;
+        struct shadow_vm **shadow_memories;
+
         struct log_limit alerts_log, sample_log, connect_log;
         enum policy_host_state logged_state;
         bool logged_unsafe;
@@ -155,6 +170,12 @@ void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
 void manager_keep_history(struct manager *manager);
+
+/* manager_report.c. Start: reads it, and begins to write it. Vm: one was found. Tick: after each decision. */
+int manager_report_start(struct manager *manager);
+void manager_report_free(struct manager *manager);
+void manager_report_vm(struct manager *manager, struct vm *vm);
+void manager_report_tick(struct manager *manager, uint64_t now_usec);
 
 /* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
 void manager_reservations_expire(struct manager *manager, uint64_t now_usec);

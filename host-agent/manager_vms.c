@@ -42,6 +42,14 @@ int manager_make_room(struct manager *m) {
         if (!p)
                 return -ENOMEM;
         m->work = p;
+        p = reallocarray(m->shadow_vms, n, sizeof(*m->shadow_vms));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_vms = p;
+        p = reallocarray(m->shadow_memories, n, sizeof(*m->shadow_memories));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_memories = p;
         p = reallocarray(m->last_resort_vms, n, sizeof(*m->last_resort_vms));
         if (!p)
                 return -ENOMEM;
@@ -144,6 +152,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         }
         snprintf(vm->name, sizeof(vm->name), "%s", e->name);
         insert(m, vm, &policy); /* it may have been renamed */
+        manager_report_vm(m, vm);
         vm->id = e->id;
         vm->state = e->state;
         vm->info = e->info;
@@ -181,6 +190,8 @@ static void on_gone(struct manager *m, size_t at) {
         manager_limits_written(m, vm, -ENOENT, "the VM is gone");
         manager_last_resort_gone(m, vm);
         take_out(m, at);
+        if (vm->record)
+                vm->record->runs = false;
         vm_free(vm);
         manager_keep_changed(m);
 }

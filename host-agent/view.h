@@ -18,6 +18,7 @@
 #include "host-agent/limits.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
@@ -162,6 +163,9 @@ void manager_limits_abandon(struct manager *manager, void *userdata); /* done() 
 /* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: what_if_done() frees it. -EAGAIN: just started;
  * -ENOMEM. */
 int manager_what_if(struct manager *manager, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]);
+
+/* What the last days were like (report.h). */
+const struct report *manager_report(struct manager *manager);
 
 /* Memory set aside before a VM starts. */
 struct reservation_view {

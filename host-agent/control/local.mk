@@ -26,6 +26,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/peer.c %D%/peer.h \
 	%D%/put.c %D%/put.h \
 	%D%/runner.c %D%/runner.h \
+	%D%/report.c %D%/report.h %D%/report_text.c %D%/report_text.h \
 	%D%/reserve.c \
 	%D%/varlink.c %D%/varlink.h \
 	%D%/what_if.c %D%/what_if.h

@@ -233,6 +233,7 @@ const struct varlink_method control_methods[] = {
         { "Release", true, method_release },
         { "Reservations", false, method_reservations },
         { "WhatIf", false, method_what_if },
+        { "Report", false, method_report },
         { "Version", false, answer_version },
         { "Config", true, answer_config },
 };

@@ -30,6 +30,8 @@ bool method_limits_only_looks(const json_t *parameters);
 
 void method_what_if(struct varlink_call *call, json_t *parameters, void *userdata); /* what_if.c */
 
+void method_report(struct varlink_call *call, json_t *parameters, void *userdata); /* report.c */
+
 /* reserve.c */
 void method_reserve(struct varlink_call *call, json_t *parameters, void *userdata);
 void method_release(struct varlink_call *call, json_t *parameters, void *userdata);

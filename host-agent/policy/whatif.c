@@ -3,14 +3,13 @@
 
 #include <string.h>
 
-#include "host-agent/policy/internal.h"
+#include "host-agent/policy/balloon_model.h"
 
 #define VM_STEPS_MAX 300000u                   /* 0.26 us for a VM and step (bench-policy, on a busy machine): 80 ms */
 #define STEPS_MIN 8u                           /* for 37,500 VMs and more; 1,000 have 300 */
 #define STEPS_MAX 2000u
 #define LOOK_USEC (2 * USEC_PER_MINUTE)        /* what the steps have to cover at least */
 #define QUIET_USEC (5 * USEC_PER_SEC)          /* nothing moves for so long: settled. More than a lazy step takes */
-#define GUEST_FREE_MIN (2 * MIB)               /* the balloon leaves a guest this much (measured) */
 
 struct world {
         const struct policy_config *config;
@@ -68,11 +67,9 @@ static void model_vm(const struct policy_config *config, uint64_t now_usec, stru
         struct policy_vm_input *in = &vm->input;
         uint64_t actual = policy_actual(vm);
 
-        model->obeys = in->managed && in->balloon_confirmed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
-                       !vm->state.breaching && !vm->state.uncooperative && vm->plan.reason != POLICY_REASON_STUCK;
+        model->obeys = balloon_model_obeys(vm);
         model->reports = in->report_usec != 0 && u64_sub(now_usec, in->report_usec) <= config->fresh_usec && !in->held;
-        model->need_bytes = model->reports ? u64_sub(policy_size(in->report_actual_bytes, actual), policy_size(in->guest_available_bytes, 0))
-                                           : MIN(u64_sub(policy_evidence(vm), policy_overhead(vm)), actual);
+        model->need_bytes = balloon_model_need(vm, model->reports);
         if (model->bursts)
                 model->need_bytes = policy_max(vm);
         model->touched_bytes = policy_evidence(vm);
@@ -89,12 +86,7 @@ static void move_balloon(const struct whatif_request *request, uint64_t elapsed_
 
         if (!model->obeys)
                 return;
-        if (actual > target) {
-                uint64_t least = MIN(MAX(target, u64_add(model->need_bytes, GUEST_FREE_MIN)), actual);
-
-                actual -= MIN(u64_mul_div(request->inflate_bps, elapsed_usec, USEC_PER_SEC), actual - least);
-        } else
-                actual += MIN(u64_mul_div(request->deflate_bps, elapsed_usec, USEC_PER_SEC), target - actual);
+        actual = balloon_model_step(actual, target, model->need_bytes, request->inflate_bps, request->deflate_bps, elapsed_usec);
         in->actual_bytes = actual;
         if (actual < before) /* what the balloon takes is free on the host, where it was ever touched */
                 model->touched_bytes -= MIN(before - actual, u64_sub(model->touched_bytes, u64_add(actual, policy_overhead(vm))));

@@ -31,3 +31,12 @@ endif
 %C%_fuzz_state_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_state_SOURCES = %D%/targets/fuzz-state.c $(fuzz_driver) %D%/fuzz.h
 %C%_fuzz_state_LDADD = libaerostat-state.a libaerostat-protocol.a
+
+check_PROGRAMS += %D%/fuzz-report
+if !FUZZING
+TESTS += %D%/fuzz-report
+endif
+%C%_fuzz_report_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_report_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_report_SOURCES = %D%/targets/fuzz-report.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_report_LDADD = libaerostat-state.a libaerostat-policy.a libaerostat-protocol.a

@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	%D%/aerolab/follower.py \
 	%D%/aerolab/guest.py \
 	%D%/aerolab/hog.py \
+	%D%/aerolab/hook.py \
 	%D%/aerolab/jsonport.py \
 	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \

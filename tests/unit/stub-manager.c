@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -25,6 +26,7 @@ struct manager {
         struct history host_history, web_history, no_history;
         struct limits *limits;
         struct reservations reservations;
+        struct report report;
         char (*names)[32];
 };
 
@@ -143,6 +145,8 @@ static void invent_decisions(struct decisions *decisions) {
                                                       .after_bytes = 2 * GIB, .demand_bytes = 2 * GIB, .reason = POLICY_REASON_GRANTED });
 }
 
+static void invent_report(struct manager *m);
+
 struct manager *stub_manager_new(size_t n_vms) {
         static const char *const names[] = { STUB_WEB_NAME,   STUB_DB_NAME,  STUB_SILENT_NAME,
                                              STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
@@ -183,10 +187,12 @@ struct manager *stub_manager_new(size_t n_vms) {
         m->vms[STUB_ODD].plan.class = POLICY_BREACHING;
         m->vms[STUB_ODD].plan.reason = POLICY_REASON_BREACHING;
         m->vms[STUB_NEW].plan = (struct policy_vm_plan) {};
+        invent_report(m);
         return m;
 }
 
 void stub_manager_free(struct manager *m) {
+        report_done(&m->report);
         free(m->vms);
         free(m->views);
         free(m->limits);
@@ -208,6 +214,7 @@ struct policy_vm *stub_manager_vm(struct manager *m, size_t index) {
 
 void stub_manager_forget(struct manager *m) {
         m->forgotten = true;
+        report_done(&m->report);
         m->plan = (struct policy_plan) {};
         m->host.swap_total_bytes = m->host.swap_used_bytes = AEROSTAT_UNKNOWN;
 }
@@ -386,6 +393,44 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
                 return -ENOTCONN;
         }
         return 0;
+}
+
+/* Two days: one in a dry run, one live; each VM is much too large, but for the second, which is too small. */
+static void invent_report(struct manager *m) {
+        uint64_t now_sec = clock_realtime_usec() / USEC_PER_SEC;
+        struct policy_plan would = m->plan;
+        struct policy_vm vm = m->vms[STUB_WEB];
+        struct report_burst none = { 0 };
+
+        would.committed_bytes = 10 * GIB;
+        for (size_t i = 0; i < 2; i++) {
+                static const char *const names[] = { STUB_WEB_NAME, STUB_DB_NAME };
+                struct report_vm *record = report_vm_of(&m->report, m->views[i].uuid, names[i], now_sec);
+
+                vm.plan.need_bytes = i == 0 ? GIB : 4 * GIB - 100 * MIB;
+                vm.plan.demand_bytes = i == 0 ? GIB + 512 * MIB : 4 * GIB;
+                record->runs = true;
+                for (unsigned k = 0; k < 720; k++)
+                        report_add_vm(record, now_sec, 10 * USEC_PER_SEC, &vm, &none);
+        }
+        for (uint64_t hour = 0; hour < 48; hour++) {
+                struct policy_plan plan = m->plan;
+                bool dry_run = hour >= 24;
+
+                plan.unsafe = dry_run && hour % 2 == 0;
+                plan.committed_bytes = dry_run ? 16 * GIB : 12 * GIB;
+                for (unsigned k = 0; k < 360; k++)
+                        report_add_host(&m->report, &(const struct report_sample) {
+                                .now_sec = now_sec - hour * 3600, .elapsed_usec = 10 * USEC_PER_SEC, .plan = &plan, .would = dry_run ? &would : NULL,
+                                .demand_bytes = 9 * GIB, .swap_used_bytes = 512 * MIB, .moves = !dry_run, .moved_bytes = dry_run ? 0 : 64 * MIB,
+                                .would_moves = dry_run, .would_moved_bytes = dry_run ? 32 * MIB : 0,
+                        });
+                report_add_burst(&m->report, NULL, now_sec - hour * 3600, hour % 6 == 0 ? BURST_LATE : BURST_AT_ONCE, 2 * USEC_PER_SEC);
+        }
+}
+
+const struct report *manager_report(struct manager *m) {
+        return &m->report;
 }
 
 /* The real policy, on what was invented. */

@@ -214,6 +214,27 @@ if command -v script >/dev/null; then
 	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'whatif is wider than 80 columns'
 fi
 
+# What the last days were like.
+expect 0 'Watched for 2 d 0 h, 1 d 0 h of it in a dry run.' '' report
+expect 0 '12 h 0 min (25% of the time)' '' report
+expect 0 'WITH AEROSTAT' '' report
+expect 0 'web1: never needed more than 1.50 GiB of 4 GiB: virsh setmaxmem web1 2048M' '' report
+expect 0 'db-1: near its maximum of 4 GiB for 2 h 0 min' '' report
+expect 0 'Watched for 5 h 0 min.' '' report --since 4h
+expect 0 'The promise held all the time' '' report --since 4h
+expect 0 'more VMs of 1 GiB fit' '' report --size 1G
+expect 0 '"would_moves": 8640' '' report --json
+expect 0 '"would_moves": null' '' report --since 4h --json
+expect 2 '' 'has no unit' report --since 7
+expect 2 '' 'did you mean 2M?' report --size 2
+expect 2 '' 'of 0M fit' report --size 0M
+expect 1 '' 'at most ten years' report --since 9999d
+expect 2 '' '`report` takes no operands' report web1
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl report" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'report is wider than 80 columns'
+fi
+
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
 expect 0 '"some_ratio": 0.0125' '' status --json

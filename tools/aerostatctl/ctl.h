@@ -59,7 +59,7 @@ extern const struct verb verb_history;
 extern const struct verb verb_top;
 
 extern const struct verb verb_limits;
-extern const struct verb verb_whatif;
+extern const struct verb verb_report, verb_whatif;
 extern const struct verb verb_reserve, verb_release, verb_reservations;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */

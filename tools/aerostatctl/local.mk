@@ -18,6 +18,7 @@ aerostatctl_SOURCES = \
 	%D%/limits.c \
 	%D%/list.c \
 	%D%/main.c \
+	%D%/report.c \
 	%D%/reserve.c \
 	%D%/show.c \
 	%D%/status.c \

@@ -19,6 +19,7 @@ static const struct verb *const verbs[] = {
         &verb_explain,
         &verb_doctor,
         &verb_history,
+        &verb_report,
         &verb_set,
         &verb_auto,
         &verb_limits,
