@@ -15,6 +15,9 @@ from typing import Dict, List, Optional
 from aeroterm import Terminal, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, "..", "web"))
+from aeroweb.daemon import GIB, Daemon  # noqa: E402
+
 BUILD = os.path.abspath(os.environ.get("AEROLAB_BUILD") or os.path.join(HERE, "..", "..", "build"))
 SKIPPED = 77
 ODD_NAME = "бд-?[31m-ü"  # stub-manager.h: its escape made harmless
@@ -90,6 +93,22 @@ class Top(unittest.TestCase):
         self.assertEqual(row.split()[-5:], ["2.00G", "4.00G", "1.92G", "0", "0.3%"])
         self.assertIn("▒" * width, screen)  # a VM of which nothing is known
         self.assertFalse(any(len(line) > 80 for line in terminal.lines()))
+
+    def test_alerts(self) -> None:
+        """Of a daemon that has some: the worst first, and more of them where there is room."""
+        daemon = Daemon(self.folder, {"web1": GIB, "db1": 2 * GIB}, {"ksm": {"mode": "leave"}, "host": {"reserve": "100T"}})
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        terminal = Terminal(self.folder, [program("aerostatctl"), "-s", daemon.socket, "top", "--interval", "200ms"])
+        self.addCleanup(terminal.close)
+        terminal.wait("Host       critical, guarantee none", 30)
+        terminal.wait("3: HostCritical the host is critically short of memory", 30)
+        terminal.wait("\n              HostHard the host is badly short")
+        terminal.wait("TOO MUCH")
+        terminal.resize(80, 12)
+        terminal.wait(lambda screen: "3: HostCritical" in screen and "HostHard" not in screen and "web1" in screen)
+        terminal.keys("q")
+        self.assertEqual(terminal.ended(), 0)
 
     def test_plain_ascii(self) -> None:
         terminal = self.start(env={"LC_ALL": "C"})

@@ -81,6 +81,7 @@ int top_screen_check(void) {
         move = tigetstr("cup");
         if (!move || move == (char *) -1)
                 return complain(CTL_FAILED, "the terminal \"%s\" cannot place its cursor\nTry `aerostatctl list`, or `TERM=xterm aerostatctl top`.", term ?: "");
+        (void) del_curterm(cur_term);
         return CTL_DONE;
 }
 
@@ -98,13 +99,13 @@ int top_screen_open(int *ret_signal_fd) {
         int r;
 
         (void) tcgetattr(STDOUT_FILENO, &settings);
-        prepare_for_crashes();
         r = take_signals();
         if (r < 0)
                 return complain(CTL_FAILED, "cannot take signals: %s", strerror(-r));
         screen = newterm(NULL, stdout, stdin);
         if (!screen)
                 return complain(CTL_FAILED, "ncurses cannot use this terminal");
+        prepare_for_crashes();
         (void) atexit(top_screen_close);
         take_colours();
         (void) cbreak();
