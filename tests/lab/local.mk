@@ -49,8 +49,8 @@ EXTRA_DIST += \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
 	%D%/test_targets.py \
+	%D%/test_unit.py \
 	%D%/test_whatif.py
-	%D%/test_unit.py
 
 # The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
 EXTRA_PROGRAMS += %D%/swap-ceiling
