@@ -155,8 +155,9 @@ static void draw_pressure(const struct top_view *view, struct top_pen *pen) {
         if (run == AEROSTAT_UNKNOWN)
                 top_put(pen, STYLE_PLAIN, "not in this kernel");
         else
-                top_putf(pen, STYLE_PLAIN, "%s, saves %s, takes %s of a CPU", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging",
-                         size_of(ksm, "saved_bytes", a), field_percent(ksm, "cpu_ratio", some));
+                top_putf(pen, STYLE_PLAIN, "%s, saves %s", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging", size_of(ksm, "saved_bytes", a));
+        if (field_ratio(ksm, "cpu_ratio", &ratio))
+                top_putf(pen, STYLE_PLAIN, ", takes %s of a CPU", field_percent(ksm, "cpu_ratio", some));
 }
 
 int top_draw_host(const struct top_view *view, int rows, int columns) {

@@ -122,9 +122,15 @@ int top_screen_open(int *ret_signal_fd) {
 void top_screen_close(void) {
         if (!screen)
                 return;
-        /* A terminal that is stopped for good must not keep us: SIGALRM kills, and the settings at least are as they were. */
-        if (!top_screen_is_ready())
+        /* A terminal that was stopped (^S) must not keep us: without IXON the kernel starts it again. Where that does not help SIGALRM kills, and the settings at
+         * least are as they were. */
+        if (!top_screen_is_ready()) {
+                struct termios going = settings;
+
+                going.c_iflag &= ~(tcflag_t) IXON;
+                (void) tcsetattr(STDOUT_FILENO, TCSANOW, &going);
                 (void) tcsetattr(STDOUT_FILENO, TCSANOW, &settings);
+        }
         (void) alarm(STUCK_SECONDS);
         (void) endwin();
         (void) alarm(0);
