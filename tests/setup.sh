@@ -9,6 +9,7 @@ lab_packages=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-
         cpio gzip python3 util-linux)
 # Without these the parts that need them skip, and say so.
 web_packages=(python3 curl jq prometheus prometheus-alertmanager chromium)
+terminal_packages=(python3 tmux)
 
 as_root() {
         if [ "$(id -u)" -eq 0 ]; then

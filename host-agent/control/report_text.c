@@ -74,7 +74,7 @@ static void say_live(struct text *t, const struct report_sum *s) {
 
 static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run) {
         uint64_t all = s->bursts_at_once + s->bursts_late + s->bursts_unmet;
-        char mean[FORMAT_DURATION_MAX], most[FORMAT_DURATION_MAX], size[FORMAT_SIZE_MAX], late[160] = "";
+        char mean[FORMAT_DURATION_MAX], most[FORMAT_DURATION_MAX], size[FORMAT_SIZE_MAX], late[160] = "", times[32];
 
         say(t, dry_run ? "It would have made %" PRIu64 " moves of %s together." : "It made %" PRIu64 " moves of %s together.",
             dry_run ? s->would_moves : s->moves, format_size(dry_run ? s->would_moved_bytes : s->moved_bytes, size));
@@ -84,19 +84,23 @@ static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run)
         }
         if (s->bursts_late > 0)
                 snprintf(late, sizeof(late), " (after %s on average, %s at most)", duration(s->late_msec / s->bursts_late, mean), duration(s->late_max_msec, most));
-        say(t, "Guests needed more than they %s %" PRIu64 " times: %" PRIu64 " %s met at once, %" PRIu64 " late%s, %" PRIu64 " not within a minute.",
-            dry_run ? "would have had" : "had", all, s->bursts_at_once, dry_run ? "would have been" : "were", s->bursts_late, late, s->bursts_unmet);
+        snprintf(times, sizeof(times), all == 1 ? "once" : "%" PRIu64 " times", all);
+        say(t, "Guests needed more than they %s %s: met at once %" PRIu64 ", late %" PRIu64 "%s, not within a minute %" PRIu64 ".",
+            dry_run ? "would have had" : "had", times, s->bursts_at_once, s->bursts_late, late, s->bursts_unmet);
 }
 
 static void say_fit(struct text *t, const struct report_fit *fit, bool sized) {
-        char max[FORMAT_SIZE_MAX], demand[FORMAT_SIZE_MAX];
+        char max[FORMAT_SIZE_MAX], demand[FORMAT_SIZE_MAX], more[48];
 
         if (fit->more == AEROSTAT_UNKNOWN)
                 return;
         format_size(fit->max_bytes, max);
         format_size(fit->demand_bytes, demand);
-        say(t, sized ? "%" PRIu64 " more VMs of %s fit, if they need as much of it as those that run (%s at the peak)."
-                     : "%" PRIu64 " more VMs such as run here fit (%s, of which %s is needed at the peak).", fit->more, max, demand);
+        snprintf(more, sizeof(more), fit->more == 0 ? "No more VMs" : fit->more == 1 ? "One more VM" : "%" PRIu64 " more VMs", fit->more);
+        if (sized)
+                say(t, "%s of %s fit%s, needing as much of it as those that run (%s at the peak).", more, max, fit->more == 1 ? "s" : "", demand);
+        else
+                say(t, "%s such as run here fit%s (%s, of which %s is needed at the peak).", more, fit->more == 1 ? "s" : "", max, demand);
 }
 
 json_t *report_text(const struct host_view *host, const struct report_sum *s, const struct report_fit *fit, bool sized) {

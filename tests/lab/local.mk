@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	%D%/aerolab/follower.py \
 	%D%/aerolab/guest.py \
 	%D%/aerolab/hog.py \
+	%D%/aerolab/hook.py \
 	%D%/aerolab/jsonport.py \
 	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \
@@ -50,6 +51,7 @@ EXTRA_DIST += \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
 	%D%/test_targets.py \
+	%D%/test_top.py \
 	%D%/test_unit.py \
 	%D%/test_whatif.py
 

@@ -101,6 +101,7 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
                 .last_resort_usec_ago = AEROSTAT_UNKNOWN,
         };
         parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
+        m->views[i].uuid[14] ^= (uint8_t) (i >> 8);
         m->views[i].uuid[15] = (uint8_t) i;
 }
 

@@ -10,6 +10,8 @@
 #include "tools/aerostatctl/top.h"
 #include "tools/aerostatctl/top_text.h"
 
+#define ALERTS_MAX 3            /* shown, the worst first, where there is room for them: */
+#define ROWS_FOR_ALERTS 14
 #define BAR_WIDTH 16u           /* leaves each line whole at 80 columns */
 
 static bool is(const char *text, const char *what) {
@@ -65,23 +67,27 @@ static void draw_state(const struct top_view *view, struct top_pen *pen) {
                 top_put(&right, STYLE_FAINT, clock);
 }
 
+static void draw_alert(struct top_pen *pen, const json_t *alert) {
+        const char *severity = field_text(alert, "severity");
+
+        put_safe(pen, is(severity, "critical") ? STYLE_BAD : is(severity, "info") ? STYLE_PLAIN : STYLE_WARN, field_text(alert, "name"));
+        top_put(pen, STYLE_PLAIN, " ");
+        put_safe(pen, STYLE_PLAIN, field_text(alert, "message") ?: "");
+}
+
 static void draw_alerts(const struct top_view *view, struct top_pen *pen) {
-        const json_t *alerts = json_object_get(view->status, "alerts"), *first = json_array_get(alerts, 0);
-        const char *severity = field_text(first, "severity");
+        const json_t *alerts = json_object_get(view->status, "alerts");
         size_t n = json_array_size(alerts);
 
         label(pen, "Alerts");
         if (json_is_false(json_object_get(view->status, "connected")))
                 top_put(pen, STYLE_BAD, "libvirt does not answer: VMs keep what they have; ");
-        if (n == 0) {
-                top_put(pen, STYLE_PLAIN, "none");
-                return;
-        }
         if (n > 1)
                 top_putf(pen, STYLE_PLAIN, "%zu: ", n);
-        put_safe(pen, is(severity, "critical") ? STYLE_BAD : is(severity, "info") ? STYLE_PLAIN : STYLE_WARN, field_text(first, "name"));
-        top_put(pen, STYLE_PLAIN, " ");
-        put_safe(pen, STYLE_PLAIN, field_text(first, "message") ?: "");
+        if (n == 0)
+                top_put(pen, STYLE_PLAIN, "none");
+        else
+                draw_alert(pen, json_array_get(alerts, 0));
 }
 
 static void draw_envelope(const struct top_view *view, struct top_pen *pen) {
@@ -155,20 +161,28 @@ static void draw_pressure(const struct top_view *view, struct top_pen *pen) {
         if (run == AEROSTAT_UNKNOWN)
                 top_put(pen, STYLE_PLAIN, "not in this kernel");
         else
-                top_putf(pen, STYLE_PLAIN, "%s, saves %s, takes %s of a CPU", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging",
-                         size_of(ksm, "saved_bytes", a), field_percent(ksm, "cpu_ratio", some));
+                top_putf(pen, STYLE_PLAIN, "%s, saves %s", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging", size_of(ksm, "saved_bytes", a));
+        if (field_ratio(ksm, "cpu_ratio", &ratio))
+                top_putf(pen, STYLE_PLAIN, ", takes %s of a CPU", field_percent(ksm, "cpu_ratio", some));
 }
 
 int top_draw_host(const struct top_view *view, int rows, int columns) {
         static void (*const lines[])(const struct top_view *, struct top_pen *) = {
                 draw_state, draw_alerts, draw_envelope, draw_memory, draw_swap, draw_pressure,
         };
-        int n = MIN(rows, (int) ARRAY_SIZE(lines));
+        const json_t *alerts = json_object_get(view->status, "alerts");
+        int row = 0, more = rows < ROWS_FOR_ALERTS ? 0 : (int) CLAMP(json_array_size(alerts), (size_t) 1, (size_t) ALERTS_MAX) - 1;
 
-        for (int i = 0; i < n; i++) {
-                struct top_pen pen = { .row = i, .column = 0, .end = columns };
+        for (size_t i = 0; i < ARRAY_SIZE(lines) && row < rows; i++) {
+                struct top_pen pen = { .row = row++, .column = 0, .end = columns };
 
                 lines[i](view, &pen);
+                if (lines[i] != draw_alerts)
+                        continue;
+                for (int alert = 1; alert <= more; alert++) {
+                        pen = (struct top_pen) { .row = row++, .column = 14, .end = columns }; /* under the first, behind "Alerts     3: " */
+                        draw_alert(&pen, json_array_get(alerts, (size_t) alert));
+                }
         }
-        return n;
+        return row;
 }

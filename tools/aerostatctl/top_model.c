@@ -33,7 +33,7 @@ static uint64_t known(uint64_t value, uint64_t otherwise) {
         return value == AEROSTAT_UNKNOWN ? otherwise : value;
 }
 
-/* Where its memory is. What the guest says may be of another moment than what it has: each part is cut to what is left for it. */
+/* Where its memory is. Some of what is free is not available (the kernel keeps it), and what the guest says may be of another moment than what it has: each part is cut to what is left for it. */
 static void split(struct top_vm *vm, const json_t *guest) {
         uint64_t available = field_count(guest, "available_bytes"), free_bytes = field_count(guest, "free_bytes");
         uint64_t actual = MIN(known(vm->actual_bytes, vm->max_bytes), vm->max_bytes);

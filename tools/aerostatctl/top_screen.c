@@ -81,6 +81,7 @@ int top_screen_check(void) {
         move = tigetstr("cup");
         if (!move || move == (char *) -1)
                 return complain(CTL_FAILED, "the terminal \"%s\" cannot place its cursor\nTry `aerostatctl list`, or `TERM=xterm aerostatctl top`.", term ?: "");
+        (void) del_curterm(cur_term);
         return CTL_DONE;
 }
 
@@ -98,13 +99,13 @@ int top_screen_open(int *ret_signal_fd) {
         int r;
 
         (void) tcgetattr(STDOUT_FILENO, &settings);
-        prepare_for_crashes();
         r = take_signals();
         if (r < 0)
                 return complain(CTL_FAILED, "cannot take signals: %s", strerror(-r));
         screen = newterm(NULL, stdout, stdin);
         if (!screen)
                 return complain(CTL_FAILED, "ncurses cannot use this terminal");
+        prepare_for_crashes();
         (void) atexit(top_screen_close);
         take_colours();
         (void) cbreak();
@@ -122,9 +123,15 @@ int top_screen_open(int *ret_signal_fd) {
 void top_screen_close(void) {
         if (!screen)
                 return;
-        /* A terminal that is stopped for good must not keep us: SIGALRM kills, and the settings at least are as they were. */
-        if (!top_screen_is_ready())
+        /* A terminal that was stopped (^S) must not keep us: without IXON the kernel starts it again. Where that does not help SIGALRM kills, and the settings at
+         * least are as they were. */
+        if (!top_screen_is_ready()) {
+                struct termios going = settings;
+
+                going.c_iflag &= ~(tcflag_t) IXON;
+                (void) tcsetattr(STDOUT_FILENO, TCSANOW, &going);
                 (void) tcsetattr(STDOUT_FILENO, TCSANOW, &settings);
+        }
         (void) alarm(STUCK_SECONDS);
         (void) endwin();
         (void) alarm(0);
