@@ -4,6 +4,7 @@
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
  * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c and reserve.c (what others see and ask), keep.c (what outlives us). */
 
+#include "host-agent/contain.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
 #include "host-agent/log.h"
@@ -72,6 +73,9 @@ struct manager {
         struct swap_control *swap;
         struct swap_vm *swap_vms;      /* scratch */
         size_t n_swap_vms;
+        struct contain *contain;
+        struct contain_vm *contain_vms; /* scratch */
+        uint64_t contained_stall_usec; /* of the VMs that we hold, at the last event of the host's pressure that was believed */
         uint64_t memory_usec;          /* when KSM and swap were last looked at; 0: now */
         uint64_t starts;               /* VMs whose memory may merge that have started */
 

@@ -96,7 +96,7 @@ int swap_control_lift(int root_fd, struct undo *undo, int *ret_error) {
                         bus = open_bus();
                 if (parse_u64(value, &bytes) < 0)
                         bytes = AEROSTAT_UNKNOWN;
-                r = bus ? swap_systemd_set_wait(bus, path + strlen(UNIT), bytes) : -ENOTCONN;
+                r = bus ? swap_systemd_set_wait(bus, path + strlen(UNIT), "MemorySwapMax", bytes) : -ENOTCONN;
                 lifted += r >= 0;
                 /* -ENOENT: a scope that has ended */
                 if (r < 0 && r != -ENOENT)
@@ -275,7 +275,7 @@ static int set_by_systemd(struct swap_control *c, struct limited *l, uint64_t by
         bytes = MIN(bytes, l->before);
         if (l->slot || (l->sent && l->sent_bytes == bytes))
                 return 0;
-        r = swap_systemd_set(c->bus, l->group.unit, bytes, on_set, l, &l->slot);
+        r = swap_systemd_set(c->bus, l->group.unit, "MemorySwapMax", bytes, on_set, l, &l->slot);
         if (r >= 0) {
                 l->sent = true;
                 l->sent_bytes = bytes;

@@ -14,7 +14,7 @@ struct pending {
         void *userdata;
 };
 
-static int make_call(sd_bus *bus, const char *unit, uint64_t bytes, sd_bus_message **ret) {
+static int make_call(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, sd_bus_message **ret) {
         sd_bus_message *m = NULL;
         int r;
 
@@ -22,7 +22,7 @@ static int make_call(sd_bus *bus, const char *unit, uint64_t bytes, sd_bus_messa
                                            "SetUnitProperties");
         /* systemd's "infinity" is UINT64_MAX, as is our "unknown". */
         if (r >= 0)
-                r = sd_bus_message_append(m, "sba(sv)", unit, 1, 1, "MemorySwapMax", "t", bytes);
+                r = sd_bus_message_append(m, "sba(sv)", unit, 1, 1, property, "t", bytes);
         if (r < 0) {
                 sd_bus_message_unref(m);
                 return r;
@@ -38,7 +38,8 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) 
         return 0;
 }
 
-int swap_systemd_set(sd_bus *bus, const char *unit, uint64_t bytes, void (*done)(int result, void *userdata), void *userdata, sd_bus_slot **ret_slot) {
+int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, void (*done)(int result, void *userdata), void *userdata,
+                     sd_bus_slot **ret_slot) {
         struct pending *p = malloc(sizeof(*p));
         sd_bus_message *m = NULL;
         sd_bus_slot *slot = NULL;
@@ -47,7 +48,7 @@ int swap_systemd_set(sd_bus *bus, const char *unit, uint64_t bytes, void (*done)
         if (!p)
                 return -ENOMEM;
         *p = (struct pending) { done, userdata };
-        r = make_call(bus, unit, bytes, &m);
+        r = make_call(bus, unit, property, bytes, &m);
         if (r >= 0)
                 r = sd_bus_call_async(bus, &slot, m, on_reply, p, 0);
         sd_bus_message_unref(m);
@@ -60,11 +61,11 @@ int swap_systemd_set(sd_bus *bus, const char *unit, uint64_t bytes, void (*done)
         return 0;
 }
 
-int swap_systemd_set_wait(sd_bus *bus, const char *unit, uint64_t bytes) {
+int swap_systemd_set_wait(sd_bus *bus, const char *unit, const char *property, uint64_t bytes) {
         sd_bus_message *m = NULL;
         int r;
 
-        r = make_call(bus, unit, bytes, &m);
+        r = make_call(bus, unit, property, bytes, &m);
         if (r >= 0)
                 r = sd_bus_call(bus, m, WAIT_USEC, NULL, NULL);
         sd_bus_message_unref(m);

@@ -99,6 +99,8 @@ struct vm {
         struct decisions decisions;            /* its last moves, those of earlier boots too */
         uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
         struct resort resort;
+        uint64_t contained_bytes;              /* held to so much by memory.high; unknown: not */
+        const char *why_not_contained;         /* static; NULL */
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
 };

@@ -36,19 +36,28 @@ class LastResort(LabCase):
         super().setUp()
 
     def overrun(self, action: str, *args: str, **keys: str) -> Aerostatd:
-        """A daemon whose guests may have all of their memory, on a host with 120 MiB more than they take; then `low` grows into that. `mine` is suspended by
+        """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then `low` grows into that. `mine` is suspended by
         its operator, and goes before nobody."""
         high = self.guest("high")
-        virsh("suspend", "mine")
         high.load.hold("work", 250 * MIB)
         wait_until(lambda: high.load.work("work")["filled_usec"] > 0, 30, "high has its memory")
+        self.wait_still()
+        virsh("suspend", "mine")
         budget = sum(guest.resources().rss for guest in self.lab.guests) + 150 * MIB
         config = {"host": {"memory": f"{budget >> 20}M", "reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
                   "last-resort": {"action": action, "after": f"{AFTER}s", **keys}}
         daemon = self.start_daemon(config, *args)
         self.began = time.monotonic()
-        self.guest("low").load.hold("growth", 250 * MIB, ramp=12 * MIB)
+        self.guest("low").load.hold("growth", 360 * MIB, ramp=15 * MIB)
         return daemon
+
+    def wait_still(self) -> None:
+        """Until the guests have reported what they have freed, and the host has it back."""
+        taken = []
+        def still() -> bool:
+            taken.append(sum(guest.resources().rss for guest in self.lab.guests))
+            return len(taken) > 8 and max(taken[-8:]) - min(taken[-8:]) < 4 * MIB
+        wait_until(still, 60, "the guests are still", every=0.5)
 
     def log_has(self, text: str) -> bool:
         return text in self.daemon.log()
@@ -97,7 +106,7 @@ class LastResort(LabCase):
         self.assertEqual((done.returncode, state("low"), state("mine")), (0, "running", "paused"), done.stderr)
         self.assertIn("1 paused VMs", done.stderr)
         self.guest("low").load.free_all()
-        self.guest("low").load.hold("growth", 250 * MIB, ramp=12 * MIB)
+        self.guest("low").load.hold("growth", 360 * MIB, ramp=15 * MIB)
         daemon.start()
         wait_until(lambda: state("low") == "paused", 60, "paused once more")
         virsh("resume", "low")  # by its operator, who then has the last word

@@ -23,9 +23,9 @@ MEMORY, SWAP = 384, 512  # MiB of the guest
 CEILING = 0.30
 
 
-def copy_program(path: str, tree: str) -> None:
+def copy_program(path: str, tree: str, name: str) -> None:
     """With its libraries, where the loader looks for them."""
-    shutil.copy(path, f"{tree}/swap-ceiling")
+    shutil.copy(path, f"{tree}/{name}")
     for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
         for word in line.split():
             if word.startswith("/"):
@@ -33,12 +33,12 @@ def copy_program(path: str, tree: str) -> None:
                 shutil.copy(word, tree + word)
 
 
-def build_initramfs(folder: str, phases: str) -> str:
+def build_initramfs(folder: str, name: str, arguments: str) -> str:
     """The lab's image, and on top of it another init: of two files of the same name the later counts."""
     image = build_image()
     tree = f"{folder}/tree"
     os.makedirs(tree)
-    copy_program(program("tests/lab/swap-ceiling"), tree)
+    copy_program(program(f"tests/lab/{name}"), tree, name)
     with open(f"{tree}/init", "w", encoding="ascii") as file:
         file.write(f"""#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -49,7 +49,7 @@ mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
 mkswap /dev/vda > /dev/null
 swapon /dev/vda
-exec /swap-ceiling {phases}
+exec /{name} {arguments}
 """)
     os.chmod(f"{tree}/init", 0o755)
     packed = subprocess.run("find . | cpio -o -H newc --quiet | gzip -1", shell=True, cwd=tree, capture_output=True, check=True).stdout
@@ -58,10 +58,10 @@ exec /swap-ceiling {phases}
     return f"{image}/vmlinuz"
 
 
-def boot(phases: str, command_line: str = "") -> List[Dict[str, Any]]:
+def boot(phases: str, command_line: str = "", name: str = "swap-ceiling") -> List[Dict[str, Any]]:
     """Runs the phases in a guest, and returns what was seen in each."""
     with tempfile.TemporaryDirectory(prefix="aerostat-lab-groups.") as folder:
-        kernel = build_initramfs(folder, phases)
+        kernel = build_initramfs(folder, name, phases)
         with open(f"{folder}/swap.raw", "wb") as file:
             file.truncate(SWAP * MIB)
         done = subprocess.run(

@@ -70,7 +70,7 @@ static void test_systemd(void **state) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
         server = make_bus(event, fds[0], true);
         client = make_bus(event, fds[1], false);
-        assert_int_equal(swap_systemd_set(client, "machine.slice", 300 * MIB, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(client, "machine.slice", "MemorySwapMax", 300 * MIB, on_done, &result, &slot), 0);
         while (result == 1)
                 assert_true(sd_event_run(event, 5 * USEC_PER_SEC) > 0);
         assert_int_equal(result, 0);
@@ -81,7 +81,7 @@ static void test_systemd(void **state) {
         slot = sd_bus_slot_unref(slot);
 
         heard.refuse = result = 1;
-        assert_int_equal(swap_systemd_set(client, "gone.scope", AEROSTAT_UNKNOWN, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(client, "gone.scope", "MemorySwapMax", AEROSTAT_UNKNOWN, on_done, &result, &slot), 0);
         while (result == 1)
                 assert_true(sd_event_run(event, 5 * USEC_PER_SEC) > 0);
         assert_true(result < 0);
@@ -89,7 +89,7 @@ static void test_systemd(void **state) {
         slot = sd_bus_slot_unref(slot);
 
         result = 1;
-        assert_int_equal(swap_systemd_set(client, "machine.slice", MIB, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(client, "machine.slice", "MemorySwapMax", MIB, on_done, &result, &slot), 0);
         slot = sd_bus_slot_unref(slot); /* given up: nobody is called */
         for (int i = 0; i < 5; i++)
                 (void) sd_event_run(event, 10 * USEC_PER_MSEC);

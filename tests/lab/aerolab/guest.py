@@ -36,6 +36,7 @@ class Options:
     swap: int = 0                       # bytes of swap on a disk of its own
     zram: int = 0                       # bytes of swap in compressed memory
     agent_zram: bool = False            # the agent is to provide that itself
+    psi: bool = False                   # its kernel measures pressure; Debian's has that switched off
     policy: Dict[str, str] = field(default_factory=dict)  # attributes of the domain's <policy> metadata
     memory_backing: str = ""            # XML inside <memoryBacking>
     devices: str = ""                   # XML of further devices
@@ -71,6 +72,8 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
     if options.swap:
         disks += disk_xml(f"{folder}/{name}.swap", "vdb", read_only=False)
         command_line.append("lab.swap=vdb")
+    if options.psi:
+        command_line.append("psi=1")
     if options.zram:
         command_line.append(f"lab.zram={options.zram}")
     if options.agent_zram:
