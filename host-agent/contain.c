@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "host-agent/contain_writer.h"
 #include "host-agent/log.h"
 #include "host-agent/swap_systemd.h"
 #include "host-agent/system/group_high.h"
@@ -19,7 +20,7 @@
 #define PROPERTY "MemoryHigh"
 
 /* By so much a limit goes below what is there: its growth ends at once, and whoever writes the limit (systemd, or we) may have to swap that out before it can go on
- * (measured on 6.1, swapping under TCG: 0.7 s for 32 MiB; from 6.16 on we do not wait). */
+ * (before 6.16; measured on 6.1, swapping under TCG: 0.7 s for 32 MiB). */
 #define STEP_BYTES (8 * MIB)
 /* For so long after the end its stalls are still ours: avg10 fades. */
 #define FADE_USEC (30 * USEC_PER_SEC)
@@ -44,6 +45,7 @@ struct contain {
         sd_bus *bus;                           /* NULL: no systemd, or it does not answer */
         bool bus_tried;
         LIST_HEAD(, entry) list;
+        struct contain_writer *writer;         /* NULL until the first limit is written to a file */
         uint64_t stalled_usec;                 /* in all that were ever held */
 };
 
@@ -128,6 +130,7 @@ struct contain *contain_free(struct contain *c) {
 
         if (!c)
                 return NULL;
+        c->writer = contain_writer_free(c->writer);
         while (!LIST_EMPTY(&c->list))
                 drop(LIST_FIRST(&c->list));
         (void) contain_lift(c->root_fd, c->undo, &error);
@@ -191,6 +194,26 @@ static int set_by_systemd(struct contain *c, struct entry *e, uint64_t bytes) {
         return c->bus ? swap_systemd_set(c->bus, e->group.unit, PROPERTY, bytes, on_set, e, &e->slot) : -ENOTCONN;
 }
 
+/* Lowering goes to the writer's thread, raising is done at once. -EBUSY: at the next tick. */
+static int set_by_file(struct contain *c, const struct entry *e, uint64_t bytes) {
+        int fd, r;
+
+        if (c->writer && contain_writer_is_busy(c->writer))
+                return -EBUSY;
+        if (!c->writer && (r = contain_writer_new(&c->writer)) < 0)
+                return r;
+        fd = group_high_open(c->root_fd, &e->group);
+        if (fd < 0)
+                return fd;
+        if (bytes < e->set_bytes && bytes < e->before_bytes) {
+                contain_writer_put(c->writer, fd, bytes);
+                return 0;
+        }
+        r = group_high_write(fd, bytes);
+        close(fd);
+        return r;
+}
+
 static int set(struct contain *c, struct entry *e, uint64_t bytes) {
         int r = set_by_systemd(c, e, bytes);
 
@@ -202,7 +225,7 @@ static int set(struct contain *c, struct entry *e, uint64_t bytes) {
                         if (r < 0)
                                 return r;
                 }
-                r = group_high_write(c->root_fd, &e->group, bytes);
+                r = set_by_file(c, e, bytes);
         }
         if (r >= 0)
                 e->set_bytes = bytes;
@@ -270,6 +293,7 @@ static struct entry *add(struct contain *c, struct contain_vm *vm) {
 
 static void hold(struct contain *c, struct entry *e, struct contain_vm *vm) {
         uint64_t bytes;
+        int r = 0;
 
         if (e->let_go_usec != 0) {
                 if (e->slot || note_before(c, e) < 0)
@@ -277,7 +301,9 @@ static void hold(struct contain *c, struct entry *e, struct contain_vm *vm) {
                 e->let_go_usec = 0;
         }
         bytes = next_limit(c, e, vm->bytes);
-        if (!e->slot && (bytes != e->set_bytes || (e->refused && !e->direct)) && set(c, e, bytes) < 0)
+        if (!e->slot && (bytes != e->set_bytes || (e->refused && !e->direct)))
+                r = set(c, e, bytes);
+        if (r < 0 && r != -EBUSY)
                 vm->why_not = "memory.high of its control group cannot be set";
         vm->held_bytes = e->set_bytes;
 }

@@ -25,12 +25,16 @@ int group_high_read(int root_fd, const struct swap_group *group, uint64_t *ret_b
         return 0;
 }
 
-int group_high_write(int root_fd, const struct swap_group *group, uint64_t bytes) {
-        char path[SWAP_GROUP_FILE_MAX], text[32] = "max\n";
-        _cleanup_close_ int fd = openat(root_fd, group_high_file(group, path), O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC);
+int group_high_open(int root_fd, const struct swap_group *group) {
+        char path[SWAP_GROUP_FILE_MAX];
+        int fd = openat(root_fd, group_high_file(group, path), O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC);
 
-        if (fd < 0)
-                return -errno;
+        return fd < 0 ? -errno : fd;
+}
+
+int group_high_write(int fd, uint64_t bytes) {
+        char text[32] = "max\n";
+
         if (bytes != AEROSTAT_UNKNOWN)
                 snprintf(text, sizeof(text), "%llu\n", (unsigned long long) bytes);
         return write(fd, text, strlen(text)) < 0 ? -errno : 0;

@@ -56,6 +56,6 @@ EXTRA_PROGRAMS += %D%/contain
 %C%_contain_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 %C%_contain_SOURCES = \
 	%D%/guest/contain.c \
-	host-agent/contain.c host-agent/contain.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
 	host-agent/log.c host-agent/log.h
 %C%_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

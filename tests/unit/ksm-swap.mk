@@ -40,5 +40,5 @@ TESTS += %D%/test-contain
 endif
 %C%_test_contain_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
 %C%_test_contain_SOURCES = %D%/test-contain.c %D%/tree.h %D%/unit.h \
-	host-agent/contain.c host-agent/contain.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
+	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
 %C%_test_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
