@@ -92,7 +92,10 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
         if (h->decisions == 0)
                 return;
         observe_state(&c, h);
-        say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes);
+        if (p->deficit_bytes > 0 || p->resident_deficit_bytes == 0)
+                say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->deficit_bytes, p->rule_bytes, p->floors_bytes, p->correction_bytes);
+        else /* the second bound alone: swap backs the rest, but not these */
+                say(&c, ALERT_ENVELOPE_UNSAFE, p->unsafe ? HOLDS : GONE, p->resident_deficit_bytes, p->resident_rule_bytes, p->resident_least_bytes, p->correction_bytes);
         say(&c, ALERT_GUARANTEE_WEAKENED, lasting ? HOLDS : GONE, lasting, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN);
         observe_swap(&c, h);
         observe_ksm(&c, h);

@@ -21,7 +21,7 @@ static int check_floor(struct manager *m, size_t index, const struct limits *lim
         uint64_t floor = floor_of(limits, vm->info.max_bytes), least;
 
         if (floor > vm->info.max_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "a floor of %s is more than the maximum of \"%.128s\", %s", format_size(floor, a), vm->name,
+                snprintf(error, VIEW_ERROR_MAX, "a floor of %s is more than the maximum of \"%.128s\": give it %s at most", format_size(floor, a), vm->name,
                          format_size(vm->info.max_bytes, b));
                 return -ERANGE;
         }
@@ -98,7 +98,7 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
 
                 limits_merge(&all, &limits);
                 if (!limits_any(&all)) {
-                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none was set by hand");
+                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none was set by hand; see `aerostatctl limits --help`");
                         return -EINVAL;
                 }
                 return persist(m, vm, &all, request, error);

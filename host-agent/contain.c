@@ -15,8 +15,9 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
-#define UNIT "high:"                           /* undo: "high:machine-qemu\x2d1\x2dweb1.scope" -> bytes, or "infinity" */
-#define FILE_END "/memory.high"
+/* In the undo file: "high:machine-qemu\x2d1\x2dweb1.scope" or "high:sys/fs/cgroup/...": bytes, or "infinity". */
+#define NOTE "high:"
+#define NOTE_MAX (sizeof(NOTE) + SWAP_GROUP_PATH_MAX)
 #define PROPERTY "MemoryHigh"
 
 /* By so much a limit goes below what is there: its growth ends at once, and whoever writes the limit (systemd, or we) may have to swap that out before it can go on
@@ -46,6 +47,7 @@ struct contain {
         bool bus_tried;
         LIST_HEAD(, entry) list;
         struct contain_writer *writer;         /* NULL until the first limit is written to a file */
+        struct entry *next;                    /* whose turn it is with the writer, having found it busy; NULL: anybody's */
         uint64_t stalled_usec;                 /* in all that were ever held */
 };
 
@@ -57,49 +59,54 @@ static sd_bus *open_bus(void) {
 
 /* ---- what is left behind ---- */
 
-static int lift_unit(sd_bus **bus, const char *unit, const char *value) {
-        uint64_t bytes;
-
+static int lift_unit(sd_bus **bus, const char *unit, uint64_t bytes) {
         if (!*bus)
                 *bus = open_bus();
-        if (parse_u64(value, &bytes) < 0)
-                bytes = AEROSTAT_UNKNOWN;
         return *bus ? swap_systemd_set_wait(*bus, unit, PROPERTY, bytes) : -ENOTCONN;
 }
 
-static bool is_file(const char *path) {
-        size_t n = strlen(path);
+static int lift_file(int root_fd, const char *path, uint64_t bytes) {
+        struct swap_group group = { .v2 = true };
+        int fd, r;
 
-        return n > strlen(FILE_END) && strcmp(path + n - strlen(FILE_END), FILE_END) == 0;
+        if (snprintf(group.path, sizeof(group.path), "%s", path) >= (int) sizeof(group.path))
+                return -ENAMETOOLONG;
+        fd = group_high_open(root_fd, &group);
+        if (fd < 0)
+                return fd;
+        r = group_high_write(fd, bytes);
+        close(fd);
+        return r;
 }
 
 int contain_lift(int root_fd, struct undo *undo, int *ret_error) {
-        const char *path, *value;
+        const char *name, *value;
         sd_bus *bus = NULL;
-        int lifted = 0, first = 0;
+        int lifted = 0, error = 0;
 
-        for (size_t i = 0; undo_entry(undo, i, &path, &value);) {
-                char name[SWAP_GROUP_FILE_MAX];
-                int r = 0, error = 0;
+        for (size_t i = 0; undo_entry(undo, i, &name, &value);) {
+                char copy[NOTE_MAX];
+                uint64_t bytes;
+                int r;
 
-                snprintf(name, sizeof(name), "%s", path); /* the entry may go */
-                if (strncmp(name, UNIT, strlen(UNIT)) == 0) {
-                        r = lift_unit(&bus, name + strlen(UNIT), value);
-                        error = r < 0 && r != -ENOENT ? -r : 0; /* -ENOENT: a scope that has ended */
-                        lifted += r >= 0;
-                        if (error == 0)
-                                undo_forget(undo, name);
-                } else if (is_file(name))
-                        lifted += undo_restore_files(undo, name, &error);
-                else
-                        error = -1;
-                if (error != 0)
+                if (strncmp(name, NOTE, strlen(NOTE)) != 0) {
                         i++;
-                if (error > 0 && first == 0)
-                        first = error;
+                        continue;
+                }
+                snprintf(copy, sizeof(copy), "%s", name); /* the entry may go */
+                if (parse_u64(value, &bytes) < 0)
+                        bytes = AEROSTAT_UNKNOWN;
+                r = strchr(copy, '/') ? lift_file(root_fd, copy + strlen(NOTE), bytes) : lift_unit(&bus, copy + strlen(NOTE), bytes);
+                lifted += r >= 0;
+                if (r < 0 && r != -ENOENT && r != -ENODEV) { /* those: it has ended, and its group with it */
+                        error = error ? error : -r;
+                        i++;
+                        continue;
+                }
+                undo_forget(undo, copy);
         }
         sd_bus_flush_close_unref(bus);
-        *ret_error = first;
+        *ret_error = error;
         return lifted;
 }
 
@@ -119,7 +126,9 @@ int contain_new(struct contain **ret, sd_event *event, int root_fd, struct undo 
         return 0;
 }
 
-static void drop(struct entry *e) {
+static void drop(struct contain *c, struct entry *e) {
+        if (c->next == e)
+                c->next = NULL;
         LIST_REMOVE(e, entries);
         sd_bus_slot_unref(e->slot);
         free(e);
@@ -132,7 +141,7 @@ struct contain *contain_free(struct contain *c) {
                 return NULL;
         c->writer = contain_writer_free(c->writer);
         while (!LIST_EMPTY(&c->list))
-                drop(LIST_FIRST(&c->list));
+                drop(c, LIST_FIRST(&c->list));
         (void) contain_lift(c->root_fd, c->undo, &error);
         if (error != 0)
                 log_error("limits of VMs could not all be lifted: %s", strerror(error));
@@ -144,36 +153,33 @@ struct contain *contain_free(struct contain *c) {
 
 /* ---- limits ---- */
 
-static const char *note_name(const struct entry *e, char buf[static SWAP_GROUP_FILE_MAX]) {
-        if (!e->group.unit[0] || e->direct)
-                return group_high_file(&e->group, buf);
-        snprintf(buf, SWAP_GROUP_FILE_MAX, UNIT "%s", e->group.unit);
+static const char *note_name(const struct entry *e, char buf[static NOTE_MAX]) {
+        snprintf(buf, NOTE_MAX, NOTE "%s", e->group.unit[0] && !e->direct ? e->group.unit : e->group.path);
         return buf;
 }
 
 static int note_before(struct contain *c, struct entry *e) {
-        char name[SWAP_GROUP_FILE_MAX], value[32] = "infinity";
+        char name[NOTE_MAX], value[32] = "infinity";
         int r;
 
         if (e->before_bytes != AEROSTAT_UNKNOWN)
                 snprintf(value, sizeof(value), "%llu", (unsigned long long) e->before_bytes);
-        if (!e->group.unit[0] || e->direct)
-                r = undo_note_file(c->undo, note_name(e, name));
-        else
-                r = undo_note(c->undo, note_name(e, name), value);
+        r = undo_note(c->undo, note_name(e, name), value);
+        if (r > 0 && parse_u64(undo_value(c->undo, name), &e->before_bytes) < 0) /* an earlier run's could not be lifted: what is there is ours */
+                e->before_bytes = AEROSTAT_UNKNOWN;
         e->noted = r >= 0;
         return MIN(r, 0);
 }
 
 static void forget_before(struct contain *c, struct entry *e) {
-        char name[SWAP_GROUP_FILE_MAX];
+        char name[NOTE_MAX];
 
         if (e->noted)
                 undo_forget(c->undo, note_name(e, name));
         e->noted = false;
 }
 
-static void on_set(int result, void *userdata) {
+static void on_set(int result, uint64_t value, void *userdata) {
         struct entry *e = userdata;
 
         e->slot = sd_bus_slot_unref(e->slot);
@@ -195,11 +201,15 @@ static int set_by_systemd(struct contain *c, struct entry *e, uint64_t bytes) {
 }
 
 /* Lowering goes to the writer's thread, raising is done at once. -EBUSY: at the next tick. */
-static int set_by_file(struct contain *c, const struct entry *e, uint64_t bytes) {
+static int set_by_file(struct contain *c, struct entry *e, uint64_t bytes) {
         int fd, r;
 
+        if (c->next && c->next != e)
+                return -EBUSY;
+        c->next = e;
         if (c->writer && contain_writer_is_busy(c->writer))
                 return -EBUSY;
+        c->next = NULL;
         if (!c->writer && (r = contain_writer_new(&c->writer)) < 0)
                 return r;
         fd = group_high_open(c->root_fd, &e->group);
@@ -322,6 +332,8 @@ static void look_after(struct contain *c, struct contain_vm *vm, uint64_t now_us
         if (!e)
                 return;
         e->present = true;
+        if (c->next == e)
+                c->next = NULL; /* it is */
         if (vm->bytes != AEROSTAT_UNKNOWN)
                 hold(c, e, vm);
         else if (e->let_go_usec == 0)
@@ -344,8 +356,12 @@ void contain_tick(struct contain *c, uint64_t now_usec, struct contain_vm *vms, 
                 if (!e->present)
                         forget_before(c, e); /* its group went with it */
                 if (!e->present || (e->let_go_usec != 0 && !e->slot && now_usec - e->let_go_usec >= FADE_USEC))
-                        drop(e);
+                        drop(c, e);
         }
+}
+
+bool contain_is_writing(struct contain *c) {
+        return c->writer && contain_writer_is_busy(c->writer);
 }
 
 void contain_measure(struct contain *c, struct contain_pressure *ret) {

@@ -34,6 +34,9 @@ struct contain_vm {
 /* To be called about once a second, with all VMs that run. */
 void contain_tick(struct contain *contain, uint64_t now_usec, struct contain_vm *vms, size_t n_vms);
 
+/* Whether the kernel is still at work on a limit that contain_tick() set. */
+bool contain_is_writing(struct contain *contain);
+
 /* How much of the host's pressure is in groups that are, or were just now, held by us: at most, and so to be taken off the host's. As in
  * struct pressure: shares of the last 10 s, and microseconds of stall since the start. */
 struct contain_pressure {

@@ -10,6 +10,9 @@
 #include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
+#include "protocol/units.h"
+
+static const uint8_t host_uuid[16]; /* in the file of histories */
 
 static void read_boot_id(struct manager *m) {
         char text[64];
@@ -37,12 +40,18 @@ int manager_keep_start(struct manager *m) {
                 log_warning("cannot read %s/state: %s; going on without what was set by hand", folder, strerror(-r));
         m->paused = m->kept.paused;
         m->reservations = m->kept.reservations;
+        r = history_file_load(folder, m->boot_id, (uint32_t) (clock_monotonic_usec() / USEC_PER_SEC), &m->kept_history);
+        if (r == -EBADMSG)
+                log_warning("%s/history is not taken: it is not what aerostatd writes", folder);
+        history_kept_find(&m->kept_history, host_uuid, &m->history);
         if (m->paused)
                 log_message(LOG_NOTICE, "automation is paused, as it was before the restart");
-        return state_writer_new(&m->writer, folder);
+        return state_writer_new(&m->writer, folder, "state");
 }
 
 void manager_keep_restore(struct manager *m, struct vm *vm) {
+        if (vm->history.n_coarse == 0)
+                history_kept_find(&m->kept_history, vm->uuid, &vm->history);
         for (size_t i = 0; i < m->kept.n_vms; i++) {
                 struct state_vm *kept = &m->kept.vms[i];
 
@@ -63,6 +72,24 @@ void manager_keep_forget(struct manager *m) {
         if (m->kept.n_vms > 0)
                 m->changed = true;
         m->kept.n_vms = 0;
+        history_kept_done(&m->kept_history);
+}
+
+void manager_keep_history(struct manager *m) {
+        _cleanup_free_ struct history_entry *entries = NULL;
+        int r;
+
+        if (!m->writer || m->synced_usec == 0) /* before the first listing it would forget those that are still to be found */
+                return;
+        entries = calloc(m->n_vms + 1, sizeof(*entries));
+        if (!entries)
+                return; /* a picture with a gap, no more */
+        entries[0] = (struct history_entry) { .uuid = host_uuid, .history = &m->history };
+        for (size_t i = 0; i < m->n_vms; i++)
+                entries[i + 1] = (struct history_entry) { .uuid = m->vms[i]->uuid, .history = &m->vms[i]->history };
+        r = history_file_save(m->options.state_dir, m->boot_id, entries, m->n_vms + 1);
+        if (r < 0)
+                log_warning("cannot write %s/history: %s", m->options.state_dir, strerror(-r));
 }
 
 void manager_keep_changed(struct manager *m) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,8 +82,12 @@ static void restore(struct ksm_control *c) {
 struct ksm_control *ksm_control_free(struct ksm_control *c) {
         if (!c)
                 return NULL;
+        sd_event_source_disable_unref(c->child_source);
+        if (c->child > 0) { /* KSM has one lock for all: until the child is done, restoring would wait, for minutes where much is merged */
+                (void) kill(c->child, SIGKILL);
+                (void) waitpid(c->child, NULL, 0);
+        }
         restore(c);
-        sd_event_source_disable_unref(c->child_source); /* the child goes on; it does what was asked for */
         sd_event_unref(c->event);
         if (c->proc_fd >= 0)
                 close(c->proc_fd);
@@ -289,10 +294,11 @@ void ksm_control_tick(struct ksm_control *c, const struct ksm_tick *tick) {
                 .n_starts = tick->n_starts,
         };
         ksm_decide(&c->view.config, &in, &c->state, &c->view.plan);
-        if (c->view.config.mode == KSM_MODE_LEAVE) {
+        if (c->view.config.mode == KSM_MODE_LEAVE || (tick->dry_run && c->child == 0))
                 restore(c);
+        if (c->view.config.mode == KSM_MODE_LEAVE)
                 c->view.standing_back = false;
-        } else {
+        else {
                 look_for_rivals(c);
                 c->view.standing_back = c->overruled || c->rival;
                 if (tick->act && !c->view.standing_back && c->child == 0)
@@ -341,12 +347,15 @@ static int on_unmerged(sd_event_source *source, const siginfo_t *si, void *userd
 /* The write returns when all is done, so it is made by a child. Only calls that are safe between fork and exec in a program with threads. */
 static int start_unmerging(struct ksm_control *c) {
         int fd = openat(c->root_fd, FOLDER "run", O_WRONLY | O_CLOEXEC), r;
+        sigset_t none;
         pid_t pid;
 
         if (fd < 0)
                 return -errno;
+        sigemptyset(&none);
         pid = fork();
         if (pid == 0) {
+                (void) sigprocmask(SIG_SETMASK, &none, NULL); /* systemd's SIGTERM to all of the unit ends it, and the unit's stop does not wait */
                 /* Not the lock on the state folder: a new daemon may start meanwhile. */
                 (void) syscall(SYS_close_range, 3, fd - 1, 0);
                 (void) syscall(SYS_close_range, fd + 1, ~0U, 0);
@@ -371,6 +380,10 @@ int ksm_control_unmerge(struct ksm_control *c, char error[static KSM_ERROR_MAX])
         if (c->child > 0) {
                 snprintf(error, KSM_ERROR_MAX, "pages are being taken apart already");
                 return -EALREADY;
+        }
+        if (c->tick.dry_run) {
+                snprintf(error, KSM_ERROR_MAX, "this is a dry run: nothing is changed");
+                return -EPERM;
         }
         if (!ksm_unmerge_fits(saved, c->tick.available_bytes, c->tick.reserve_bytes, &need) && c->view.present) {
                 snprintf(error, KSM_ERROR_MAX, "taking all merged pages apart brings back %s; with the reserve of %s that needs %s available, and there is %s",

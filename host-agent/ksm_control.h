@@ -36,6 +36,7 @@ struct ksm_view {
 struct ksm_tick {
         uint64_t now_usec;
         bool act;                              /* automation runs; otherwise only look */
+        bool dry_run;                          /* then nothing that we have set may stay either */
         uint64_t memory_bytes, available_bytes, reserve_bytes;
         enum policy_host_state host_state;
         bool short_of_memory;
@@ -49,7 +50,7 @@ struct ksm_control; /* opaque */
  * -ENOMEM, or why host_proc cannot be opened. */
 int ksm_control_new(struct ksm_control **ret, sd_event *event, int root_fd, const char *host_proc, struct undo *undo);
 
-/* Restores the settings from before. */
+/* Restores the settings from before. Ends unmerging that is under way: what is not taken apart yet stays merged. */
 struct ksm_control *ksm_control_free(struct ksm_control *control);
 DEFINE_CLEANUP(struct ksm_control *, ksm_control_free)
 

@@ -6,9 +6,11 @@ noinst_LIBRARIES += libaerostat-host.a libaerostat-policy.a libaerostat-settings
 libaerostat_host_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 libaerostat_host_a_SOURCES = \
 	%D%/alert_conditions.c %D%/alert_conditions.h \
+	%D%/balloon_speed.h \
 	%D%/decisions.c %D%/decisions.h \
 	%D%/history.c %D%/history.h \
-	%D%/log.c %D%/log.h
+	%D%/log.c %D%/log.h \
+	%D%/what_if.c %D%/what_if.h
 
 libaerostat_settings_a_CPPFLAGS = $(AM_CPPFLAGS) $(INIH_CFLAGS)
 libaerostat_settings_a_SOURCES = \
@@ -18,6 +20,9 @@ libaerostat_settings_a_SOURCES = \
 # What outlives the daemon; a library so that tests and fuzzing link it.
 noinst_LIBRARIES += libaerostat-state.a
 libaerostat_state_a_SOURCES = \
+	%D%/report.c %D%/report.h \
+	%D%/report_file.c %D%/report_file.h \
+	%D%/history_file.c %D%/history_file.h \
 	%D%/reservations.c %D%/reservations.h \
 	%D%/state_file.c %D%/state_file.h
 
@@ -36,9 +41,9 @@ aerostatd_SOURCES = \
 	%D%/manager_decide.c \
 	%D%/manager_last_resort.c \
 	%D%/manager_vms.c \
-	%D%/manager_memory.c %D%/operator.c %D%/view.h \
+	%D%/manager_memory.c %D%/manager_report.c %D%/manager_what_if.c %D%/operator.c %D%/view.h \
 	%D%/ksm_control.c %D%/ksm_control.h \
-	%D%/swap_control.c %D%/swap_control.h %D%/swap_systemd.c %D%/swap_systemd.h \
+	%D%/swap_control.c %D%/swap_control.h %D%/swap_keeper.c %D%/swap_keeper.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/by_hand.c \
 	%D%/contain.c %D%/contain.h %D%/contain_writer.c %D%/contain_writer.h \
 	%D%/keep.c \

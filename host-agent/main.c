@@ -23,7 +23,7 @@
 #include "host-agent/manager.h"
 #include "host-agent/paused.h"
 #include "host-agent/settings.h"
-#include "host-agent/swap_control.h"
+#include "host-agent/swap_keeper.h"
 #include "host-agent/system/undo.h"
 #include "host-agent/view.h"
 #include "protocol/parse.h"
@@ -38,7 +38,7 @@
 
 struct options {
         const char *config, *uri, *socket, *state_dir, *root, *host_proc;
-        bool undo, config_given, dry_run, once, check_config, verbose;
+        bool undo, config_given, dry_run, once, check_config, print_config, verbose;
 };
 
 struct daemon {
@@ -64,6 +64,7 @@ static void usage(FILE *f) {
                    "      --dry-run          decide and log, but change nothing\n"
                    "      --once             look for a few seconds, decide once, print what would be done, and end\n"
                    "      --check-config     check the configuration and end\n"
+                   "      --print-config     print the configuration with all defaults, and end\n"
                    "      --foreground       accepted for habit's sake: aerostatd never forks\n"
                    "  -v, --verbose          log more\n"
                    "      --version          print the version\n"
@@ -73,13 +74,15 @@ static void usage(FILE *f) {
 
 /* 0 to go on, positive: done, negative: usage error. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_FOREGROUND, OPT_VERSION };
+        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_PRINT_CONFIG, OPT_FOREGROUND,
+               OPT_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
                 { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },
                 { "root", required_argument, NULL, OPT_ROOT }, { "dry-run", no_argument, NULL, OPT_DRY_RUN },
                 { "host-proc", required_argument, NULL, OPT_HOST_PROC }, { "undo", no_argument, NULL, OPT_UNDO },
                 { "once", no_argument, NULL, OPT_ONCE }, { "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
+                { "print-config", no_argument, NULL, OPT_PRINT_CONFIG },
                 { "foreground", no_argument, NULL, OPT_FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
                 { "version", no_argument, NULL, OPT_VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
         };
@@ -118,6 +121,9 @@ static int parse_options(int argc, char *argv[], struct options *o) {
                         break;
                 case OPT_CHECK_CONFIG:
                         o->check_config = true;
+                        break;
+                case OPT_PRINT_CONFIG:
+                        o->print_config = true;
                         break;
                 case OPT_FOREGROUND:
                         break;
@@ -186,6 +192,17 @@ static int take_locks(const struct options *o, const struct settings *settings) 
         if (r < 0)
                 return r;
         return strncmp(settings->uri, "qemu", 4) == 0 && access(LIBVIRT_RUN_DIR, W_OK) == 0 ? lock_file(LIBVIRT_RUN_DIR, "aerostatd.lock") : 0;
+}
+
+static int print_settings(const struct settings *settings) {
+        _cleanup_free_ char *text = NULL;
+        int r = settings_format(settings, &text);
+
+        if (r >= 0 && (fputs(text, stdout) == EOF || fflush(stdout) != 0))
+                r = -EIO;
+        if (r < 0)
+                log_error("the configuration cannot be printed: %s", strerror(-r));
+        return r;
 }
 
 static void print_once(struct manager *manager) {
@@ -343,8 +360,10 @@ static int undo_what_was_left(const struct options *o) {
                 log_error("%s/undo cannot be read: %s", o->state_dir, strerror(-r));
                 return r;
         }
+        if (r > 0)
+                log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; nothing is put back", o->state_dir);
         limits = contain_lift(root_fd, undo, &contain_error);
-        limits += swap_control_lift(root_fd, undo, &swap_error);
+        limits += swap_keeping_lift_all(root_fd, undo, &swap_error);
         knobs = undo_restore_files(undo, "sys/", &error);
         resumed = paused_resume_all(undo, &pause_error); /* last: it waits for libvirt */
         if (limits > 0 || knobs > 0 || resumed > 0)
@@ -378,6 +397,8 @@ int main(int argc, char *argv[]) {
                 printf("%s: the configuration is good\n", d.options.config);
                 return EXIT_SUCCESS;
         }
+        if (d.options.print_config)
+                return print_settings(settings) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         if (!d.options.once) {
                 r = take_locks(&d.options, settings);
                 if (r < 0)

@@ -132,6 +132,9 @@ int manager_new(struct manager **ret, sd_event *event, const struct settings *se
         r = manager_keep_start(m);
         if (r < 0)
                 return r;
+        r = manager_report_start(m);
+        if (r < 0)
+                return r;
         r = virt_new(&m->virt, event, m->settings.uri, manager_on_virt, m);
         if (r < 0)
                 return r;
@@ -145,6 +148,8 @@ struct manager *manager_free(struct manager *m) {
         m->virt = virt_free(m->virt);
         manager_memory_free(m);
         manager_keep_write(m);
+        manager_report_free(m);
+        manager_keep_history(m);
         for (size_t i = 0; i < m->n_vms; i++)
                 vm_free(m->vms[i]);
         free(m->vms);
@@ -154,6 +159,7 @@ struct manager *manager_free(struct manager *m) {
         free(m->contain_vms);
         state_writer_free(m->writer);
         state_done(&m->kept);
+        history_kept_done(&m->kept_history);
         sd_event_source_disable_unref(m->psi_source);
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->soon);

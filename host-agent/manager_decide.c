@@ -113,6 +113,8 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 });
                 if (dry_run || virt_request_target(m->virt, vm->uuid, plan->target_bytes) < 0)
                         continue;
+                m->report_moves.done++;
+                m->report_moves.done_bytes = u64_add(m->report_moves.done_bytes, before == AEROSTAT_UNKNOWN ? 0 : u64_distance(plan->target_bytes, before));
                 vm->target_bytes = plan->target_bytes;
                 vm->set_usec = now_usec;
                 asked = true;
@@ -169,8 +171,10 @@ static void log_states(struct manager *m) {
         }
         if (m->plan.unsafe != m->logged_unsafe) {
                 if (m->plan.unsafe)
-                        manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s", format_size(m->plan.deficit_bytes, d),
-                                    format_size(m->plan.rule_bytes, e), m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
+                        manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s%s",
+                                    format_size(m->plan.deficit_bytes > 0 ? m->plan.deficit_bytes : m->plan.resident_deficit_bytes, d),
+                                    format_size(m->plan.deficit_bytes > 0 ? m->plan.rule_bytes : m->plan.resident_rule_bytes, e),
+                                    m->plan.deficit_bytes > 0 ? "" : " without swap, and cannot swap", m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
                 else
                         manager_tell(m, LOG_INFO, NULL, "safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d), format_size(m->plan.rule_bytes, e));
                 m->logged_unsafe = m->plan.unsafe;
@@ -245,6 +249,7 @@ void manager_decide(struct manager *m) {
         tell_agents(m);
         ask_stats(m, now_usec);
         log_states(m);
+        manager_report_tick(m, now_usec);
         manager_memory_tick(m, now_usec);
         manager_last_resort_tick(m, now_usec);
         histogram_add(&m->decisions_taken, clock_monotonic_usec() - now_usec);

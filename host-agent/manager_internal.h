@@ -2,16 +2,21 @@
 #pragma once
 
 /* The manager's own state, shared by its parts only: manager.c (its life), manager_decide.c (one decision), manager_vms.c (what libvirt and channels say),
- * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c and reserve.c (what others see and ask), keep.c (what outlives us). */
+ * manager_memory.c (KSM and swap), manager_alerts.c, manager_last_resort.c, operator.c, by_hand.c, reserve.c and manager_what_if.c (what others see and
+ * ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
 
+#include "host-agent/balloon_speed.h"
 #include "host-agent/contain.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
+#include "host-agent/history_file.h"
 #include "host-agent/log.h"
 #include "host-agent/manager.h"
+#include "host-agent/policy/shadow.h"
 #include "host-agent/policy/alerts.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/state_file.h"
 #include "host-agent/swap_control.h"
@@ -30,8 +35,14 @@ struct swap_rates {
 /* A call that waits until a reservation is met. */
 struct reserve_waiter {
         uint64_t id, deadline_usec, wait_usec;
+        bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;
+};
+
+/* Since they were last added to the report. */
+struct report_moves {
+        uint64_t done, done_bytes, would, would_bytes;
 };
 
 struct manager {
@@ -92,16 +103,26 @@ struct manager {
         manager_watcher_t watcher;
         void *watcher_userdata;
         struct histogram decisions_taken, reactions;
+        struct balloon_speed balloon_speed;
         uint64_t host_pressure_usec;   /* the host's pressure event that still waits for an answer; 0: none */
 
         /* what outlives us */
         uint8_t boot_id[16];           /* of the host; zero: not known */
         struct state kept;             /* vms: of the last run, those not found yet */
+        struct history_kept kept_history; /* of the last run, until the first listing is there */
         struct state_writer *writer;   /* NULL: nothing is kept */
         bool changed;                  /* to be written after the next decision */
         struct reservations reservations;
         struct reserve_waiter waiters[RESERVATIONS_MAX]; /* in no order; at most one for each reservation */
         size_t n_waiters;
+
+        struct report report;
+        struct report_moves report_moves;
+        struct state_writer *report_writer; /* NULL: it is not kept */
+        uint64_t report_usec, report_written_usec;
+        struct shadow shadow;          /* of a dry run; the two arrays have n_vms entries */
+        struct policy_vm *shadow_vms;
+        struct shadow_vm **shadow_memories;
 
         struct log_limit alerts_log, sample_log, connect_log;
         enum policy_host_state logged_state;
@@ -146,12 +167,19 @@ void manager_last_resort_answer(struct manager *manager, struct vm *vm, int resu
 void manager_last_resort_gone(struct manager *manager, struct vm *vm);
 
 /* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
- * were found, the rest is gone. Changed: write what holds now, after the decision that follows. */
+ * were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
 int manager_keep_start(struct manager *manager);
 void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
 void manager_keep_changed(struct manager *manager);
 void manager_keep_write(struct manager *manager);
+void manager_keep_history(struct manager *manager);
+
+/* manager_report.c. Start: reads it, and begins to write it. Vm: one was found. Tick: after each decision. */
+int manager_report_start(struct manager *manager);
+void manager_report_free(struct manager *manager);
+void manager_report_vm(struct manager *manager, struct vm *vm);
+void manager_report_tick(struct manager *manager, uint64_t now_usec);
 
 /* reserve.c. Before a decision: gives up what has expired, and tells the policy the sum. After it: says what is met, and answers those that wait. */
 void manager_reservations_expire(struct manager *manager, uint64_t now_usec);

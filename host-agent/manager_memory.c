@@ -31,6 +31,9 @@ int manager_memory_new(struct manager *m) {
                 log_error("what an earlier run changed on this host cannot be read (%s/undo): %s", m->options.state_dir, strerror(-r));
                 return r;
         }
+        if (r > 0)
+                log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; what an earlier run changed on this host stays",
+                          m->options.state_dir);
         r = ksm_control_new(&m->ksm, m->event, m->root_fd, m->options.host_proc, m->undo);
         if (r < 0)
                 return r;
@@ -76,6 +79,7 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
         struct ksm_tick tick = {
                 .now_usec = now_usec,
                 .act = acts(m) && m->ready,
+                .dry_run = m->settings.dry_run || m->options.dry_run,
                 .memory_bytes = m->plan.memory_bytes,
                 .available_bytes = m->plan.available_bytes,
                 .reserve_bytes = m->plan.reserve_bytes,
@@ -117,6 +121,7 @@ static struct swap_input swap_input(const struct manager *m, uint64_t now_usec) 
         for (size_t i = 0; i < m->n_vms; i++)
                 if (m->policy_vms[i].input.swap_bytes != AEROSTAT_UNKNOWN)
                         in.vms_bytes = u64_add(in.vms_bytes, m->policy_vms[i].input.swap_bytes);
+        swap_control_count(m->swap, &in);
         return in;
 }
 

@@ -12,6 +12,8 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
+#define BALLOON_READ_USEC (300 * USEC_PER_MSEC)        /* twice the time between two readings of one that moves */
+
 static struct vm *find(struct manager *m, const uint8_t uuid[static 16], size_t *ret_index) {
         for (size_t i = 0; i < m->n_vms; i++)
                 if (memcmp(m->vms[i]->uuid, uuid, 16) == 0) {
@@ -40,6 +42,14 @@ int manager_make_room(struct manager *m) {
         if (!p)
                 return -ENOMEM;
         m->work = p;
+        p = reallocarray(m->shadow_vms, n, sizeof(*m->shadow_vms));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_vms = p;
+        p = reallocarray(m->shadow_memories, n, sizeof(*m->shadow_memories));
+        if (!p)
+                return -ENOMEM;
+        m->shadow_memories = p;
         p = reallocarray(m->last_resort_vms, n, sizeof(*m->last_resort_vms));
         if (!p)
                 return -ENOMEM;
@@ -146,6 +156,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         }
         snprintf(vm->name, sizeof(vm->name), "%s", e->name);
         insert(m, vm, &policy); /* it may have been renamed */
+        manager_report_vm(m, vm);
         vm->id = e->id;
         vm->state = e->state;
         vm->info = e->info;
@@ -183,6 +194,8 @@ static void on_gone(struct manager *m, size_t at) {
         manager_limits_written(m, vm, -ENOENT, "the VM is gone");
         manager_last_resort_gone(m, vm);
         take_out(m, at);
+        if (vm->record)
+                vm->record->runs = false;
         vm_free(vm);
         manager_keep_changed(m);
 }
@@ -214,6 +227,15 @@ void manager_release_step(struct manager *m) {
                 m->release_done = NULL;
                 done(m->release_userdata);
         }
+}
+
+/* A reading of a balloon's size says how fast balloons are, where this one was on its way. */
+static void time_balloon(struct manager *m, const struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
+        /* A balloon on its way is read often: where the last reading is old, it was at rest until it was asked. */
+        uint64_t since_usec = vm->set_usec > vm->actual_usec + BALLOON_READ_USEC ? vm->set_usec : vm->actual_usec;
+
+        if (vm->balloon_confirmed && vm->actual_usec != 0 && actual_bytes != AEROSTAT_UNKNOWN)
+                balloon_speed_learn(&m->balloon_speed, vm->actual_bytes, actual_bytes, vm->target_bytes, now_usec - since_usec);
 }
 
 void manager_on_virt(const struct virt_event *e, void *userdata) {
@@ -264,6 +286,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 break;
         case VIRT_EVENT_BALLOON:
                 if (vm) {
+                        time_balloon(m, vm, e->actual_bytes, now_usec);
                         vm_take_actual(vm, e->actual_bytes, now_usec);
                         manager_decide_soon(m);
                 }
@@ -272,6 +295,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 if (vm && e->result >= 0) {
                         bool known = vm->balloon_confirmed;
 
+                        time_balloon(m, vm, e->stats.actual_bytes, now_usec);
                         vm_take_stats(vm, &e->stats, now_usec);
                         if (m->policy_vms[at].plan.gap || !known)
                                 manager_decide_soon(m);

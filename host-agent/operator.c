@@ -102,6 +102,8 @@ static void explain_missing(struct manager *m, const char *name, char error[stat
         }
         if (nearest)
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\"; did you mean \"%.128s\"?", name, nearest);
+        else if (m->n_vms == 0)
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\": aerostatd sees none at all (`virsh list` shows what libvirt sees)", name);
         else
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\" (`aerostatctl list` shows the %zu that run)", name, m->n_vms);
 }
@@ -125,30 +127,14 @@ int manager_find_vm(struct manager *m, const char *name_or_uuid, size_t *ret_ind
 }
 
 uint64_t manager_least_bytes(struct manager *m, size_t index, uint64_t bytes) {
-        uint64_t least = reservations_total(&m->reservations);
-
-        for (size_t i = 0; i < m->n_vms; i++) {
-                const struct policy_vm *vm = &m->policy_vms[i];
-                uint64_t overhead = MIN(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
-
-                if (vm->input.overhead_bytes != AEROSTAT_UNKNOWN)
-                        overhead = vm->input.overhead_bytes;
-                if (i == index)
-                        least = u64_add(least, u64_add(bytes, overhead));
-                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
-                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
-                else if (vm->plan.class == POLICY_PINNED)
-                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
-                else
-                        least = u64_add(least, vm->plan.committed_bytes);
-        }
-        return least;
+        return u64_add(reservations_total(&m->reservations), policy_least_bytes(m->policy_vms, m->n_vms, index, bytes));
 }
 
 int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t for_usec, bool force, char error[static VIEW_ERROR_MAX]) {
         const struct policy_vm *policy = &m->policy_vms[index];
         struct vm *vm = m->vms[index];
         uint64_t least, floor = MIN(vm->floor_bytes, vm->info.max_bytes);
+        bool beyond;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
 
         if (!vm->managed) {
@@ -162,23 +148,25 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 return -EPERM;
         }
         if (bytes < floor || bytes > vm->info.max_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s", format_size(bytes, a), vm->name,
-                         format_size(floor, b), format_size(vm->info.max_bytes, c));
+                snprintf(error, VIEW_ERROR_MAX, "%s is outside what \"%.128s\" may have: floor %s, maximum %s%s", format_size(bytes, a), vm->name,
+                         format_size(floor, b), format_size(vm->info.max_bytes, c), bytes < floor ? " (`aerostatctl limits` changes the floor)" : "");
                 return -ERANGE;
         }
         least = manager_least_bytes(m, index, bytes);
-        if (least > m->plan.rule_bytes && !force) {
+        beyond = least > m->plan.rule_bytes;
+        if (beyond)
                 snprintf(error, VIEW_ERROR_MAX,
                          "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
-                         "can bear %s; --force sets it all the same, at the risk of swapping",
-                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c));
+                         "can bear %s; %s",
+                         vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c),
+                         force ? "if they use it, the host swaps, and then kills" : "--force sets it all the same, at the risk of swapping");
+        if (beyond && !force)
                 return -ENOSPC;
-        }
         vm->pin_bytes = bytes;
         vm->pin_until_usec = for_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_add(clock_monotonic_usec(), for_usec);
-        log_vm(LOG_NOTICE, vm->name, "manual target %s", format_size(bytes, a));
+        log_vm(LOG_NOTICE, vm->name, "manual target %s%s%s", format_size(bytes, a), beyond ? ", forced " : "", beyond ? error : "");
         manager_keep_changed(m);
-        return 0;
+        return beyond;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {

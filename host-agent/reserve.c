@@ -53,19 +53,24 @@ static void drop(struct manager *m, struct reservation *one, int result, const c
         manager_keep_changed(m);
 }
 
-/* Whether it could be met at all: everybody at the least that they can have. */
-static int check_fit(struct manager *m, uint64_t bytes, char error[static VIEW_ERROR_MAX]) {
-        uint64_t least = manager_least_bytes(m, SIZE_MAX, 0), needed = u64_add(least, bytes);
+/* Whether it could be met at all: everybody at the least that they can have. counted: it is among our reservations already. */
+static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error[static VIEW_ERROR_MAX]) {
+        uint64_t all = manager_least_bytes(m, SIZE_MAX, 0), least = counted ? u64_sub(all, bytes) : all, needed = u64_add(least, bytes);
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
 
-        if (m->decisions == 0 || !m->ready) {
-                snprintf(error, VIEW_ERROR_MAX, "this host's VMs are not all known yet; try again in a few seconds");
-                return -EAGAIN;
-        }
         if (needed > m->plan.rule_bytes) {
                 snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is missing. The host can bear %s, and the VMs need %s at least (floors, fixed VMs, other "
                          "reservations and overhead)", format_size(bytes, a), format_size(needed - m->plan.rule_bytes, b), format_size(m->plan.rule_bytes, c),
                          format_size(least, d));
+                return -ENOSPC;
+        }
+        /* The second bound: what is reserved has to be memory, whatever swap backs. */
+        least = u64_add(m->plan.resident_least_bytes, reservations_total(&m->reservations));
+        needed = u64_add(least, bytes);
+        if (needed > m->plan.resident_rule_bytes) {
+                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s of memory is missing, which swap cannot stand in for. The host has %s for VMs, and %s has to "
+                         "stay in it (floors, VMs that cannot swap, other reservations and overhead)", format_size(bytes, a),
+                         format_size(needed - m->plan.resident_rule_bytes, b), format_size(m->plan.resident_rule_bytes, c), format_size(least, d));
                 return -ENOSPC;
         }
         if ((m->paused || m->settings.dry_run || m->options.dry_run) && bytes > m->plan.free_bytes) {
@@ -88,10 +93,11 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
         const char *for_vm = request->for_vm ?: "";
         struct reservation *one;
         char size[FORMAT_SIZE_MAX];
+        bool unchecked;
         int r;
 
         if (vm_runs(m, for_vm)) {
-                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" runs already, and its memory is counted", for_vm);
+                snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" runs already, and its memory is counted: nothing has to be reserved for it", for_vm);
                 return -EEXIST;
         }
         if (*for_vm) /* as much as will count for it from its start */
@@ -99,7 +105,14 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
         one = reservations_find_vm(&m->reservations, for_vm);
         if (one) /* a start that is tried again */
                 drop(m, one, -ECANCELED, "another reservation for this VM has taken its place");
-        r = check_fit(m, bytes, error);
+        /* A start that waits may wait for the agents, too; not for the listing of VMs, which waits for the lock that a hook's VM holds. */
+        unchecked = !m->ready && m->synced_usec != 0 && request->wait_usec > 0;
+        if (!unchecked && (m->decisions == 0 || !m->ready)) {
+                snprintf(error, VIEW_ERROR_MAX, "aerostatd has just started and %s; try again in a few seconds",
+                         m->connected ? "does not know all VMs of this host yet" : "has not reached libvirt yet (`systemctl status libvirtd`)");
+                r = -EAGAIN;
+        } else
+                r = unchecked ? 0 : check_fit(m, bytes, false, error);
         if (r < 0) {
                 log_message(LOG_NOTICE, "reservation%s%s refused: %s", *for_vm ? " for " : "", for_vm, error);
                 return r;
@@ -117,7 +130,7 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
                 return 0;
         m->waiters[m->n_waiters++] = (struct reserve_waiter) {
                 .id = one->id, .deadline_usec = u64_add(now_usec, request->wait_usec), .wait_usec = request->wait_usec,
-                .done = request->done, .userdata = request->userdata,
+                .unchecked = unchecked, .done = request->done, .userdata = request->userdata,
         };
         /* A hook that waits has its domain's lock, and a listing would wait for it. */
         virt_hold_enumeration(m->virt, true);
@@ -143,7 +156,7 @@ int manager_unreserve(struct manager *m, uint64_t id, const char *for_vm, char e
 
         if (!one) {
                 if (for_vm)
-                        snprintf(error, VIEW_ERROR_MAX, "there is no reservation for \"%.128s\"", for_vm);
+                        snprintf(error, VIEW_ERROR_MAX, "there is no reservation for \"%.128s\"; `aerostatctl reservations` lists them", for_vm);
                 else
                         snprintf(error, VIEW_ERROR_MAX, "there is no reservation %" PRIu64 "; `aerostatctl reservations` lists them", id);
                 return -ENOENT;
@@ -171,6 +184,9 @@ void manager_reservations_expire(struct manager *m, uint64_t now_usec) {
                 m->changed = true;
         }
         m->host.reserved_bytes = reservations_total(&m->reservations);
+        for (size_t i = 0; i < m->n_waiters; i++) /* nobody is squeezed for what may not fit at all */
+                if (m->waiters[i].unchecked)
+                        m->host.reserved_bytes = u64_sub(m->host.reserved_bytes, reservations_find(&m->reservations, m->waiters[i].id)->bytes);
 }
 
 void manager_reservations_judge(struct manager *m, uint64_t now_usec) {
@@ -179,14 +195,25 @@ void manager_reservations_judge(struct manager *m, uint64_t now_usec) {
         reservations_judge(&m->reservations, m->plan.liable_bytes, m->plan.rule_bytes);
         for (size_t i = 0; i < m->reservations.n;) {
                 struct reservation *one = &m->reservations.list[i];
-                const struct reserve_waiter *waiter = NULL;
+                struct reserve_waiter *waiter = NULL;
                 char error[VIEW_ERROR_MAX], a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX];
 
                 taken = u64_add(taken, one->bytes);
                 for (size_t w = 0; w < m->n_waiters; w++)
                         if (m->waiters[w].id == one->id)
                                 waiter = &m->waiters[w];
-                if (waiter && one->met)
+                if (waiter && waiter->unchecked && m->ready) {
+                        int r = check_fit(m, one->bytes, true, error);
+
+                        waiter->unchecked = false;
+                        if (r < 0) {
+                                log_message(LOG_NOTICE, "reservation %" PRIu64 " refused: %s", one->id, error);
+                                taken -= one->bytes;
+                                drop(m, one, r, error);
+                                continue;
+                        }
+                }
+                if (waiter && !waiter->unchecked && one->met)
                         answer_waiter(m, one->id, 0, one, NULL);
                 else if (waiter && waiter->deadline_usec <= now_usec) {
                         snprintf(error, sizeof(error), "not free within %s: of %s, %s is still missing", format_duration(waiter->wait_usec, c),

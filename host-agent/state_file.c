@@ -230,13 +230,13 @@ int state_parse(const char *text, struct state *ret, unsigned *ret_line) {
 
 /* ---- the file ---- */
 
-static int read_text(const char *folder, char **ret) {
+int state_read(const char *folder, const char *name, char **ret) {
         _cleanup_free_ char *text = NULL, *path = NULL;
         _cleanup_close_ int fd = -1;
         size_t size = 0;
         struct stat st;
 
-        if (asprintf(&path, "%s/state", folder) < 0) {
+        if (asprintf(&path, "%s/%s", folder, name) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
@@ -270,7 +270,7 @@ int state_load(const char *folder, const uint8_t boot_id[static 16], struct stat
         unsigned line = 0;
         int r;
 
-        r = read_text(folder, &text);
+        r = state_read(folder, "state", &text);
         if (r >= 0)
                 r = state_parse(text, &state, &line);
         if (r < 0) {
@@ -299,20 +299,22 @@ static int write_all(int fd, const char *text) {
         return fsync(fd) < 0 ? -errno : 0;
 }
 
-int state_save(const char *folder, const char *text) {
+int state_save(const char *folder, const char *name, const char *text) {
         _cleanup_close_ int dir = open(folder, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
         _cleanup_close_ int fd = -1;
+        char aside[64];
         int r;
 
         if (dir < 0)
                 return -errno;
-        fd = openat(dir, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        snprintf(aside, sizeof(aside), "%s.new", name);
+        fd = openat(dir, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
         r = write_all(fd, text);
-        if (r >= 0 && (renameat(dir, "state.new", dir, "state") < 0 || fsync(dir) < 0))
+        if (r >= 0 && (renameat(dir, aside, dir, name) < 0 || fsync(dir) < 0))
                 r = -errno;
         if (r < 0)
-                unlinkat(dir, "state.new", 0);
+                unlinkat(dir, aside, 0);
         return r;
 }

@@ -52,11 +52,14 @@ int state_parse(const char *text, struct state *ret, unsigned *ret_line);
  * other errno. */
 int state_load(const char *folder, const uint8_t boot_id[static 16], struct state *ret, unsigned *ret_line);
 
-/* Replaces FOLDER/state. Blocks until the disk has it. 0 or -errno. */
-int state_save(const char *folder, const char *text);
+/* The text of FOLDER/NAME, which the caller frees. -ENOENT; -EBADMSG: larger than STATE_FILE_SIZE_MAX, no plain file, or with a NUL; -ENOMEM; other errno. */
+int state_read(const char *folder, const char *name, char **ret);
+
+/* Replaces FOLDER/NAME. Blocks until the disk has it. 0 or -errno. */
+int state_save(const char *folder, const char *name, const char *text);
 
 /* Saves in a thread of its own: a disk that is busy swapping may take seconds, and decisions do not wait for it. */
 struct state_writer;
-int state_writer_new(struct state_writer **ret, const char *folder);
+int state_writer_new(struct state_writer **ret, const char *folder, const char *name); /* name: borrowed */
 void state_writer_put(struct state_writer *writer, char *text); /* takes the text; one that still waits is replaced */
 struct state_writer *state_writer_free(struct state_writer *writer); /* waits until all is written */

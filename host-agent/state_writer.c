@@ -13,6 +13,7 @@ struct state_writer {
         char *text;                    /* what waits to be written, or NULL */
         bool ends;
         char *folder;
+        const char *name;
 };
 
 static void *write_states(void *userdata) {
@@ -29,10 +30,10 @@ static void *write_states(void *userdata) {
                         continue;
                 }
                 pthread_mutex_unlock(&w->lock);
-                r = state_save(w->folder, text);
+                r = state_save(w->folder, w->name, text);
                 free(text);
                 if (r < 0 && !failing)
-                        log_warning("cannot write %s/state: %s; what was set by hand holds, but will be lost at the next start", w->folder, strerror(-r));
+                        log_warning("cannot write %s/%s: %s; what it is to keep will be lost at the next start", w->folder, w->name, strerror(-r));
                 failing = r < 0;
                 pthread_mutex_lock(&w->lock);
         }
@@ -40,12 +41,14 @@ static void *write_states(void *userdata) {
         return NULL;
 }
 
-int state_writer_new(struct state_writer **ret, const char *folder) {
+int state_writer_new(struct state_writer **ret, const char *folder, const char *name) {
         struct state_writer *w = calloc(1, sizeof(*w));
         int r;
 
-        if (w)
+        if (w) {
                 w->folder = strdup(folder);
+                w->name = name;
+        }
         if (!w || !w->folder) {
                 free(w);
                 return -ENOMEM;

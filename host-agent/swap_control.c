@@ -10,50 +10,32 @@
 #include <unistd.h>
 
 #include "host-agent/log.h"
-#include "host-agent/swap_systemd.h"
-#include "host-agent/system/swap_limit.h"
-#include "protocol/parse.h"
+#include "host-agent/swap_keeper.h"
 #include "protocol/units.h"
-
-#define GROUPS "sys/fs/cgroup/"                /* where every distribution mounts them; elsewhere nothing is touched */
-#define UNIT "unit:"
-
-/* A group that we limit. */
-struct limited {
-        struct swap_group group;
-        uint64_t before;                       /* limit, or swappiness, from before us; unknown: not read yet (limit: none) */
-        bool noted;
-        uint64_t sent_bytes;                   /* systemd: what it was asked for last */
-        bool sent, failed;
-        sd_bus_slot *slot;                     /* a call under way */
-        struct swap_control *control;
-};
 
 struct entry {
         int pid;
         uint64_t start_ticks;
         bool found, present;                   /* its groups are known; it is among the VMs of this tick */
-        struct limited own;
+        struct swap_keeper own;
         struct swap_group above;
 };
 
 struct swap_control {
-        int root_fd;
-        struct undo *undo;
-        sd_event *event;
-        sd_bus *bus;                           /* NULL: no systemd, or it does not answer */
-        bool bus_tried;
+        struct swap_keeping keeping;
         struct swap_state state;
         struct swap_view view;
-        struct limited all;                    /* the group above all VMs */
+        struct swap_keeper all;                /* the group above all VMs */
         bool has_all;
-        struct entry *entries;                 /* pointers into it are held by calls under way only until it moves: see follow_vms() */
+        struct entry **entries;                /* each where it is: a call under way has a pointer to its keeper */
         size_t n_entries, n_allocated;
+        bool given_back;                       /* not writing (dry-run), and nothing is set any more */
+        bool taken_over;                       /* the undo file may have groups that are not limited any more: see sweep() */
         char logged_note[SWAP_NOTE_MAX];
 };
 
 static bool is_ours(const char *path) {
-        return strncmp(path, GROUPS, strlen(GROUPS)) == 0 || strncmp(path, UNIT, strlen(UNIT)) == 0;
+        return strncmp(path, SWAP_GROUPS, strlen(SWAP_GROUPS)) == 0 || strncmp(path, SWAP_UNIT, strlen(SWAP_UNIT)) == 0;
 }
 
 int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, struct undo *undo) {
@@ -62,12 +44,11 @@ int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, st
 
         if (!c)
                 return -ENOMEM;
-        c->root_fd = root_fd;
-        c->undo = undo;
-        c->event = sd_event_ref(event);
+        c->keeping = (struct swap_keeping) { .root_fd = root_fd, .undo = undo, .event = sd_event_ref(event) };
         c->view.limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
         for (size_t i = 0; undo_entry(undo, i, &path, &value); i++)
                 if (is_ours(path)) {
+                        c->taken_over = true;
                         log_message(LOG_NOTICE, "swap limits that an earlier run left when it was killed are taken over");
                         break;
                 }
@@ -75,56 +56,34 @@ int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, st
         return 0;
 }
 
-static sd_bus *open_bus(void) {
-        sd_bus *bus = NULL;
-
-        return sd_bus_open_system(&bus) >= 0 ? bus : NULL;
+static void drop_entry(struct swap_control *c, size_t index, bool forget) {
+        if (forget)
+                swap_keeper_forget(&c->keeping, &c->entries[index]->own);
+        sd_bus_slot_unref(c->entries[index]->own.slot);
+        free(c->entries[index]);
+        c->entries[index] = c->entries[--c->n_entries];
 }
 
-int swap_control_lift(int root_fd, struct undo *undo, int *ret_error) {
-        const char *path, *value;
-        sd_bus *bus = NULL;
-        int lifted = 0, error = 0;
-
-        for (size_t i = 0; undo_entry(undo, i, &path, &value); i++) {
-                uint64_t bytes;
-                int r;
-
-                if (strncmp(path, UNIT, strlen(UNIT)) != 0)
-                        continue;
-                if (!bus)
-                        bus = open_bus();
-                if (parse_u64(value, &bytes) < 0)
-                        bytes = AEROSTAT_UNKNOWN;
-                r = bus ? swap_systemd_set_wait(bus, path + strlen(UNIT), "MemorySwapMax", bytes) : -ENOTCONN;
-                lifted += r >= 0;
-                /* -ENOENT: a scope that has ended */
-                if (r < 0 && r != -ENOENT)
-                        error = error ? error : -r;
-        }
-        sd_bus_flush_close_unref(bus);
-        if (error == 0)
-                undo_forget(undo, UNIT);
-        *ret_error = 0;
-        lifted += undo_restore_files(undo, GROUPS, ret_error);
-        *ret_error = error ? error : *ret_error;
-        return lifted;
-}
-
-struct swap_control *swap_control_free(struct swap_control *c) {
+/* Lifts everything, and starts anew: whatever is limited next is looked for and noted again. */
+static void give_back(struct swap_control *c) {
         int error;
 
-        if (!c)
-                return NULL;
-        for (size_t i = 0; i < c->n_entries; i++)
-                sd_bus_slot_unref(c->entries[i].own.slot);
-        sd_bus_slot_unref(c->all.slot);
-        if (swap_control_lift(c->root_fd, c->undo, &error) > 0)
+        while (c->n_entries > 0)
+                drop_entry(c, c->n_entries - 1, false);
+        c->all.slot = sd_bus_slot_unref(c->all.slot);
+        c->has_all = false;
+        if (swap_keeping_lift_all(c->keeping.root_fd, c->keeping.undo, &error) > 0)
                 log_info("swap limits lifted");
         if (error != 0)
                 log_error("swap limits could not all be lifted: %s", strerror(error));
-        sd_bus_flush_close_unref(c->bus);
-        sd_event_unref(c->event);
+}
+
+struct swap_control *swap_control_free(struct swap_control *c) {
+        if (!c)
+                return NULL;
+        give_back(c);
+        swap_keeping_done(&c->keeping);
+        sd_event_unref(c->keeping.event);
         free(c->entries);
         free(c);
         return NULL;
@@ -149,19 +108,9 @@ __attribute__((format(printf, 2, 3))) static void note(struct swap_control *c, c
 
 static struct entry *find_entry(struct swap_control *c, const struct swap_vm *vm) {
         for (size_t i = 0; i < c->n_entries; i++)
-                if (c->entries[i].pid == vm->pid && c->entries[i].start_ticks == vm->start_ticks)
-                        return &c->entries[i];
+                if (c->entries[i]->pid == vm->pid && c->entries[i]->start_ticks == vm->start_ticks)
+                        return c->entries[i];
         return NULL;
-}
-
-static void drop_entry(struct swap_control *c, size_t index) {
-        char file[SWAP_GROUP_FILE_MAX];
-
-        sd_bus_slot_unref(c->entries[index].own.slot);
-        if (c->entries[index].found) /* the group is gone with its VM, and what was before does not matter any more */
-                undo_forget(c->undo, swap_group_file(&c->entries[index].own.group, file));
-        memmove(c->entries + index, c->entries + index + 1, (c->n_entries - index - 1) * sizeof(*c->entries));
-        c->n_entries--;
 }
 
 static struct entry *add_entry(struct swap_control *c, const struct swap_vm *vm) {
@@ -169,16 +118,28 @@ static struct entry *add_entry(struct swap_control *c, const struct swap_vm *vm)
 
         if (c->n_entries == c->n_allocated) {
                 size_t n = MAX(16, 2 * c->n_allocated);
-                struct entry *p = reallocarray(c->entries, n, sizeof(*p));
+                struct entry **p = reallocarray(c->entries, n, sizeof(*p));
 
                 if (!p)
                         return NULL;
                 c->entries = p;
                 c->n_allocated = n;
         }
-        e = &c->entries[c->n_entries++];
-        *e = (struct entry) { .pid = vm->pid, .start_ticks = vm->start_ticks, .own = { .before = AEROSTAT_UNKNOWN, .control = c } };
+        e = malloc(sizeof(*e));
+        if (!e)
+                return NULL;
+        *e = (struct entry) { .pid = vm->pid, .start_ticks = vm->start_ticks, .own = { .before = AEROSTAT_UNKNOWN } };
+        c->entries[c->n_entries++] = e;
         return e;
+}
+
+/* Another group, or none, is above all VMs now: the one before is not to limit whom it still holds. */
+static void change_all(struct swap_control *c, const struct swap_group *group) {
+        if (c->has_all)
+                swap_keeper_release(&c->keeping, &c->all);
+        c->has_all = group;
+        if (group)
+                c->all = (struct swap_keeper) { .group = *group, .before = AEROSTAT_UNKNOWN };
 }
 
 /* Brings the entries in line with the VMs that run, and finds the group above them all. */
@@ -187,7 +148,7 @@ static void follow_vms(struct swap_control *c, const struct swap_vm *vms, size_t
         bool first = true, joined = true;
 
         for (size_t i = 0; i < c->n_entries; i++)
-                c->entries[i].present = false;
+                c->entries[i]->present = false;
         for (size_t i = 0; i < n_vms; i++) {
                 struct entry *e;
 
@@ -200,7 +161,7 @@ static void follow_vms(struct swap_control *c, const struct swap_vm *vms, size_t
                         continue;
                 e->present = true;
                 if (!e->found)
-                        e->found = swap_group_find(c->root_fd, e->pid, &e->own.group, &e->above) >= 0 && is_ours(e->own.group.path);
+                        e->found = swap_group_find(c->keeping.root_fd, e->pid, &e->own.group, &e->above) >= 0 && is_ours(e->own.group.path);
                 if (!e->found) {
                         note(c, "%s", "the control groups of VMs are not where they are looked for: the swap ceiling is not kept by the kernel");
                         continue;
@@ -212,148 +173,64 @@ static void follow_vms(struct swap_control *c, const struct swap_vm *vms, size_t
                 first = false;
         }
         for (size_t i = c->n_entries; i > 0; i--)
-                if (!c->entries[i - 1].present)
-                        drop_entry(c, i - 1);
+                if (!c->entries[i - 1]->present)
+                        drop_entry(c, i - 1, true);
         if (first) /* no VM: keep what was limited last, from the start libvirt's slice */
                 return;
-        if (!joined || strlen(all.path) <= strlen(GROUPS)) {
-                c->has_all = false;
-                return;
-        }
-        if (c->has_all && strcmp(c->all.group.path, all.path) == 0)
-                return;
-        c->all.slot = sd_bus_slot_unref(c->all.slot);
-        c->all = (struct limited) { .group = all, .before = AEROSTAT_UNKNOWN, .control = c };
-        c->has_all = true;
+        if (!joined || strlen(all.path) <= strlen(SWAP_GROUPS))
+                change_all(c, NULL);
+        else if (!c->has_all || strcmp(c->all.group.path, all.path) != 0)
+                change_all(c, &all);
 }
 
 /* Before the first VM: libvirt puts VMs into machine.slice where systemd runs, so the limit can be there before they are. */
 static void arm_early(struct swap_control *c) {
-        if (c->has_all || c->n_entries > 0 || !swap_group_has_systemd(c->root_fd) || faccessat(c->root_fd, GROUPS "cgroup.controllers", F_OK, 0) < 0)
-                return;
-        c->all = (struct limited) {
-                .group = { .v2 = true, .path = GROUPS "machine.slice", .unit = "machine.slice", .depth = 3 }, .before = AEROSTAT_UNKNOWN, .control = c,
-        };
-        c->has_all = true;
+        static const struct swap_group slice = { .v2 = true, .path = SWAP_GROUPS "machine.slice", .unit = "machine.slice", .depth = 3 };
+
+        if (!c->has_all && c->n_entries == 0 && swap_group_has_systemd(c->keeping.root_fd) &&
+            faccessat(c->keeping.root_fd, SWAP_GROUPS "cgroup.controllers", F_OK, 0) >= 0)
+                change_all(c, &slice);
 }
 
 /* ---- limits ---- */
 
-static void on_set(int result, void *userdata) {
-        struct limited *l = userdata;
+static void limit(struct swap_control *c, struct swap_keeper *k, uint64_t bytes) {
+        bool by_systemd;
+        int r = swap_keeper_limit(&c->keeping, k, bytes, &by_systemd);
 
-        l->slot = sd_bus_slot_unref(l->slot);
-        l->failed = result < 0;
-        if (result < 0)
-                l->sent = false;
+        if (r == -ENOENT)
+                note(c, "the kernel does not keep the swap ceiling: %.80s has no memory.swap.max (memory controller off, or no swap accounting)",
+                     k->group.path);
+        else if (r < 0)
+                note(c, "the swap limit of %.80s cannot be set: %s", k->group.path, strerror(-r));
+        else if (r > 0)
+                note(c, "systemd does not take the limit of %.80s: its file is written directly", k->group.unit);
+        if (r >= 0)
+                c->view.method = by_systemd ? SWAP_BY_SYSTEMD : SWAP_BY_FILE;
 }
 
-/* -ENOTCONN: no systemd to talk to. */
-static int set_by_systemd(struct swap_control *c, struct limited *l, uint64_t bytes) {
-        char name[SWAP_GROUP_UNIT_MAX + sizeof(UNIT)], before[32] = "infinity";
-        int r;
+static void slow_down(struct swap_control *c, struct swap_keeper *k, uint64_t used, uint64_t limit_bytes) {
+        int r = swap_keeper_slow_down(&c->keeping, k, used, limit_bytes, &c->view.swappiness);
 
-        if (!c->bus && !c->bus_tried) {
-                c->bus_tried = true;
-                c->bus = open_bus();
-                if (c->bus && sd_bus_attach_event(c->bus, c->event, SD_EVENT_PRIORITY_NORMAL) < 0)
-                        c->bus = sd_bus_flush_close_unref(c->bus);
-        }
-        if (!c->bus || l->failed)
-                return -ENOTCONN;
-        if (!l->noted) {
-                snprintf(name, sizeof(name), UNIT "%s", l->group.unit);
-                if (swap_group_read_limit(c->root_fd, &l->group, &l->before) >= 0 && l->before != AEROSTAT_UNKNOWN)
-                        snprintf(before, sizeof(before), "%llu", (unsigned long long) l->before);
-                r = undo_note(c->undo, name, before);
-                if (r < 0)
-                        return r;
-                if (r > 0 && parse_u64(undo_value(c->undo, name), &l->before) < 0)
-                        l->before = AEROSTAT_UNKNOWN;
-                l->noted = true;
-        }
-        bytes = MIN(bytes, l->before);
-        if (l->slot || (l->sent && l->sent_bytes == bytes))
-                return 0;
-        r = swap_systemd_set(c->bus, l->group.unit, "MemorySwapMax", bytes, on_set, l, &l->slot);
-        if (r >= 0) {
-                l->sent = true;
-                l->sent_bytes = bytes;
-        }
-        return r;
-}
-
-static int set_by_file(struct swap_control *c, struct limited *l, uint64_t bytes) {
-        char file[SWAP_GROUP_FILE_MAX];
-        uint64_t is;
-        int r;
-
-        r = swap_group_read_limit(c->root_fd, &l->group, &is);
         if (r < 0)
-                return r;
-        if (!l->noted) {
-                r = undo_note_file(c->undo, swap_group_file(&l->group, file));
-                if (r < 0)
-                        return r;
-                if (parse_u64(undo_value(c->undo, file), &l->before) < 0)
-                        l->before = AEROSTAT_UNKNOWN; /* "max" */
-                l->noted = true;
-        }
-        bytes = MIN(bytes, l->before); /* somebody's own limit stays in force */
-        /* The kernel keeps whole pages. */
-        if (bytes != AEROSTAT_UNKNOWN)
-                bytes -= bytes % (uint64_t) sysconf(_SC_PAGESIZE);
-        return is == bytes ? 0 : swap_group_write_limit(c->root_fd, &l->group, bytes);
-}
-
-static void limit(struct swap_control *c, struct limited *l, uint64_t bytes) {
-        int r = -ENOTCONN;
-
-        if (l->group.unit[0]) {
-                r = set_by_systemd(c, l, bytes);
-                if (r == -ENOTCONN)
-                        note(c, "systemd does not take the limit of %.80s: its file is written directly", l->group.unit);
-                else
-                        c->view.method = SWAP_BY_SYSTEMD;
-        }
-        if (r < 0 && r != -ENOTCONN) {
-                note(c, "the swap limit cannot be set: %s", strerror(-r));
-                return;
-        }
-        if (r < 0) {
-                r = set_by_file(c, l, bytes);
-                if (r < 0) {
-                        note(c, "the kernel does not keep the swap ceiling: memory.swap.max of %.80s %s", l->group.path,
-                             r == -ENOENT ? "is not there (memory controller off, or no swap accounting)" : strerror(-r));
-                        return;
-                }
-                c->view.method = SWAP_BY_FILE;
-        }
-}
-
-static void slow_down(struct swap_control *c, struct limited *l, uint64_t used, uint64_t limit_bytes) {
-        char file[SWAP_GROUP_FILE_MAX];
-        uint64_t is, want;
-        int r;
-
-        r = swap_group_read_swappiness(c->root_fd, &l->group, &is);
-        if (r >= 0 && !l->noted) {
-                r = undo_note_file(c->undo, swap_group_file(&l->group, file));
-                if (r >= 0 && parse_u64(undo_value(c->undo, file), &l->before) < 0)
-                        l->before = 60;
-                l->noted = r >= 0;
-        }
-        if (r >= 0) {
-                want = swap_v1_swappiness(used, limit_bytes, l->before);
-                if (want != is)
-                        r = swap_group_write_swappiness(c->root_fd, &l->group, want);
-                c->view.swappiness = want;
-        }
-        if (r < 0) {
                 note(c, "memory.swappiness of VMs cannot be set: %s", strerror(-r));
-                return;
+        else
+                c->view.method = SWAP_BY_SWAPPINESS;
+}
+
+/* What an earlier run that was killed had limited, and this one does not: another group above all VMs, VMs' own shares. */
+static void sweep(struct swap_control *c, bool shares) {
+        const char *name, *value;
+
+        for (size_t i = 0; undo_entry(c->keeping.undo, i, &name, &value);) {
+                bool kept = !is_ours(name) || (c->has_all && swap_keeper_is_of(&c->all, name));
+
+                for (size_t j = 0; j < c->n_entries && !kept; j++)
+                        kept = (shares || !c->entries[j]->own.group.v2) && swap_keeper_is_of(&c->entries[j]->own, name);
+                if (kept || swap_keeping_lift(&c->keeping, name) < 0)
+                        i++;
         }
-        c->view.method = SWAP_BY_SWAPPINESS;
+        c->taken_over = false;
 }
 
 static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, size_t n_vms) {
@@ -364,6 +241,8 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 weights = u64_add(weights, vms[i].weight);
                 used = u64_add(used, vms[i].swap_bytes == AEROSTAT_UNKNOWN ? 0 : vms[i].swap_bytes);
         }
+        if (c->taken_over && c->n_entries > 0)
+                sweep(c, shares);
         if (c->has_all && c->all.group.v2)
                 limit(c, &c->all, limit_bytes);
         for (size_t i = 0; i < n_vms; i++) {
@@ -373,7 +252,7 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 if (!e || !e->found)
                         continue;
                 if (!e->own.group.v2)
-                        slow_down(c, &e->own, per_vm ? vms[i].swap_bytes : used, share);
+                        slow_down(c, &e->own, shares ? vms[i].swap_bytes : used, share);
                 else if (shares || e->own.noted)
                         limit(c, &e->own, shares ? share : AEROSTAT_UNKNOWN);
         }
@@ -386,23 +265,29 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 c->view.limit_bytes = limit_bytes;
 }
 
+void swap_control_count(const struct swap_control *c, struct swap_input *input) {
+        uint64_t used;
+
+        if (c->has_all && c->all.group.v2 && swap_group_read_used(c->keeping.root_fd, &c->all.group, &used) >= 0)
+                input->vms_bytes = used;
+}
+
 void swap_control_tick(struct swap_control *c, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms) {
         struct swap_input in = *input;
 
-        in.soft = c->has_all && !c->all.group.v2;
-        /* The kernel's own count, where there is one: VmSwap leaves out what is in swap and, for now, in memory, too. */
-        if (c->has_all && c->all.group.v2 && swap_group_read_used(c->root_fd, &c->all.group, &in.vms_bytes) < 0)
-                in.vms_bytes = input->vms_bytes;
+        in.soft = c->n_entries > 0 && c->entries[0]->found && !c->entries[0]->own.group.v2;
         swap_decide(&in, &c->state, &c->view.plan);
-        /* A call under way has a pointer into the entries: they may move only when it has been answered. */
-        for (size_t i = 0; i < c->n_entries; i++)
-                if (c->entries[i].own.slot)
-                        return;
+        c->keeping.now_usec = in.now_usec;
         c->view.method = SWAP_NOT_LIMITED;
         c->view.limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
         c->view.note[0] = 0;
-        if (!write)
+        if (!write) {
+                if (!c->given_back)
+                        give_back(c);
+                c->given_back = true;
                 return;
+        }
+        c->given_back = false;
         follow_vms(c, vms, n_vms);
         arm_early(c);
         act(c, per_vm, vms, n_vms);

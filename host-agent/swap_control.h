@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Keeps the swap ceiling in the kernel: takes what policy/swap.h decides to the control groups of the VMs. On cgroup v2 one memory.swap.max on the group
- * above all of them, through systemd where it owns that, and each VM's share on its own where asked for or where there is no such group; on v1 swappiness of each
- * VM's group. Notes what was set before (undo.h). Main thread; waits for nobody but at the end.
+ * Keeps the swap ceiling in the kernel: takes what policy/swap.h decides to the control groups of the VMs. On cgroup v2 one
+ * memory.swap.max on the group above all of them, through systemd where it owns that, and each VM's share on its own where asked
+ * for or where there is no such group; on v1 swappiness of each VM's group. Notes what was set before (undo.h). Main thread;
+ * waits for nobody but at the end.
  */
 
 #include <stdbool.h>
@@ -44,10 +45,13 @@ int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, st
 struct swap_control *swap_control_free(struct swap_control *control);
 DEFINE_CLEANUP(struct swap_control *, swap_control_free)
 
-/* Decides and acts; about once a second. write: no in dry-run; the plan is made all the same. per_vm: shares by weight inside the limit. */
-void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms);
+/* Puts the kernel's own count of what VMs have in swap into input->vms_bytes, where there is one: VmSwap leaves out what is in
+ * swap and, for now, in memory, too. */
+void swap_control_count(const struct swap_control *control, struct swap_input *input);
+
+/* Decides and acts; about once a second. write: no in dry-run: then what is set is given back once, and the plan is made all the
+ * same. per_vm: shares by weight inside the limit. */
+void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms,
+                       size_t n_vms);
 
 const struct swap_view *swap_control_view(const struct swap_control *control);
-
-/* Lifts what the undo file says, without a control: `aerostatd --undo`. How many limits were lifted; ret_error: errno of what could not be, 0: nothing. */
-int swap_control_lift(int root_fd, struct undo *undo, int *ret_error);

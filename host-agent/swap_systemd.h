@@ -10,10 +10,16 @@
 
 #include <systemd/sd-bus.h>
 
-/* Asks for a property of a unit (MemorySwapMax, MemoryHigh) without waiting; unknown: infinity. done is called once with 0 or -errno (also when the bus closes or after 25 s), unless the slot is
- * released first. ret_slot: the caller's. */
-int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, void (*done)(int result, void *userdata), void *userdata,
-                     sd_bus_slot **ret_slot);
+/* result: 0; -ENOENT: no such unit; -errno, also when the bus closes or after 25 s. value: MemorySwapMax where it was asked for,
+ * unknown: infinity. */
+typedef void (*swap_systemd_done)(int result, uint64_t value, void *userdata);
 
-/* The same, and waits, at most 2 s: at the end of the daemon, when no loop runs any more. */
+/* Asks systemd to set MemorySwapMax or MemoryHigh (property) of a unit (unknown: infinity) without waiting. done is called once, unless the slot is
+ * released first. ret_slot: the caller's; NULL: nobody wants to know, and done does not matter. */
+int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot);
+
+/* Asks what MemorySwapMax of a slice, scope or service is by its configuration, also when it is not running. */
+int swap_systemd_get(sd_bus *bus, const char *unit, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot);
+
+/* As swap_systemd_set, and waits, at most 2 s: at the end of the daemon, when no loop runs any more. */
 int swap_systemd_set_wait(sd_bus *bus, const char *unit, const char *property, uint64_t bytes);

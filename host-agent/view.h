@@ -18,9 +18,11 @@
 #include "host-agent/limits.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/report.h"
 #include "host-agent/reservations.h"
 #include "host-agent/settings.h"
 #include "host-agent/swap_control.h"
+#include "host-agent/what_if.h"
 
 struct manager; /* host-agent/manager.h */
 
@@ -115,7 +117,8 @@ bool manager_restore_alert(struct manager *manager, const struct alert_condition
 /* By libvirt name or UUID: the index, or -ENOENT with a sentence (and the nearest name) in error. */
 int manager_find_vm(struct manager *manager, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]);
 
-/* Operator's wishes. 0, or negative errno with a sentence (with the numbers) in error, and nothing changed.
+/* Operator's wishes. 0, or negative errno with a sentence (with the numbers) in error, and nothing changed; 1: a target was forced, and error says what that
+ * risks.
  *   -ERANGE  outside floor .. max         -ENOSPC  beyond the envelope and not forced
  *   -EPERM   the VM cannot be moved (fixed, excluded)      -EALREADY  nothing to do */
 int manager_set_target(struct manager *manager, size_t index, uint64_t bytes, uint64_t for_usec /* unknown: until auto */, bool force,
@@ -158,6 +161,13 @@ struct limits_request {
 /* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
 int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
 void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */
+
+/* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: what_if_done() frees it. -EAGAIN: just started;
+ * -ENOMEM. */
+int manager_what_if(struct manager *manager, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]);
+
+/* What the last days were like (report.h). */
+const struct report *manager_report(struct manager *manager);
 
 /* Memory set aside before a VM starts. */
 struct reservation_view {

@@ -15,6 +15,8 @@
 #include "host-agent/log.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
+#include "host-agent/policy/shadow.h"
+#include "host-agent/report.h"
 #include "host-agent/settings.h"
 #include "host-agent/system/host.h"
 #include "host-agent/system/ksm.h"
@@ -98,6 +100,9 @@ struct vm {
         struct history history;                /* actual, demand, rss, swap */
         struct decisions decisions;            /* its last moves, those of earlier boots too */
         uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
+        struct report_vm *record;              /* its part of the report; NULL: none */
+        struct report_burst burst;
+        struct shadow_vm shadow;               /* what would be, in a dry run */
         struct resort resort;
         uint64_t contained_bytes;              /* held to so much by memory.high; unknown: not */
         const char *why_not_contained;         /* static; NULL */

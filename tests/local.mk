@@ -5,6 +5,7 @@ include %D%/unit/local.mk
 include %D%/property/local.mk
 include %D%/fuzz/local.mk
 include %D%/web/local.mk
+include %D%/terminal/local.mk
 include %D%/lab/local.mk
 include %D%/bench/local.mk
 include %D%/sim/local.mk

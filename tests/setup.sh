@@ -4,11 +4,12 @@
 # What tests/run and tools/demo share: installing what is missing, and building. Source it with $source_dir set.
 
 build_packages=(gcc libc6-dev make autoconf automake autoconf-archive pkg-config xz-utils
-        libvirt-dev libudev-dev libinih-dev libsystemd-dev libxml2-dev libjansson-dev libmicrohttpd-dev libcmocka-dev scdoc)
+        libvirt-dev libudev-dev libinih-dev libsystemd-dev libxml2-dev libjansson-dev libmicrohttpd-dev libncurses-dev libcmocka-dev scdoc)
 lab_packages=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system libvirt-clients
         cpio gzip python3 util-linux)
 # Without these the parts that need them skip, and say so.
 web_packages=(python3 curl jq prometheus prometheus-alertmanager chromium)
+terminal_packages=(python3 tmux)
 
 as_root() {
         if [ "$(id -u)" -eq 0 ]; then

@@ -13,6 +13,7 @@
 #include "host-agent/control/methods.h"
 #include "host-agent/control/peer.h"
 #include "host-agent/control/varlink.h"
+#include "host-agent/log.h"
 
 #define NO_GROUP ((gid_t) -1)
 #define GROUP_BUFFER_SIZE (64u * 1024u)
@@ -62,6 +63,13 @@ static enum varlink_access access_of(int fd, uid_t uid, void *userdata) {
         return settings_of(control)->control_read == SETTINGS_READ_EVERYONE ? VARLINK_READ : VARLINK_NO_ACCESS;
 }
 
+/* Who asked for what, for whoever reads the log at three in the morning. Numbers only: a name may be a question to a directory server. */
+static void log_write(const struct varlink_call *call, const char *method, const json_t *parameters, void *userdata) {
+        _cleanup_free_ char *text = json_dumps(parameters, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+
+        log_message(LOG_NOTICE, "user %u asks: %s %.400s", (unsigned) varlink_caller(call), method, text ?: "");
+}
+
 /* Opens, moves or closes the web server as the settings say. 0; 1 and a sentence in error: it cannot be had, which is no reason to manage no memory. */
 static int follow_http(struct control *control, char error[static CONTROL_ERROR_MAX]) {
         const char *listen = settings_of(control)->metrics_listen;
@@ -81,7 +89,7 @@ int control_new(struct control **ret, sd_event *event, struct manager *manager, 
                 .vendor = "Aerostat", .product = "aerostatd", .version = PACKAGE_VERSION, .url = PACKAGE_URL,
                 .interface = "org.aerostat.Host", .description = control_interface_description,
                 .methods = control_methods, .n_methods = control_n_methods,
-                .access = access_of, .limits = varlink_limits_default,
+                .access = access_of, .on_write = log_write, .limits = varlink_limits_default,
         };
         char missing[CONTROL_ERROR_MAX];
         int r;

@@ -20,6 +20,7 @@ const char *explain_briefly(enum policy_reason reason) {
                 [POLICY_REASON_DEAD_BAND] = "close enough",
                 [POLICY_REASON_PRACTICAL_FLOOR] = "the guest cannot go lower",
                 [POLICY_REASON_STUCK] = "does not obey",
+                [POLICY_REASON_TAKES] = "took memory back",
                 [POLICY_REASON_PINNED] = "set by hand",
                 [POLICY_REASON_PINNED_WAITS] = "set by hand, waits for memory",
                 [POLICY_REASON_FIXED] = "cannot be moved",
@@ -129,6 +130,11 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                     "whether the guest has the balloon driver, and free memory.",
                     w->target, w->actual);
                 break;
+        case POLICY_REASON_TAKES:
+                SAY("It had given back what was asked, and then took memory back on its own, so it counts at its maximum, where others make room for it, and is not "
+                    "moved until it has kept to its target of %s for a while. It holds %s.",
+                    w->target, w->actual);
+                break;
         case POLICY_REASON_FIXED:
                 SAY("Its memory cannot be taken back (no balloon device, huge or locked pages, a passed-through device, or encrypted memory), "
                     "so it counts in full and is never moved. Maximum: %s.",
@@ -211,8 +217,9 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
         char deficit[FORMAT_SIZE_MAX], floors[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
 
         format_size(host->plan->deficit_bytes, deficit);
-        format_size(host->plan->floors_bytes, floors);
-        format_size(host->plan->rule_bytes, rule);
+        /* Of the two bounds the one that is broken. */
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_least_bytes : host->plan->floors_bytes, floors);
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_rule_bytes : host->plan->rule_bytes, rule);
         switch (weakness) {
         case POLICY_WEAK_MODE:
                 SAY("mode = opportunistic promises more than memory and swap can hold if all guests burst at once");

@@ -71,7 +71,7 @@ static void say_room(const struct host_view *host, const char *first, char buf[s
 char *explain_more(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]) {
         const struct policy_vm_plan *p = &vm->policy->plan;
         uint64_t max = vm->policy->input.max_bytes;
-        char text[FORMAT_SIZE_MAX];
+        char text[FORMAT_SIZE_MAX], first[256 + FORMAT_SIZE_MAX];
 
         switch (p->reason) {
         case POLICY_REASON_FIXED:
@@ -88,6 +88,9 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                 return buf;
         case POLICY_REASON_STUCK:
                 SAY("It gets more when it has given back what was asked. Does its guest have the virtio_balloon driver, and is memory free in it?");
+                return buf;
+        case POLICY_REASON_TAKES:
+                SAY("It is moved again when it has kept to its balloon for a while. Was its balloon driver unloaded, or is somebody else setting its memory?");
                 return buf;
         case POLICY_REASON_UNRESPONSIVE:
                 SAY("Nothing can be given to it until its QEMU answers again: `virsh domstate`, and the log of the VM, say more.");
@@ -108,6 +111,8 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                          buf);
                 return buf;
         }
-        say_room(host, "A higher floor or weight would give it more at the others' expense ([vm] in aerostatd.conf, or domain metadata).", buf);
+        snprintf(first, sizeof(first), "A higher floor or weight would give it more at the others' expense: `aerostatctl limits %.64s --floor SIZE` or `--weight N` "
+                 "(they are %s and %" PRIu64 ").", vm->name, format_size(vm->policy->input.floor_bytes, text), vm->policy->input.weight);
+        say_room(host, first, buf);
         return buf;
 }

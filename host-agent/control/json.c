@@ -269,6 +269,8 @@ json_t *json_list(struct manager *manager) {
                 put.failed |= json_array_append_new(vms, put_end(&row)) < 0;
         }
         put_value(&put, "vms", vms);
+        put_text(&put, "automation", automation_to_string(h.automation));
+        put_bool(&put, "connected", h.connected);
         return put_end(&put);
 }
 

@@ -108,6 +108,10 @@ static int take_limits(struct varlink_call *call, const json_t *parameters, stru
         return 0;
 }
 
+bool method_limits_only_looks(const json_t *parameters) {
+        return json_object_size(parameters) == 1 && json_object_get(parameters, "vm");
+}
+
 void method_limits(struct varlink_call *call, json_t *parameters, void *userdata) {
         const uint64_t no = AEROSTAT_UNKNOWN;
         struct manager *manager = control_manager(userdata);

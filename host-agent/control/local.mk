@@ -26,8 +26,10 @@ libaerostat_control_a_SOURCES = \
 	%D%/peer.c %D%/peer.h \
 	%D%/put.c %D%/put.h \
 	%D%/runner.c %D%/runner.h \
+	%D%/report.c %D%/report.h %D%/report_text.c %D%/report_text.h \
 	%D%/reserve.c \
-	%D%/varlink.c %D%/varlink.h
+	%D%/varlink.c %D%/varlink.h \
+	%D%/what_if.c %D%/what_if.h
 nodist_libaerostat_control_a_SOURCES = %D%/description.c %D%/dashboard.c
 
 # The description of the interface is one file: clients read it, and the daemon hands it out.

@@ -90,8 +90,8 @@ static void answer_history(struct varlink_call *call, json_t *parameters, void *
         varlink_reply(call, json_history(manager, index, since_usec));
 }
 
-/* What Set and Auto reply: which VM, by the name that it really has, and what now holds. */
-static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_bytes, uint64_t for_usec, bool changed) {
+/* What Set and Auto reply: which VM, by the name that it really has, and what now holds. risk: a sentence, or NULL. */
+static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_bytes, uint64_t for_usec, bool changed, const char *risk) {
         struct put put = put_new();
         struct vm_view vm;
 
@@ -100,6 +100,7 @@ static json_t *vm_reply(struct manager *manager, size_t index, uint64_t pin_byte
         put_bool(&put, "changed", changed);
         put_bytes(&put, "pin_bytes", pin_bytes);
         put_usec(&put, "pin_seconds_left", for_usec);
+        put_text(&put, "risk", risk);
         return put_end(&put);
 }
 
@@ -125,7 +126,7 @@ static void answer_set(struct varlink_call *call, json_t *parameters, void *user
         if (r < 0 && r != -EALREADY)
                 method_refuse(call, r, error);
         else
-                varlink_reply(call, vm_reply(manager, index, bytes, for_usec, r != -EALREADY));
+                varlink_reply(call, vm_reply(manager, index, bytes, for_usec, r != -EALREADY, r > 0 ? error : NULL));
 }
 
 static void answer_auto(struct varlink_call *call, json_t *parameters, void *userdata) {
@@ -142,7 +143,7 @@ static void answer_auto(struct varlink_call *call, json_t *parameters, void *use
         if (r < 0 && r != -EALREADY)
                 method_refuse(call, r, error);
         else
-                varlink_reply(call, vm_reply(manager, index, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, r != -EALREADY));
+                varlink_reply(call, vm_reply(manager, index, AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN, r != -EALREADY, NULL));
 }
 
 static void set_paused(struct varlink_call *call, json_t *parameters, struct manager *manager, bool paused) {
@@ -218,7 +219,7 @@ const struct varlink_method control_methods[] = {
         { "History", false, answer_history },
         { "Set", true, answer_set },
         { "Auto", true, answer_auto },
-        { "Limits", true, method_limits },
+        { "Limits", true, method_limits, method_limits_only_looks },
         { "Pause", true, answer_pause },
         { "Resume", true, answer_resume },
         { "Alerts", false, answer_alerts },
@@ -231,6 +232,8 @@ const struct varlink_method control_methods[] = {
         { "Reserve", true, method_reserve },
         { "Release", true, method_release },
         { "Reservations", false, method_reservations },
+        { "WhatIf", false, method_what_if },
+        { "Report", false, method_report },
         { "Version", false, answer_version },
         { "Config", true, answer_config },
 };

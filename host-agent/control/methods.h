@@ -24,7 +24,13 @@ struct manager *control_manager(struct control *control);
 void method_refuse(struct varlink_call *call, int r, const char *sentence);
 int method_find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret_index);
 
-void method_limits(struct varlink_call *call, json_t *parameters, void *userdata); /* limits.c */
+/* limits.c */
+void method_limits(struct varlink_call *call, json_t *parameters, void *userdata);
+bool method_limits_only_looks(const json_t *parameters);
+
+void method_what_if(struct varlink_call *call, json_t *parameters, void *userdata); /* what_if.c */
+
+void method_report(struct varlink_call *call, json_t *parameters, void *userdata); /* report.c */
 
 /* reserve.c */
 void method_reserve(struct varlink_call *call, json_t *parameters, void *userdata);

@@ -11,6 +11,7 @@
 #include "protocol/clock.h"
 
 #define KEEP_USEC (200 * USEC_PER_MSEC)
+#define HISTORY_USEC (4 * USEC_PER_MINUTE)     /* what the page's lines show */
 
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
@@ -79,13 +80,14 @@ static struct MHD_Response *make(struct pages *pages, const struct route *route)
         return metrics_format(pages->manager, &text, &size) < 0 ? NULL : respond(text, size, MHD_RESPMEM_MUST_FREE, route->type);
 }
 
-static int get_vm(struct pages *pages, const char *name, struct MHD_Response **ret) {
+/* /api/vm?vm=NAME, /api/history (of the host) and /api/history?vm=NAME: asked for one at a time, and not kept. */
+static int get_one(struct pages *pages, bool history, const char *name, struct MHD_Response **ret) {
         char error[VIEW_ERROR_MAX];
-        size_t index;
+        size_t index = SIZE_MAX;
 
-        if (!name || manager_find_vm(pages->manager, name, &index, error) < 0)
+        if (name ? manager_find_vm(pages->manager, name, &index, error) < 0 : !history)
                 return -ESRCH;
-        *ret = respond_json(json_show(pages->manager, index));
+        *ret = respond_json(history ? json_history(pages->manager, index, HISTORY_USEC) : json_show(pages->manager, index));
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -116,7 +118,9 @@ int pages_get(struct pages *pages, const char *path, const char *vm, struct MHD_
                 return 0;
         }
         *ret_kept = false;
-        return strcmp(path, "/api/vm") == 0 ? get_vm(pages, vm, ret) : -ENOENT;
+        if (strcmp(path, "/api/vm") == 0)
+                return get_one(pages, false, vm, ret);
+        return strcmp(path, "/api/history") == 0 ? get_one(pages, true, vm, ret) : -ENOENT;
 }
 
 int pages_new(struct pages **ret, struct manager *manager) {

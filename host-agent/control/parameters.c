@@ -49,6 +49,11 @@ static const char *take(const struct varlink_parameter *p, const json_t *value) 
                         return "a whole number that is not negative";
                 *(uint64_t *) p->ret = (uint64_t) json_integer_value(value);
                 return NULL;
+        case VARLINK_LIST:
+                if (!json_is_array(value) || json_array_size(value) > VARLINK_LIST_MAX)
+                        return "a list of at most 1000 values";
+                *(const json_t **) p->ret = value;
+                return NULL;
         }
         return "of a type that this daemon knows";
 }

@@ -170,6 +170,20 @@ static const struct varlink_method *find_method(const struct varlink_method *met
         return NULL;
 }
 
+static void answer(struct varlink_call *call, const struct varlink_method *method, enum varlink_access access) {
+        const struct varlink_service *s = service_of(call);
+        const json_t *parameters = call->message.parameters;
+        bool writes = method->needs_write && !(method->only_looks && method->only_looks(parameters));
+
+        if (writes && access != VARLINK_WRITE) {
+                varlink_error_message(call, "PermissionDenied", "you may look, but not change anything, nor see the configuration");
+                return;
+        }
+        if (writes && s->on_write)
+                s->on_write(call, method->name, parameters, s->userdata);
+        method->answer(call, call->message.parameters, s->userdata);
+}
+
 static void dispatch(struct varlink_call *call) {
         const struct varlink_service *s = service_of(call);
         const char *name = call->message.method, *dot = strrchr(name, '.');
@@ -195,10 +209,8 @@ static void dispatch(struct varlink_call *call) {
         }
         if (!method)
                 varlink_error(call, STANDARD ".MethodNotFound", json_pack("{s:s}", "method", name));
-        else if (method->needs_write && access != VARLINK_WRITE)
-                varlink_error_message(call, "PermissionDenied", "you may look, but not change anything");
         else
-                method->answer(call, call->message.parameters, s->userdata);
+                answer(call, method, access);
 }
 
 /* One call of one connection. */
@@ -276,16 +288,25 @@ static unsigned count_connections(const struct varlink_server *server, uid_t uid
         return n;
 }
 
-/* Closes the connection of this user that has been silent for longest and is not owed an answer. Returns whether there was one. */
+/* Closes the connection of this user that has been silent for longest and is not owed an answer; where all are, the one with the most calls still to be
+ * served: it floods. Returns whether there was one. */
 static bool evict(struct varlink_server *server, uid_t uid) {
-        struct connection *c;
+        struct connection *c, *worst = NULL;
 
-        TAILQ_FOREACH(c, &server->connections, all)
-                if (c->uid == uid && !c->call && c->phase != CONNECTION_QUEUED) {
-                        connection_free(c);
-                        return true;
+        TAILQ_FOREACH(c, &server->connections, all) {
+                if (c->uid != uid || c->call)
+                        continue;
+                if (c->phase != CONNECTION_QUEUED) {
+                        worst = c;
+                        break;
                 }
-        return false;
+                if (!worst || c->in_fill > worst->in_fill)
+                        worst = c;
+        }
+        if (!worst)
+                return false;
+        connection_free(worst);
+        return true;
 }
 
 /* The user, root apart, with the most connections. */

@@ -36,6 +36,7 @@ struct varlink_method {
         const char *name;              /* without the interface: "Status" */
         bool needs_write;              /* VARLINK_WRITE; otherwise VARLINK_READ is enough */
         void (*answer)(struct varlink_call *call, json_t *parameters, void *userdata);
+        bool (*only_looks)(const json_t *parameters); /* of one that needs_write: whether VARLINK_READ is enough for this call; NULL: never */
 };
 
 struct varlink_limits {
@@ -57,8 +58,10 @@ struct varlink_service {
         const struct varlink_method *methods;
         size_t n_methods;
         enum varlink_access (*access)(int fd, uid_t uid, void *userdata); /* asked for each call; must not block */
+        /* Told of each call that needs VARLINK_WRITE and has it, before it is answered; NULL: nobody is. */
+        void (*on_write)(const struct varlink_call *call, const char *method, const json_t *parameters, void *userdata);
         struct varlink_limits limits;
-        void *userdata;                /* for access and the methods */
+        void *userdata;                /* for access, on_write and the methods */
 };
 
 /* listen_fd: listening and non-blocking; taken over on success. *service is copied, what it points to is borrowed for the server's
@@ -88,9 +91,11 @@ bool varlink_wants_more(const struct varlink_call *call);
  * answer. It must not answer other calls. */
 void varlink_hold(struct varlink_call *call, void (*closed)(struct varlink_call *call, void *userdata), void *userdata);
 
+/* Who called, by SO_PEERCRED: as it was when the client connected. */
 uid_t varlink_caller(const struct varlink_call *call);
 
 /* Parameters of a method, strictly: a list of these, ended by one without a name. */
+#define VARLINK_LIST_MAX 1000
 enum varlink_type {
         VARLINK_STRING,                /* const char *, borrowed from the parameters; not empty */
         VARLINK_BYTES,                 /* uint64_t, 0 .. 2^63-1 */
@@ -98,6 +103,7 @@ enum varlink_type {
         VARLINK_BOOL,                  /* bool */
         VARLINK_COUNT,                 /* uint64_t, 0 .. 2^63-1: a plain number */
         VARLINK_RATIO,                 /* uint64_t in parts per million; 0 .. 1 */
+        VARLINK_LIST,                  /* json_t *, an array of at most VARLINK_LIST_MAX values, borrowed from the parameters; the method checks them */
 };
 struct varlink_parameter {
         const char *name;

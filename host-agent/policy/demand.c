@@ -65,14 +65,18 @@ static void learn(const struct policy_context *c, struct policy_vm *vm) {
         s->seen_oom_kills = in->guest_oom_kills;
 }
 
+/* The shorter the host, the sooner. */
 static void probe(const struct policy_context *c, struct policy_vm_state *s) {
+        uint64_t ahead;
+
         if (s->probe_interval_usec == 0)
                 s->probe_interval_usec = PROBE_FIRST_USEC;
         if (s->hot_cache_bytes == 0)
                 return;
+        ahead = s->probe_interval_usec - s->probe_interval_usec / policy_pace(c);
         if (s->probe_after_usec == 0)
                 s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
-        else if (c->now_usec >= s->probe_after_usec && !c->state->fits) {
+        else if (u64_add(c->now_usec, ahead) >= s->probe_after_usec && !c->state->fits) {
                 s->hot_cache_bytes -= MAX(s->hot_cache_bytes / 10, MIN(s->hot_cache_bytes, 4 * MIB));
                 s->probe_after_usec = u64_add(c->now_usec, s->probe_interval_usec);
         }

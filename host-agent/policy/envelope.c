@@ -41,11 +41,21 @@ static uint64_t swap_allowance(const struct policy_context *c, uint64_t vm_swap)
 /*
  * Feedback from reality. Available memory under the reserve means that the reckoning is off by the shortfall, less what the rule itself already
  * asks back: rise at once by the rest. It comes down slowly while there is clearly more than the reserve; in between it stays.
+ *
+ * Where swap backs promises, a shortfall that swap can still take is one of these promises being kept, and no error: the kernel does not swap before memory
+ * is used up, reserve and all, and brings pages back whenever there is room. Squeezing for that would go on until nothing is backed by swap.
  */
+static uint64_t shortfall_bytes(const struct policy_context *c) {
+        const struct policy_plan *p = c->plan;
+        uint64_t backed = c->config->mode == POLICY_GUARANTEED ? 0 : u64_sub(p->allowance_bytes, c->swap_bytes);
+
+        return u64_sub(u64_sub(p->reserve_bytes, p->available_bytes), backed);
+}
+
 static void correct(struct policy_context *c, uint64_t committed) {
         struct policy_state *s = c->state;
         struct policy_plan *p = c->plan;
-        uint64_t shortfall = u64_sub(p->reserve_bytes, p->available_bytes);
+        uint64_t shortfall = shortfall_bytes(c);
         uint64_t excess = u64_sub(u64_add(committed, policy_size(c->host->reserved_bytes, 0)), u64_sub(p->envelope_bytes, s->correction_bytes));
         uint64_t clear = u64_add(p->reserve_bytes, p->reserve_bytes / 4);
         bool holding = c->now_usec < s->correction_hold_until_usec;
@@ -117,6 +127,30 @@ void policy_envelope(struct policy_context *c) {
         p->max_bytes = c->max_bytes;
         p->deficit_bytes = u64_sub(u64_add(liable, reserved), p->rule_bytes);
         p->free_bytes = u64_sub(p->rule_bytes, u64_add(liable, reserved));
-        p->unsafe = liable > p->rule_bytes;
+        /* The second bound: what cannot swap, and what was guaranteed, has to fit memory itself, whatever swap backs. */
+        p->resident_rule_bytes = u64_sub(p->capacity_bytes, p->correction_bytes);
+        p->resident_bytes = c->resident_bytes;
+        p->resident_least_bytes = c->resident_least_bytes;
+        p->resident_deficit_bytes = u64_sub(u64_add(c->resident_bytes, reserved), p->resident_rule_bytes);
+        p->unsafe = liable > p->rule_bytes || c->unswappable_bytes > p->resident_rule_bytes;
         c->state->unsafe = p->unsafe;
+}
+
+uint64_t policy_least_bytes(const struct policy_vm *vms, size_t n_vms, size_t index, uint64_t bytes) {
+        uint64_t least = 0;
+
+        for (size_t i = 0; i < n_vms; i++) {
+                const struct policy_vm *vm = &vms[i];
+                uint64_t overhead = policy_overhead(vm);
+
+                if (i == index)
+                        least = u64_add(least, u64_add(bytes, overhead));
+                else if (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_UNKNOWN || vm->plan.class == POLICY_BOOTING)
+                        least = u64_add(least, u64_add(vm->plan.floor_bytes, overhead));
+                else if (vm->plan.class == POLICY_PINNED)
+                        least = u64_add(least, u64_add(vm->plan.ideal_bytes, overhead));
+                else
+                        least = u64_add(least, vm->plan.committed_bytes);
+        }
+        return least;
 }

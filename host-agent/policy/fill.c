@@ -22,7 +22,7 @@ uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
         left = amount;
         for (size_t i = 0; i < n_vms; i++) {
                 work[i].fill = 0;
-                if (!work[i].moves || work[i].cap == 0 || work[i].weight == 0)
+                if (!work[i].moves || work[i].out || work[i].cap == 0 || work[i].weight == 0)
                         continue;
                 weights += work[i].weight; /* at most 2^20 x 2^32 VMs */
                 work[n_open++].open = (uint32_t) i;
@@ -56,4 +56,33 @@ uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount) {
                 n_open = kept;
         }
         return left;
+}
+
+static uint64_t resident_fill(const struct policy_work *work, size_t n_vms) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < n_vms; i++)
+                if (work[i].resident)
+                        sum = u64_add(sum, work[i].fill);
+        return sum;
+}
+
+/* One bound inside the other: where those that cannot swap would get more than their bound allows, they share just that, and the rest goes to the others. */
+void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room) {
+        uint64_t left = policy_fill(work, n_vms, room->all), resident = resident_fill(work, n_vms);
+
+        if (resident > room->resident) {
+                for (size_t i = 0; i < n_vms; i++)
+                        work[i].out = !work[i].resident;
+                policy_fill(work, n_vms, room->resident);
+                for (size_t i = 0; i < n_vms; i++) {
+                        if (work[i].resident)
+                                work[i].cap = work[i].fill;
+                        work[i].out = false;
+                }
+                left = policy_fill(work, n_vms, room->all); /* which is above their level, so that they keep it */
+                resident = resident_fill(work, n_vms);
+        }
+        room->all = left;
+        room->resident = u64_sub(room->resident, resident);
 }

@@ -21,6 +21,8 @@ struct policy_context {
         struct policy_plan *plan;
         /* summed up while VMs are classified: each VM is big, and not to be walked over more often than needed */
         uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
+        uint64_t unswappable_bytes;            /* what VMs that cannot swap are liable for */
+        uint64_t resident_bytes, resident_least_bytes; /* as in the plan */
         unsigned weaknesses;           /* enum policy_weakness, of the VMs */
 };
 
@@ -69,7 +71,7 @@ static inline uint64_t policy_dead_band(uint64_t max_bytes) {
 
 /* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
 static inline uint64_t policy_margin(uint64_t envelope_bytes) {
-        return CLAMP(envelope_bytes / 256, 4 * MIB, 64 * MIB);
+        return CLAMP(envelope_bytes / 1024, 4 * MIB, 64 * MIB);
 }
 
 /* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal
@@ -77,6 +79,16 @@ static inline uint64_t policy_margin(uint64_t envelope_bytes) {
 static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
         return MAX(policy_actual(vm) / 32, 16 * MIB);
 }
+
+/* How much faster than on a normal host that is done for which nobody waits: what is short is moved and learnt sooner. What somebody waits for runs at the balloons'
+ * own speed in any state. */
+static inline uint64_t policy_pace(const struct policy_context *c) {
+        static const uint64_t paces[] = { [POLICY_NORMAL] = 1, [POLICY_TIGHT] = 2, [POLICY_HARD] = 4, [POLICY_CRITICAL] = 8 };
+
+        return paces[c->state->host_state];
+}
+
+#define POLICY_BUSY_USEC (100 * USEC_PER_MSEC) /* while anything is under way */
 
 static inline bool policy_is_fresh(const struct policy_context *c, const struct policy_vm *vm) {
         return vm->input.report_usec != 0 && u64_sub(c->now_usec, vm->input.report_usec) <= c->config->fresh_usec;
@@ -95,8 +107,14 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
 void policy_envelope(struct policy_context *c);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
- * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. */
+ * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over work.out. */
 uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
+
+/* The same under both bounds: those that cannot swap get no more than ->resident together. Takes what it gives out of both. */
+struct policy_room {
+        uint64_t all, resident;
+};
+void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room);
 
 /* targets.c: where should everybody end up? */
 void policy_targets(struct policy_context *c);

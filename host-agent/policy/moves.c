@@ -9,7 +9,6 @@
 
 #define GRANT_GRAIN (4 * MIB)                  /* a grant is this much or all that is wanted: no crumbs */
 #define LAZY_STEP_USEC USEC_PER_SEC
-#define BUSY_USEC (100 * USEC_PER_MSEC)
 #define CALM_SHORT_USEC USEC_PER_SEC
 #define CALM_FITS_USEC (2 * USEC_PER_SEC)
 
@@ -17,6 +16,7 @@ struct flow {
         uint64_t urgent;       /* wanted by VMs whose demand is not met */
         uint64_t lazy;         /* wanted by VMs that are to share in the surplus */
         uint64_t coming;       /* being given back by balloons that inflate */
+        uint64_t urgent_resident, coming_resident; /* of them, by those that cannot swap */
 };
 
 static uint64_t urgent_want(const struct policy_context *c, const struct policy_work *w) {
@@ -39,9 +39,11 @@ static void set_target(const struct policy_context *c, struct policy_vm *vm, con
         vm->state.set_usec = c->now_usec;
 }
 
-/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. */
+/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. What it has taken was never granted,
+ * and is not made good like this. */
 static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
-        uint64_t kept = MIN(u64_sub(w->ideal, w->base), u64_sub(w->actual, w->base));
+        bool takes = vm->state.settled && !vm->input.autodeflate;
+        uint64_t held = takes ? MIN(w->actual, vm->state.allowed_bytes) : w->actual, kept = MIN(u64_sub(w->ideal, w->base), u64_sub(held, w->base));
 
         if (kept < (w->pressed ? MIB : policy_dead_band(w->max)))
                 return;
@@ -65,8 +67,9 @@ static struct flow measure(struct policy_context *c) {
                 }
                 if (w->moves && !w->held_back)
                         stop_shrinking(c, vm, w);
-                if (vm->plan.gap)
-                        f.coming = u64_add(f.coming, u64_sub(w->actual, w->base));
+                f.coming = u64_add(f.coming, MIN(w->coming, u64_sub(w->actual, w->base))); /* base: where it may have been stopped */
+                if (w->resident)
+                        f.coming_resident = u64_add(f.coming_resident, MIN(w->coming, u64_sub(w->actual, w->base)));
                 if (!w->moves)
                         continue;
                 /* It may not grow past what it holds until it has obeyed for a while. */
@@ -75,14 +78,17 @@ static struct flow measure(struct policy_context *c) {
                 urgent = urgent_want(c, w);
                 w->urgent = urgent > 0;
                 f.urgent = u64_add(f.urgent, urgent);
+                if (w->resident)
+                        f.urgent_resident = u64_add(f.urgent_resident, urgent);
                 f.lazy = u64_add(f.lazy, lazy_want(w, urgent));
         }
         return f;
 }
 
-/* Hands out `amount` among those that want; returns what is left. */
-static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
-        uint64_t left = amount;
+/* Hands out of `room` among those that want; returns what was given. */
+static uint64_t grant(struct policy_context *c, struct policy_room *room, bool urgent) {
+        struct policy_room most = *room;
+        uint64_t given = 0;
 
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
@@ -91,7 +97,7 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                 w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(w, pressing);
                 w->weight = MAX(w->weight, 1);
         }
-        policy_fill(c->work, c->n_vms, amount);
+        policy_fill_room(c->work, c->n_vms, &most);
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_vm *vm = &c->vms[i];
                 struct policy_work *w = &c->work[i];
@@ -103,21 +109,25 @@ static uint64_t grant(struct policy_context *c, uint64_t amount, bool urgent) {
                         continue;
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
-                left -= w->fill;
+                given += w->fill;
+                if (w->resident)
+                        room->resident -= w->fill;
         }
-        return left;
+        room->all -= given;
+        return given;
 }
 
 static uint64_t surplus(const struct policy_work *w) {
         return w->moves ? u64_sub(w->base, MAX(w->ideal, w->floor)) : 0;
 }
 
-/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. */
-static void fund(struct policy_context *c, uint64_t amount) {
-        uint64_t all = 0;
+/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. Returns what was asked
+ * for. */
+static uint64_t fund(struct policy_context *c, uint64_t amount, bool resident) {
+        uint64_t all = 0, asked = 0;
 
         for (size_t i = 0; i < c->n_vms; i++) {
-                c->work[i].cap = surplus(&c->work[i]);
+                c->work[i].cap = !resident || c->work[i].resident ? surplus(&c->work[i]) : 0;
                 c->work[i].weight = 1;
                 all = u64_add(all, c->work[i].cap);
         }
@@ -125,12 +135,16 @@ static void fund(struct policy_context *c, uint64_t amount) {
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
 
-                if (w->cap > w->fill)
+                if (w->cap > w->fill) {
                         set_target(c, &c->vms[i], w, w->base - (w->cap - w->fill), POLICY_REASON_FUNDS);
+                        asked = u64_add(asked, w->base - c->vms[i].plan.target_bytes);
+                        w->base = c->vms[i].plan.target_bytes;
+                }
         }
+        return asked;
 }
 
-/* Shrinking that nobody waits for: at most max_shrink of max a second, in steps no smaller than the dead band. */
+/* Shrinking that nobody waits for: at most max_shrink of max a second, faster on a short host, in steps no smaller than the dead band. */
 static void equalize(struct policy_context *c, uint64_t wanted) {
         for (size_t i = 0; i < c->n_vms && wanted > 0; i++) {
                 struct policy_vm *vm = &c->vms[i];
@@ -142,7 +156,7 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
                 since = MIN(u64_sub(c->now_usec, vm->state.shrunk_usec), 2 * LAZY_STEP_USEC);
                 if (since < LAZY_STEP_USEC)
                         continue;
-                step = u64_mul_div(policy_share(w->max, c->config->max_shrink_ppm), since, USEC_PER_SEC);
+                step = u64_mul_div(policy_share(w->max, c->config->max_shrink_ppm), since * policy_pace(c), USEC_PER_SEC);
                 if (step == 0)
                         continue;
                 step = MIN(MAX(step, band), spare);
@@ -155,27 +169,35 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
 void policy_moves(struct policy_context *c) {
         struct policy_plan *p = c->plan;
         struct flow f = measure(c);
-        uint64_t grantable = u64_sub(p->free_bytes, policy_margin(p->envelope_bytes)), left = grantable, waiting = p->deficit_bytes, granted, spare = 0;
+        uint64_t margin = policy_margin(p->envelope_bytes), waiting = p->deficit_bytes, granted, spare = 0;
+        struct policy_room left = {
+                .all = u64_sub(p->free_bytes, margin),
+                .resident = u64_sub(p->resident_rule_bytes, u64_add(u64_add(p->resident_bytes, policy_size(c->host->reserved_bytes, 0)), margin)),
+        };
+        uint64_t resident_before = left.resident, resident;
         bool busy;
 
         if (p->deficit_bytes == 0) {
-                left = grant(c, left, true);
-                granted = grantable - left;
-                if (left > p->pool_bytes) {
-                        uint64_t extra = left - p->pool_bytes;
-                        uint64_t rest = grant(c, extra, false);
+                granted = grant(c, &left, true);
+                if (left.all > p->pool_bytes) {
+                        struct policy_room extra = { .all = left.all - p->pool_bytes, .resident = left.resident };
+                        uint64_t more = grant(c, &extra, false);
 
-                        granted += extra - rest;
-                        left -= extra - rest;
+                        granted += more;
+                        left = (struct policy_room) { .all = left.all - more, .resident = extra.resident };
                 }
                 waiting = u64_sub(f.urgent, MIN(granted, f.urgent));
         } else
                 waiting = u64_add(waiting, f.urgent);
-        if (left < p->pool_bytes - p->pool_bytes / 4) /* refill when a quarter is gone, but then whole */
-                waiting = u64_add(waiting, p->pool_bytes - left);
+        if (left.all < p->pool_bytes - p->pool_bytes / 4) /* refill when a quarter is gone, but then whole */
+                waiting = u64_add(waiting, p->pool_bytes - left.all);
 
+        /* Under the second bound only those that cannot swap can help each other. */
+        resident = u64_sub(u64_add(p->resident_deficit_bytes, f.urgent_resident), resident_before - left.resident);
+        if (resident > f.coming_resident)
+                f.coming = u64_add(f.coming, fund(c, MAX(resident - f.coming_resident, GRANT_GRAIN), true));
         if (waiting > f.coming)
-                fund(c, MAX(waiting - f.coming, GRANT_GRAIN));
+                f.coming = u64_add(f.coming, fund(c, MAX(waiting - f.coming, GRANT_GRAIN), false));
         else if (f.lazy > f.coming)
                 equalize(c, f.lazy - f.coming);
 
@@ -196,5 +218,5 @@ void policy_moves(struct policy_context *c) {
         /* An unsafe host whose guests have nothing left to give is not helped by looking ten times a second. */
         if (busy && f.coming == 0 && spare == 0 && f.urgent == 0)
                 busy = false;
-        p->next_usec = busy ? BUSY_USEC : p->fits ? CALM_FITS_USEC : CALM_SHORT_USEC;
+        p->next_usec = busy ? POLICY_BUSY_USEC : p->fits ? CALM_FITS_USEC : CALM_SHORT_USEC;
 }

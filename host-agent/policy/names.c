@@ -24,6 +24,7 @@ const char *policy_reason_to_string(enum policy_reason reason) {
                 [POLICY_REASON_DEAD_BAND] = "dead_band",
                 [POLICY_REASON_PRACTICAL_FLOOR] = "practical_floor",
                 [POLICY_REASON_STUCK] = "stuck",
+                [POLICY_REASON_TAKES] = "takes",
                 [POLICY_REASON_PINNED] = "pinned",
                 [POLICY_REASON_PINNED_WAITS] = "pinned_waits",
                 [POLICY_REASON_FIXED] = "fixed",

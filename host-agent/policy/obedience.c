@@ -14,7 +14,9 @@
 #define SCORE_MAX_USEC (30 * USEC_PER_SEC)             /* so that forgiveness takes 30 s of obedience at most */
 #define PRACTICAL_FLOOR_USEC (10 * USEC_PER_MINUTE)
 #define TAKEN_BYTES (256 * MIB)
-#define TAKEN_USEC (2 * WINDOW_USEC)
+#define DISTRUST_FIRST_USEC USEC_PER_MINUTE            /* longer than anybody flaps; doubled each time ... */
+#define DISTRUST_LAST_USEC (32 * USEC_PER_MINUTE)      /* ... up to this */
+#define SPEED_USEC USEC_PER_SEC                        /* in a shorter time a balloon's speed says little */
 #define BREACH_USEC (10 * USEC_PER_SEC)
 
 static bool is_exhausted(const struct policy_context *c, const struct policy_vm *vm) {
@@ -50,8 +52,11 @@ static bool has_taken(const struct policy_vm *vm, uint64_t actual) {
         return s->settled && !vm->input.autodeflate && u64_sub(actual, s->allowed_bytes) >= MAX(policy_max(vm) / 8, TAKEN_BYTES);
 }
 
-/* Taking memory back weighs more than a window without progress, or taking for 10 s and giving back for 10 s would come out even. */
-static void watch_taking(struct policy_vm *vm, uint64_t actual, uint64_t target, bool there) {
+/*
+ * Who takes memory back without being asked can do so again at any time, and for nothing if it is forgiven as soon as it gives it back. So it counts at what it could
+ * take: others are sized around it once, and the host stays safe whatever it does next.
+ */
+static void watch_taking(const struct policy_context *c, struct policy_vm *vm, uint64_t actual, uint64_t target, bool there) {
         struct policy_vm_state *s = &vm->state;
         bool before = s->taking;
 
@@ -59,9 +64,11 @@ static void watch_taking(struct policy_vm *vm, uint64_t actual, uint64_t target,
                 s->settled = true;
         s->allowed_bytes = there ? target : MAX(s->allowed_bytes, target);
         s->taking = has_taken(vm, actual);
-        if (!s->taking || before)
+        if (!s->taking)
                 return;
-        s->stuck_usec = MIN(u64_add(s->stuck_usec, TAKEN_USEC), SCORE_MAX_USEC);
+        if (!before)
+                s->distrust_usec = CLAMP(2 * s->distrust_usec, DISTRUST_FIRST_USEC, DISTRUST_LAST_USEC);
+        s->distrust_until_usec = u64_add(c->now_usec, s->distrust_usec);
 }
 
 static void watch_breach(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
@@ -102,9 +109,10 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
 
         gap = u64_sub(actual, target);
         there = gap <= MAX(2 * MIB, policy_max(vm) / 1024); /* balloons stop a few pages short */
-        watch_taking(vm, actual, target, there);
+        watch_taking(c, vm, actual, target, there);
         if (there) {
                 s->window_since_usec = 0;
+                s->speed_bps = AEROSTAT_UNKNOWN;
                 s->stuck_usec = u64_sub(s->stuck_usec, c->elapsed_usec);
         } else if (s->window_since_usec == 0 || c->now_usec - s->window_since_usec >= WINDOW_USEC) {
                 if (s->window_since_usec != 0)
@@ -113,8 +121,9 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
                 s->window_actual_bytes = actual;
                 s->window_gap_bytes = gap;
                 s->window_run_usec = in->run_usec;
-        }
-        if (s->stuck_usec >= UNCOOPERATIVE_USEC)
+        } else if (c->now_usec - s->window_since_usec >= SPEED_USEC)
+                s->speed_bps = u64_mul_div(u64_sub(s->window_actual_bytes, actual), USEC_PER_SEC, c->now_usec - s->window_since_usec);
+        if (s->stuck_usec >= UNCOOPERATIVE_USEC || s->distrust_until_usec > c->now_usec)
                 s->uncooperative = true;
         else if (s->stuck_usec == 0)
                 s->uncooperative = false;

@@ -7,6 +7,7 @@
 
 #define UNKNOWN_HOLD_USEC USEC_PER_MINUTE      /* a VM whose reports have gone stale is left alone for so long, unless memory is short */
 #define STUCK_USEC (5 * USEC_PER_SEC)          /* others cover for it from here on */
+#define COMING_SEC 5                            /* what a slow balloon gives back later than this is not waited for: others cover for it */
 #define GROWTH_WATCH_USEC (10 * USEC_PER_SEC)  /* deflating takes well under a second for each GiB */
 
 void policy_config_init(struct policy_config *ret) {
@@ -42,6 +43,9 @@ static void follow_boot(struct policy_vm *vm) {
                 .boot_usec = vm->input.started_usec,
                 .stuck_usec = s->stuck_usec,
                 .uncooperative = s->uncooperative,
+                .distrust_until_usec = s->distrust_until_usec,
+                .distrust_usec = s->distrust_usec,
+                .speed_bps = AEROSTAT_UNKNOWN,
                 .seen_psi_usec = AEROSTAT_UNKNOWN,
                 .seen_refault_bytes = AEROSTAT_UNKNOWN,
                 .seen_swap_in_bytes = AEROSTAT_UNKNOWN,
@@ -72,23 +76,32 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;
 }
 
-/* What the guest could not go below, for as long as it needs that much: it was exhausted there, so its need was close to it. */
+/* What the guest could not go below, for as long as it says that it uses about as much: it was exhausted there. (Whether it has touched that much is not asked: a
+ * kernel may hold on to memory that was never used. It buys nothing, for the guest holds that memory anyway.) */
 static uint64_t practical_floor(const struct policy_context *c, const struct policy_vm *vm) {
         uint64_t floor = MIN(vm->state.practical_floor_bytes, policy_max(vm));
 
         if (vm->state.practical_floor_until_usec <= c->now_usec)
                 return 0;
-        return policy_is_fresh(c, vm) ? MIN(floor, u64_add(vm->plan.need_bytes, policy_exhaustion(vm))) : floor;
+        if (!policy_is_fresh(c, vm))
+                return floor;
+        return MIN(floor, u64_add(u64_sub(policy_size(vm->input.report_actual_bytes, policy_actual(vm)), policy_size(vm->input.guest_available_bytes, 0)),
+                                  policy_exhaustion(vm)));
 }
 
 static void sum_up(struct policy_context *c, const struct policy_vm *vm, const struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
+        uint64_t least = in->hugepages && in->managed ? work->liable : u64_add(work->floor, policy_overhead(vm));
 
         c->rss_bytes = u64_add(c->rss_bytes, policy_size(in->rss_bytes, 0));
         c->swap_bytes = u64_add(c->swap_bytes, policy_size(in->swap_bytes, 0));
         c->committed_bytes = u64_add(c->committed_bytes, vm->plan.committed_bytes);
         c->liable_bytes = u64_add(c->liable_bytes, work->liable);
         c->max_bytes = u64_add(c->max_bytes, work->max);
+        c->resident_bytes = u64_add(c->resident_bytes, work->resident ? work->liable : least);
+        c->resident_least_bytes = u64_add(c->resident_least_bytes, work->resident && !work->moves ? work->liable : least);
+        if (work->resident)
+                c->unswappable_bytes = u64_add(c->unswappable_bytes, work->liable);
         if (vm->state.breaching)
                 c->weaknesses |= POLICY_WEAK_BREACHING;
         if (vm->state.uncooperative)
@@ -101,6 +114,7 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
         uint64_t max = policy_max(vm), actual = policy_actual(vm), counted = actual, evidence = policy_evidence(vm);
+        bool distrusted = vm->state.distrust_until_usec > c->now_usec;
 
         work->moves = false;
         if (!in->managed) {
@@ -116,6 +130,9 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
         else if (vm->state.breaching) {
                 p->class = POLICY_BREACHING, p->reason = POLICY_REASON_BREACHING;
                 p->contain = true;
+        } else if (distrusted) {
+                p->class = POLICY_UNCOOPERATIVE, p->reason = POLICY_REASON_TAKES;
+                p->contain = vm->state.taking;
         } else if (vm->state.stuck_usec >= STUCK_USEC)
                 p->class = vm->state.uncooperative ? POLICY_UNCOOPERATIVE : POLICY_MANAGED, p->reason = POLICY_REASON_STUCK;
         else if (in->pin_bytes != AEROSTAT_UNKNOWN && c->state->host_state != POLICY_CRITICAL)
@@ -131,7 +148,7 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
                 work->moves = true;
         }
 
-        if (vm->state.breaching) /* also while it is paused or does not answer */
+        if (vm->state.breaching || distrusted) /* also while it is paused or does not answer */
                 counted = max;
         work->overhead = policy_overhead(vm);
         if (in->hugepages && in->managed) /* the pool is gone from MemAvailable already */
@@ -144,16 +161,24 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
         work->liable = in->hugepages && in->managed ? p->committed_bytes
                                                     : MAX(p->committed_bytes, u64_add(work->base, work->overhead));
 
+        /* Memory that it holds beyond its balloon and what QEMU is known to need will not come with the balloon: others make room for it. */
+        if (!in->hugepages && work->base <= actual)
+                work->overhead = MAX(work->overhead, u64_sub(evidence, actual));
+
         work->floor = MAX(MIN(policy_size(in->floor_bytes, 0), max), practical_floor(c, vm));
         p->floor_bytes = work->floor;
         p->target_bytes = work->ideal = work->share = work->base;
-        p->gap = is_under_way(c, vm, actual, work->base);
+        /* Of one that counts at max nothing comes back. */
+        p->gap = counted == actual && is_under_way(c, vm, actual, work->base);
+        work->coming = !p->gap ? 0 : MIN(u64_sub(actual, work->base), u64_mul(vm->state.speed_bps, COMING_SEC));
         work->weight = MIN(in->weight, POLICY_WEIGHT_MAX);
         work->max = max;
         work->actual = actual;
         work->demand = MIN(p->demand_bytes, max);
         work->entitled = work->base;
         work->pinned = p->class == POLICY_PINNED;
+        work->resident = in->cannot_swap || in->fixed;
+        work->out = false;
         work->vouched = p->class != POLICY_UNKNOWN;
         work->pressed = vm->state.pressure_until_usec > c->now_usec;
         work->held_back = vm->state.uncooperative;

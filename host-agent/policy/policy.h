@@ -78,7 +78,7 @@ struct policy_vm_input {
         bool held;                             /* paused, migrating, saving: not moved */
         bool unresponsive;                     /* QEMU does not answer: cannot be moved, counts as unknown */
         bool autodeflate;                      /* the guest can grow on its own OOM without a grant */
-        bool cannot_swap;                      /* locked memory or swap limit 0 */
+        bool cannot_swap;                      /* locked memory or swap limit 0; fixed VMs count as such anyway */
 
         uint64_t started_usec;                 /* when this boot began (start, reset, reboot, restore), on the caller's clock */
         bool balloon_confirmed;                /* in this boot the guest's driver has been heard of, so actual means something; else max counts */
@@ -122,6 +122,9 @@ struct policy_vm_state {
         bool settled;                          /* the balloon had reached its target ... */
         uint64_t allowed_bytes;                /* ... and the most that was asked for since is this */
         bool taking;                           /* it holds clearly more than that */
+        uint64_t distrust_until_usec;          /* it has taken memory, and counts at what it could take until then */
+        uint64_t distrust_usec;                /* for how long, the last time */
+        uint64_t speed_bps;                    /* at which its balloon inflates; unknown: not measured since it was asked */
         uint64_t practical_floor_bytes, practical_floor_until_usec;
         uint64_t breach_since_usec;
         bool breaching;
@@ -157,6 +160,7 @@ enum policy_reason {
         POLICY_REASON_DEAD_BAND,               /* the difference is too small to move for */
         POLICY_REASON_PRACTICAL_FLOOR,         /* the guest could not go lower */
         POLICY_REASON_STUCK,                   /* does not obey; may not grow until it does */
+        POLICY_REASON_TAKES,                   /* took memory back without being asked: counted at max until it has kept to its balloon for a while */
         POLICY_REASON_PINNED,
         POLICY_REASON_PINNED_WAITS,            /* pinned above what can be granted now */
         POLICY_REASON_FIXED,
@@ -232,8 +236,13 @@ struct policy_plan {
         uint64_t free_bytes;                   /* below it */
         uint64_t pool_bytes;                   /* growth pool aimed at */
         uint64_t floors_bytes;                 /* what cannot move or swap, and the floors of the rest, with overhead */
+        /* The second bound: what has to stay in memory, whatever the mode lets swap back. */
+        uint64_t resident_rule_bytes;          /* capacity - correction: what resident + reservations may reach */
+        uint64_t resident_bytes;               /* what VMs that cannot swap may hold, and the floors of the others, with overhead */
+        uint64_t resident_least_bytes;         /* the same when all that can move are at their floors */
+        uint64_t resident_deficit_bytes;       /* resident + reservations above it; 0: it holds */
         bool fits;                             /* everybody has max */
-        bool unsafe;                           /* the rule does not hold */
+        bool unsafe;                           /* the rule does not hold, or what cannot swap is more than capacity */
         bool floors_fit;
         enum policy_host_state host_state;
         enum policy_guarantee guarantee;
@@ -254,9 +263,16 @@ struct policy_work {
         uint64_t max, actual, floor, overhead, liable, demand;
         uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
+        uint64_t coming;                       /* what its balloon will have given back before long */
         bool moves, pinned, vouched, pressed, held_back, urgent;
+        bool resident;                         /* cannot swap: all that it may hold has to stay in memory */
+        bool out;                              /* of policy_fill(): passed over */
 };
 
 /* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */
 void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
                    struct policy_vm *vms, struct policy_work *work, size_t n_vms, struct policy_plan *ret_plan);
+
+/* What all hold for good, as of the last decision: the floors of what can move, what is asked for pinned VMs, all of what cannot move, and overheads. VM
+ * `index` counts with `bytes` instead (SIZE_MAX: none so). Reservations are not in it. */
+uint64_t policy_least_bytes(const struct policy_vm *vms, size_t n_vms, size_t index, uint64_t bytes);

@@ -8,6 +8,8 @@
 
 #define SWAPPING_USEC (30 * USEC_PER_SEC)      /* swap-out longer ago says nothing about now */
 
+#define LOOK_USEC (250 * USEC_PER_MSEC)       /* calm, a host in any state is not looked at more often than this */
+
 struct threshold {
         uint64_t available_ppm;        /* of the reserve */
         uint64_t some_ppm, full_ppm;   /* PSI avg10; unknown: does not count */
@@ -71,6 +73,8 @@ void policy_states(struct policy_context *c) {
                 if (holds(c, (enum policy_host_state) s, (enum policy_host_state) s <= c->state->host_state))
                         state = (enum policy_host_state) s;
         c->state->host_state = p->host_state = state;
+        if (p->next_usec > POLICY_BUSY_USEC) /* a calm plan on a short host: reality is to be looked at more often */
+                p->next_usec = MAX(p->next_usec / policy_pace(c), LOOK_USEC);
 
         p->weaknesses = weaknesses(c);
         p->guarantee = p->weaknesses & (POLICY_WEAK_MODE | POLICY_WEAK_UNSAFE | POLICY_WEAK_FLOORS) ? POLICY_NONE

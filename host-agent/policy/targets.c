@@ -17,7 +17,8 @@ static uint64_t distributable(const struct policy_context *c, uint64_t limit) {
                 const struct policy_work *w = &c->work[i];
 
                 if (w->moves)
-                        gone = u64_add(gone, w->overhead);
+                        /* On an unsafe host others cover for what a slow balloon will not have given back soon. */
+                        gone = u64_add(gone, u64_add(w->overhead, c->plan->deficit_bytes > 0 ? u64_sub(u64_sub(w->actual, w->base), w->coming) : 0));
                 else if (w->pinned)
                         gone = u64_add(gone, u64_add(w->ideal, w->overhead));
                 else
@@ -32,38 +33,42 @@ static void aim_pinned(struct policy_context *c) {
                         c->work[i].ideal = CLAMP(policy_size(c->vms[i].input.pin_bytes, 0), c->work[i].floor, c->work[i].max);
 }
 
-static void fill_entitlements(struct policy_context *c, uint64_t amount) {
+static void fill_entitlements(struct policy_context *c, struct policy_room room) {
         for (size_t i = 0; i < c->n_vms; i++)
                 c->work[i].cap = u64_sub(c->work[i].max, c->work[i].floor);
-        policy_fill(c->work, c->n_vms, amount);
+        policy_fill_room(c->work, c->n_vms, &room);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
                         c->work[i].entitled = u64_add(c->work[i].floor, c->work[i].fill);
 }
 
-static uint64_t fill_demand(struct policy_context *c, uint64_t amount) {
-        uint64_t left;
-
+static void fill_demand(struct policy_context *c, struct policy_room *room) {
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
 
                 /* What nobody vouches for is met up to the entitlement. */
                 w->cap = u64_sub(w->vouched ? w->demand : MIN(w->demand, w->entitled), w->floor);
         }
-        left = policy_fill(c->work, c->n_vms, amount);
+        policy_fill_room(c->work, c->n_vms, room);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
                         c->work[i].share = u64_add(c->work[i].floor, c->work[i].fill);
-        return left;
 }
 
-static void fill_surplus(struct policy_context *c, uint64_t amount) {
+static void fill_surplus(struct policy_context *c, struct policy_room room) {
         for (size_t i = 0; i < c->n_vms; i++)
                 c->work[i].cap = u64_sub(c->work[i].max, c->work[i].share);
-        policy_fill(c->work, c->n_vms, amount);
+        policy_fill_room(c->work, c->n_vms, &room);
         for (size_t i = 0; i < c->n_vms; i++)
                 if (c->work[i].moves)
                         c->work[i].ideal = u64_add(c->work[i].share, c->work[i].fill);
+}
+
+/* Above the floors, what VMs that cannot swap may have together. */
+static uint64_t resident_room(const struct policy_context *c, uint64_t margin) {
+        uint64_t gone = u64_add(u64_add(c->plan->resident_least_bytes, policy_size(c->host->reserved_bytes, 0)), margin);
+
+        return u64_sub(c->plan->resident_rule_bytes, gone);
 }
 
 static enum policy_reason explain(const struct policy_context *c, const struct policy_vm *vm, const struct policy_work *w) {
@@ -82,20 +87,27 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
 
 void policy_targets(struct policy_context *c) {
         struct policy_plan *p = c->plan;
-        uint64_t floors = 0, maxes = 0, room, pool, left, demand_room, ideals = 0;
+        uint64_t floors = 0, maxes = 0, residents = 0, room, pool, demand_room, ideals = 0, margin = policy_margin(p->envelope_bytes);
+        struct policy_room left, demand;
 
         aim_pinned(c);
-        room = distributable(c, u64_sub(p->rule_bytes, policy_margin(p->envelope_bytes)));
-        for (size_t i = 0; i < c->n_vms; i++)
-                if (c->work[i].moves) {
-                        floors = u64_add(floors, c->work[i].floor);
-                        maxes = u64_add(maxes, c->work[i].max);
-                }
+        room = distributable(c, u64_sub(p->rule_bytes, margin));
+        for (size_t i = 0; i < c->n_vms; i++) {
+                const struct policy_work *w = &c->work[i];
+
+                if (!w->moves)
+                        continue;
+                floors = u64_add(floors, w->floor);
+                maxes = u64_add(maxes, w->max);
+                if (w->resident)
+                        residents = u64_add(residents, w->max - w->floor);
+        }
+        left = (struct policy_room) { .all = u64_sub(room, floors), .resident = resident_room(c, margin) };
         pool = policy_share(p->envelope_bytes, c->config->growth_pool_ppm);
         /* From short back to fits only with room for the pool, too: its size must not be pumped in and out at the border. */
-        p->fits = u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room;
+        p->fits = u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room && residents <= left.resident;
         c->state->fits = p->fits;
-        p->floors_fit = floors <= room;
+        p->floors_fit = floors <= room && u64_add(p->resident_least_bytes, policy_size(c->host->reserved_bytes, 0)) <= p->resident_rule_bytes;
         p->pool_bytes = p->fits ? 0 : pool;
         p->floors_bytes = u64_add(floors, u64_sub(p->rule_bytes, room));
 
@@ -104,14 +116,15 @@ void policy_targets(struct policy_context *c) {
                         if (c->work[i].moves)
                                 c->work[i].ideal = c->work[i].share = c->work[i].entitled = c->work[i].max;
         } else {
-                left = u64_sub(room, floors);
-                fill_entitlements(c, u64_sub(left, p->pool_bytes));
+                fill_entitlements(c, (struct policy_room) { .all = u64_sub(left.all, p->pool_bytes), .resident = left.resident });
                 /* In guaranteed mode the envelope goes beyond capacity by the KSM credit only, which is real memory today. */
-                demand_room = c->config->mode == POLICY_GUARANTEED ? left
-                                                                   : MIN(left, u64_sub(distributable(c, u64_sub(p->capacity_bytes, p->correction_bytes)), floors));
-                left = u64_add(left - demand_room, fill_demand(c, demand_room));
-                p->pool_bytes = MIN(p->pool_bytes, left);
-                fill_surplus(c, left - p->pool_bytes);
+                demand_room = c->config->mode == POLICY_GUARANTEED ? left.all
+                                                                   : MIN(left.all, u64_sub(distributable(c, p->resident_rule_bytes), floors));
+                demand = (struct policy_room) { .all = demand_room, .resident = left.resident };
+                fill_demand(c, &demand);
+                left = (struct policy_room) { .all = u64_add(left.all - demand_room, demand.all), .resident = demand.resident };
+                p->pool_bytes = MIN(p->pool_bytes, left.all);
+                fill_surplus(c, (struct policy_room) { .all = left.all - p->pool_bytes, .resident = left.resident });
         }
 
         for (size_t i = 0; i < c->n_vms; i++) {

@@ -27,10 +27,16 @@ void cgroup_parse_membership(struct cgroup_place *place, const char *line);
 /* Lines of proc/PID/mountinfo (changed by parsing), after all of those. The mount that shows the most ancestors wins. */
 void cgroup_parse_mount(struct cgroup_place *place, char *line);
 
-/* How much of path names the group above the VM's own: libvirt puts a VM's threads and its limits into groups below one of its own. */
+/* Where libvirt's group for a VM begins and ends in path: it puts the VM's threads and limits into groups below. False: no such
+ * group is there (libvirt was told to use none), and then the process is in a group with others. Lengths of path: up to the group
+ * above, without its slash; up to the VM's own. */
+bool cgroup_find_machine(const char *path, size_t *ret_above, size_t *ret_machine);
+
+/* How much of path names the group above the VM's own, or above the process's where libvirt has made none. */
 size_t cgroup_parent_length(const char *path);
 
-/* Both of the above for a process: 0; -ESRCH: it is gone; -ENODATA: no memory controller, or it is mounted nowhere. (The only one here that reads.) */
+/* Both of the above for a process: 0; -ESRCH: it is gone; -ENODATA: no memory controller, or it is mounted nowhere. (The only one
+ * here that reads.) */
 int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret);
 
 /* memory.limit_in_bytes, memory.max, memory.high: AEROSTAT_UNKNOWN where there is no limit. */

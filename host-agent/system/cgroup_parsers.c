@@ -98,17 +98,28 @@ static bool is_machine(const char *component, size_t n) {
                strncmp(component + n - strlen(scope), scope, strlen(scope)) == 0;
 }
 
-size_t cgroup_parent_length(const char *path) {
+bool cgroup_find_machine(const char *path, size_t *ret_above, size_t *ret_machine) {
         const char *slash = path;
 
         while (*slash == '/') {
                 size_t n = strcspn(slash + 1, "/");
 
-                if (is_machine(slash + 1, n))
-                        return (size_t) (slash - path);
+                if (is_machine(slash + 1, n)) {
+                        *ret_above = (size_t) (slash - path);
+                        *ret_machine = *ret_above + 1 + n;
+                        return true;
+                }
                 slash += 1 + n;
         }
-        slash = strrchr(path, '/');
+        return false;
+}
+
+size_t cgroup_parent_length(const char *path) {
+        const char *slash = strrchr(path, '/');
+        size_t above, machine;
+
+        if (cgroup_find_machine(path, &above, &machine))
+                return above;
         return slash ? (size_t) (slash - path) : 0;
 }
 

@@ -45,15 +45,17 @@ int ksm_sample_read(int root_fd, struct ksm_sample *ret);
 /* Whether the knobs can be written: 0, -EROFS, -EACCES, -ENOENT. */
 int ksm_check_writable(int root_fd);
 
-/* Writes one number to a file of /sys/kernel/mm/ksm. -EBUSY: not now (merge_across_nodes while anything is merged); -EINVAL: the kernel refuses it. */
+/* Writes one number to a file of /sys/kernel/mm/ksm. -EBUSY: not now (merge_across_nodes while anything is merged); -EINVAL: the
+ * kernel refuses it. */
 int ksm_write(int root_fd, const char *file, uint64_t value);
 
 /* run=2 returns when everything is unmerged: seconds for each GiB, and it may be interrupted by a fatal signal only. To be called in a child. */
 int ksm_write_run(int root_fd, uint64_t run);
 
-/* Brings the knobs to `want` (unknown members are left alone), writing only what differs from `now`. While the advisor is on, pages_to_scan is set through its
- * bounds (both the same), and the advisor is switched off and on so that they hold at once and not from the next full scan: measured, the kernel takes
- * the lower bound then. run is written last. 0, or the first -errno with the file's name in ret_file (static). */
+/* Brings the knobs to `want` (unknown members are left alone), writing only what differs from `now`. While the advisor is on,
+ * pages_to_scan is set through its bounds (both the same), and the advisor is switched off and on so that they hold at once and
+ * not from the next full scan: measured, the kernel takes the lower bound then. run is written last. 0, or the first -errno with
+ * the file's name in ret_file (static). */
 int ksm_apply(int root_fd, const struct ksm_knobs *now, const struct ksm_knobs *want, const char **ret_file);
 
 /* The kernel thread ksmd, by name and parent (kthreadd) in /proc. -ESRCH: not seen (another PID namespace, no KSM). */

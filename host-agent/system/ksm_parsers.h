@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files about KSM say, apart from reading them; beside parsers.h. Private to this folder, its tests and its fuzzer. No allocation, no I/O; any thread. */
+/* What the files about KSM say, apart from reading them; beside parsers.h. Private to this folder, its tests and its fuzzer. No
+ * allocation, no I/O; any thread. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -56,9 +56,8 @@ int swap_group_find(int root_fd, int pid, struct swap_group *ret_vm, struct swap
         r = cgroup_place_read(root_fd, pid, &place);
         if (r < 0)
                 return r;
-        above_length = cgroup_parent_length(place.path);
-        vm_length = above_length + 1 + strcspn(place.path + above_length + (place.path[above_length] == '/'), "/");
-        vm_length = MIN(vm_length, strlen(place.path));
+        if (!cgroup_find_machine(place.path, &above_length, &vm_length))
+                return -ENODATA;
         if ((r = make(&place, vm_length, systemd, &vm)) < 0 || (r = make(&place, above_length, systemd, &above)) < 0)
                 return r;
         *ret_vm = vm;

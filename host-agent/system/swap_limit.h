@@ -24,7 +24,7 @@ struct swap_group {
 };
 
 /* The group of the VM itself (libvirt's groups for threads are below it) and the one above, which holds all of its kind. -ESRCH; -ENODATA: no memory
- * controller; -ENAMETOOLONG. */
+ * controller, or no group of its own (it runs among others, whom its limits would hit); -ENAMETOOLONG. */
 int swap_group_find(int root_fd, int pid, struct swap_group *ret_vm, struct swap_group *ret_above);
 
 /* Makes `group` the nearest group above both. -ENOENT: there is none but the root, which has no limits; `group` is untouched then. */

@@ -12,7 +12,7 @@
 /* First line: the format and the boot; then "PATH<tab>VALUE" for each entry. */
 #define MAGIC "aerostat-undo 1 "
 #define VALUE_MAX 128
-#define FILE_MAX (1024 * 1024)
+#define FILE_MAX (8 * 1024 * 1024) /* a line of some 150 characters for each VM */
 #define BOOT_ID_MAX 64
 
 struct entry {
@@ -122,12 +122,23 @@ static int load(struct undo *undo) {
         n = procfs_read(AT_FDCWD, undo->file, text, FILE_MAX);
         if (n == -ENOENT)
                 return 0;
-        return n < 0 ? (int) n : parse(undo, text);
+        return n == -E2BIG ? -EBADMSG : n < 0 ? (int) n : parse(undo, text);
+}
+
+/* A file that is not ours must not keep the daemon from starting: without it there is one thing less to undo. */
+static int set_aside(struct undo *undo) {
+        _cleanup_free_ char *bad = NULL;
+
+        while (undo->n_entries > 0)
+                take_out(undo, undo->n_entries - 1);
+        if (asprintf(&bad, "%s.bad", undo->file) < 0)
+                return -ENOMEM;
+        return rename(undo->file, bad) < 0 ? -errno : 1;
 }
 
 int undo_new(struct undo **ret, int root_fd, const char *state_dir) {
         _cleanup_(undo_freep) struct undo *undo = calloc(1, sizeof(*undo));
-        int r;
+        int r = 0;
 
         if (!undo)
                 return -ENOMEM;
@@ -139,11 +150,13 @@ int undo_new(struct undo **ret, int root_fd, const char *state_dir) {
                 if (asprintf(&undo->file, "%s/undo", state_dir) < 0 || asprintf(&undo->temporary, "%s/undo.new", state_dir) < 0)
                         return -ENOMEM;
                 r = load(undo);
+                if (r == -EBADMSG)
+                        r = set_aside(undo);
                 if (r < 0)
                         return r;
         }
         *ret = TAKE_PTR(undo);
-        return 0;
+        return r;
 }
 
 struct undo *undo_free(struct undo *undo) {

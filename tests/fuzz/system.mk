@@ -18,12 +18,25 @@ endif
 %C%_fuzz_ksm_SOURCES = %D%/targets/fuzz-ksm.c $(fuzz_driver) %D%/fuzz.h
 %C%_fuzz_ksm_LDADD = libaerostat-system.a libaerostat-guest.a libaerostat-protocol.a
 
-# The state file.
-check_PROGRAMS += %D%/fuzz-state
+# The files of the state folder.
+check_PROGRAMS += %D%/fuzz-history %D%/fuzz-state
 if !FUZZING
-TESTS += %D%/fuzz-state
+TESTS += %D%/fuzz-history %D%/fuzz-state
 endif
+%C%_fuzz_history_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_history_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_history_SOURCES = %D%/targets/fuzz-history.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_history_LDADD = libaerostat-state.a libaerostat-protocol.a
 %C%_fuzz_state_CPPFLAGS = $(fuzz_cppflags)
 %C%_fuzz_state_LDFLAGS = $(fuzz_ldflags)
 %C%_fuzz_state_SOURCES = %D%/targets/fuzz-state.c $(fuzz_driver) %D%/fuzz.h
 %C%_fuzz_state_LDADD = libaerostat-state.a libaerostat-protocol.a
+
+check_PROGRAMS += %D%/fuzz-report
+if !FUZZING
+TESTS += %D%/fuzz-report
+endif
+%C%_fuzz_report_CPPFLAGS = $(fuzz_cppflags)
+%C%_fuzz_report_LDFLAGS = $(fuzz_ldflags)
+%C%_fuzz_report_SOURCES = %D%/targets/fuzz-report.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_report_LDADD = libaerostat-state.a libaerostat-policy.a libaerostat-protocol.a

@@ -7,7 +7,10 @@ EXTRA_DIST += \
 	%D%/aerolab/cgroups.py \
 	%D%/aerolab/chart.py \
 	%D%/aerolab/daemon.py \
+	%D%/aerolab/follower.py \
 	%D%/aerolab/guest.py \
+	%D%/aerolab/hog.py \
+	%D%/aerolab/hook.py \
 	%D%/aerolab/jsonport.py \
 	%D%/aerolab/ksm.py \
 	%D%/aerolab/lab.py \
@@ -15,13 +18,17 @@ EXTRA_DIST += \
 	%D%/aerolab/load.py \
 	%D%/aerolab/machine.py \
 	%D%/aerolab/qmp.py \
+	%D%/aerolab/record.py \
 	%D%/aerolab/sampler.py \
 	%D%/aerolab/sandbox.py \
+	%D%/aerolab/verdict.py \
+	%D%/aerolab/web.py \
 	%D%/bench_ksm.py \
 	%D%/demo.py \
 	%D%/guest/build-image \
 	%D%/guest/init \
 	%D%/guest/load/agent.c \
+	%D%/guest/load/faults.c \
 	%D%/guest/load/load.h \
 	%D%/guest/load/main.c \
 	%D%/guest/load/watch.c \
@@ -30,24 +37,32 @@ EXTRA_DIST += \
 	%D%/test_cache.py \
 	%D%/test_alerts.py \
 	%D%/test_contain.py \
+	%D%/test_dashboard.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
+	%D%/test_operator.py \
 	%D%/test_lastresort.py \
 	%D%/test_pressure.py \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
 	%D%/test_reserve.py \
 	%D%/test_smoke.py \
+	%D%/test_soak.py \
+	%D%/test_story.py \
 	%D%/test_swap.py \
 	%D%/test_swap_groups.py \
-	%D%/test_targets.py
+	%D%/test_targets.py \
+	%D%/test_top.py \
+	%D%/test_unit.py \
+	%D%/test_whatif.py
 
 # The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
 EXTRA_PROGRAMS += %D%/swap-ceiling
 %C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
 %C%_swap_ceiling_SOURCES = \
 	%D%/guest/swap-ceiling.c \
-	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_keeper.c host-agent/swap_keeper.h \
+	host-agent/swap_systemd.c host-agent/swap_systemd.h \
 	host-agent/log.c host-agent/log.h
 %C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
 

@@ -8,20 +8,16 @@ the whole host. The lab listens to the same kind of event as the daemon, so both
 import os
 import select
 import statistics
-import subprocess
-import sys
 import time
-import unittest
 from typing import List
 
 from aerolab import MIB, LabCase, Options, log, main, wait_until
+from aerolab.hog import Group
 from aerolab.machine import read_text
 
 CONFIG = {"host": {"memory": "1900M"}}
 EVENTS = 4
 MEDIAN_MAX = 0.100  # seconds
-GROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
-LIMITS = ("memory.limit_in_bytes", "memory.max")
 TRIGGERS = (b"some 100000 1000000\0", b"some 200000 2000000\0")  # as the daemon: the second without CAP_SYS_RESOURCE
 
 READER = """
@@ -39,48 +35,21 @@ def stalled() -> float:
     return int(read_text("/proc/pressure/memory").split("total=")[1].split()[0]) / 1e6
 
 
-class Hog:
-    """Processes in a group of their own whose file does not fit their limit. Four readers in 8 MiB stall more than half of the time here; one reader in
-    24 MiB, on a quick disk, 2 %."""
+class Hog(Group):
+    """Readers whose file does not fit their limit. Four of them in 8 MiB stall more than half of the time here; one in 24 MiB, on a quick disk, 2 %."""
 
     def __init__(self, folder: str) -> None:
-        for root, limit in zip(GROUPS, LIMITS):
-            self.group = f"{root}/aerolab-hog-{os.getpid()}"
-            try:
-                os.mkdir(self.group)
-            except OSError:
-                continue
-            if os.path.exists(f"{self.group}/{limit}"):
-                break
-            os.rmdir(self.group)
-        else:
-            raise unittest.SkipTest("no cgroup with a memory limit can be made here")
-        with open(f"{self.group}/{limit}", "w", encoding="ascii") as file:
-            file.write(str(8 * MIB))
-        self.path = f"{folder}/hog"
-        with open(self.path, "wb") as file:
+        super().__init__(8 * MIB)
+        self.file = f"{folder}/hog"
+        with open(self.file, "wb") as file:
             for _ in range(96):
                 file.write(os.urandom(MIB))
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        self.processes: List[subprocess.Popen] = []
 
-    def start(self) -> None:
-        def enter() -> None:
-            with open(f"{self.group}/cgroup.procs", "w", encoding="ascii") as file:
-                file.write("0")
-        self.processes = [subprocess.Popen([sys.executable, "-c", READER, self.path], preexec_fn=enter) for _ in range(4)]
-
-    def stop(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        self.processes = []
-
-    def remove(self) -> None:
-        self.stop()
-        wait_until(lambda: not read_text(f"{self.group}/cgroup.procs"), 5, "the hog is gone")
-        os.rmdir(self.group)
+    def press(self) -> None:
+        for _ in range(4):
+            self.start(READER, self.file)
 
 
 class Pressure(LabCase):
@@ -115,7 +84,7 @@ class Pressure(LabCase):
         reactions = []
         for i in range(EVENTS):
             self.wait_calm()
-            hog.start()
+            hog.press()
             event = self.next_event(30)
             answers = []
             # An answer may come a little before our own event: the kernel looks at each trigger at a moment of its own.

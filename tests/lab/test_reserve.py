@@ -3,16 +3,15 @@
 """A VM that starts into a full host: the hook has its memory set aside first."""
 
 import os
-import shlex
+import threading
 import time
 
 from aerolab import GIB, LabCase, Options, log, main, mib, wait_until
-from aerolab.daemon import require
 from aerolab.guest import domain_xml
-from aerolab.lab import SOURCE
+from aerolab.hook import prepare_hooks, write_hook
 from aerolab.libvirtd import VirshError, virsh
+from aerolab.machine import read_text
 
-HOOK = "/etc/libvirt/hooks/qemu"
 CONFIG = {"host": {"memory": "2600M"}, "hook": {"on-error": "refuse"}}
 
 
@@ -21,21 +20,12 @@ class Reserve(LabCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        # libvirtd looks for hooks when it starts.
-        os.makedirs(os.path.dirname(HOOK), exist_ok=True)
-        cls.write_hook("/nowhere")
+        prepare_hooks()
         super().setUpClass()
-
-    @staticmethod
-    def write_hook(socket: str) -> None:
-        with open(HOOK, "w", encoding="ascii") as file:
-            file.write(f"#!/bin/sh\nAEROSTATCTL={shlex.quote(require('aerostatctl'))} AEROSTAT_SOCKET={shlex.quote(socket)} "
-                       f"exec {shlex.quote(os.path.join(SOURCE, 'tools/hooks/qemu'))} \"$@\"\n")
-        os.chmod(HOOK, 0o755)
 
     def start_full(self):
         daemon = self.start_daemon(CONFIG)
-        self.write_hook(daemon.socket)
+        write_hook(daemon)
         wait_until(lambda: daemon.status()["committed_bytes"] <= daemon.status()["rule_bytes"], 30, "the rule holds")
         self.wait_calm()
         self.assertLess(daemon.status()["free_bytes"], GIB, "the envelope is not full")
@@ -81,11 +71,83 @@ class Reserve(LabCase):
         self.assertIn("is missing", str(refused.exception))
         self.assertEqual(daemon.json("reservations")["reservations"], [])
 
-    def test_without_a_daemon_it_starts(self) -> None:
-        self.write_hook("/nowhere")
+    def test_the_hook_never_deadlocks(self) -> None:
+        """libvirtd holds the VM's lock while its hook runs, and listing VMs waits for all locks: nothing of ours may wait for that."""
+        daemon = self.start_full()
+        write_hook(daemon, linger=9)
+        self.define("c", GIB // 2)
+        starter = threading.Thread(target=virsh, args=("start", "c"))
+        start = time.monotonic()
+        starter.start()
+        self.addCleanup(virsh, "destroy", "c")
+        wait_until(lambda: daemon.json("reservations")["reservations"], 5, "the hook has asked")
+        targets = len(self.guest("a").balloon_targets())
+        daemon.json("set", "a", "400M")
+        wait_until(lambda: len(self.guest("a").balloon_targets()) > targets, 3, "a VM is moved while a hook runs")
+        wait_until(lambda: daemon.json("reservations")["reservations"][0]["met"], 10, "the others have made room")
+        # A daemon that starts now cannot list the VMs until the hook has ended; it answers all the same.
+        daemon.kill()
+        daemon.start(timeout=3)
+        slowest = 0.0
+        while starter.is_alive() and time.monotonic() - start < 30:
+            before = time.monotonic()
+            daemon.status()
+            slowest = max(slowest, time.monotonic() - before)
+            time.sleep(0.1)
+        took = time.monotonic() - start
+        starter.join()
+        log(f"a start of {took:.1f} s with a daemon that was killed in it: its slowest answer meanwhile took {1000 * slowest:.0f} ms")
+        self.assertLess(slowest, 1)
+        self.assertLess(took, 20)
+        wait_until(lambda: sorted(daemon.vms()) == ["a", "b", "c"], 10, "the new daemon has found all")
+        self.assertEqual(daemon.json("show", "a")["pin_bytes"], 400 << 20)
+
+    def test_without_a_daemon_on_error_says(self) -> None:
+        daemon = self.start_daemon({**CONFIG, "hook": {"on-error": "allow"}})
+        write_hook(daemon)
+        daemon.stop()
         self.define("e", GIB // 4)
         virsh("start", "e")
         virsh("destroy", "e")
+        daemon.write_config(CONFIG)
+        with self.assertRaises(VirshError) as refused:
+            virsh("start", "e")
+        self.assertIn("aerostatd is not running", str(refused.exception))
+        self.assertIn("on-error = refuse", str(refused.exception))
+
+    def test_a_daemon_that_has_just_started(self) -> None:
+        """Whether it knows enough to promise, or not yet, the answer comes soon, and a few seconds later all is as ever."""
+        for attempt in range(3):
+            daemon = self.start_daemon(CONFIG)
+            write_hook(daemon)
+            self.define(f"f{attempt}", GIB // 8)
+            start, refusal = time.monotonic(), ""
+            try:
+                virsh("start", f"f{attempt}")
+            except VirshError as error:
+                refusal = str(error)
+                self.assertIn("has just started", refusal)
+                wait_until(lambda: daemon.ctl("reserve", "1M", "--ttl", "1s").returncode == 0, 10, "it knows all VMs")
+                virsh("start", f"f{attempt}")
+            log(f"attempt {attempt + 1}: {'first refused, ' if refusal else ''}started after {time.monotonic() - start:.1f} s")
+            self.assertLess(time.monotonic() - start, 20)
+            virsh("destroy", f"f{attempt}")
+            daemon.stop()
+
+    def test_autostarted_before_the_daemon(self) -> None:
+        self.define("g", GIB // 4)
+        virsh("autostart", "g")
+        write_hook(None)
+        # libvirtd starts those marked so once in a boot of the host, which it notes here.
+        self.lab.libvirtd.stop()
+        os.unlink("/run/libvirt/qemu/autostarted")
+        self.lab.libvirtd.start()
+        wait_until(lambda: "running" in virsh("domstate", "g"), 10, "libvirtd has started it")
+        self.addCleanup(virsh, "destroy", "g")
+        daemon = self.start_daemon(CONFIG)
+        wait_until(lambda: sorted(daemon.vms()) == ["a", "b", "g"], 10, "all are taken over")
+        self.assertGreaterEqual(daemon.vm("g")["committed_bytes"], GIB // 8)
+        wait_until(lambda: daemon.status()["committed_bytes"] <= daemon.status()["rule_bytes"], 30, "the rule holds with it")
 
     def test_what_was_set_by_hand_survives_a_restart(self) -> None:
         daemon = self.start_daemon(CONFIG)
@@ -94,7 +156,7 @@ class Reserve(LabCase):
         daemon.json("limits", "b", "--floor", "30%", "--persist")
         daemon.json("set", "a", "700M", "--for", "1h")
         wait_until(lambda: daemon.ctl("reserve", "64M").returncode == 0, 10, "its VMs are all heard of")
-        wait_until(lambda: "reserve" in open(f"{daemon.state_folder}/state", encoding="utf-8").read(), 5, "the state is written")
+        wait_until(lambda: "reserve" in read_text(f"{daemon.state_folder}/state"), 5, "the state is written")
         daemon.kill()
         daemon.start()
         wait_until(lambda: len(daemon.vms()) == 2, 10, "both are known again")

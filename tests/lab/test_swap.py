@@ -2,13 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Swap under control: guests whose bursts together overrun a small host with 1 GiB of real swap, while their hot sets fit."""
 
+import json
+import mmap
 import os
+import signal
+import socket
 import subprocess
 import threading
 import time
-from typing import Dict, List
+import unittest
+from random import Random
+from typing import Any, Callable, Dict, List
 
-from aerolab import GIB, MIB, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab.ksm import knobs
 from aerolab.load import Load
 from aerolab.machine import meminfo, read_text
 
@@ -17,10 +24,15 @@ LEFT = 2200 * MIB           # available to the guests and what else runs here, o
 HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
 NAMES = ("a", "b", "c", "d")
 RAMP = 100 * MIB
+SEED = int(os.environ.get("AEROLAB_SEED", "1"))
+MADV_PAGEOUT = 21
 
 
-def config(mode: str) -> Dict[str, Dict[str, str]]:
-    return {"host": {"reserve": "300M", "mode": mode}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}}
+LONG = bool(os.environ.get("AEROLAB_LONG"))
+
+
+def config(mode: str, ksm: str = "off") -> Dict[str, Dict[str, str]]:
+    return {"host": {"reserve": "300M", "mode": mode}, "policy": {"floor": "128M"}, "ksm": {"mode": ksm}}
 
 
 def swap_used(path: str) -> int:
@@ -63,7 +75,8 @@ class Swap(LabCase):
     def setUpClass(cls) -> None:
         cls.machine.exclusive()
         if meminfo()["SwapTotal"] > 0:
-            raise cls.skipTest(cls(), "this machine swaps already")
+            raise unittest.SkipTest("this machine swaps already")
+        cls.machine.keep_ksm()
         super().setUpClass()
         cls.swap = cls.machine.add_swap(SWAP)
 
@@ -107,28 +120,41 @@ class Swap(LabCase):
     def lost(self) -> List[str]:
         return [guest.name for guest in self.lab.guests if not os.path.exists(f"/proc/{guest.pid}")]
 
+    def kill_again_and_again(self, daemon: Aerostatd, until: Callable[[], bool]) -> None:
+        """SIGKILL at random moments, at its start as well; what is left is taken over each time."""
+        random = Random(SEED)
+        kills = left = 0
+        while not until():
+            time.sleep(random.choice((0.0, random.uniform(0, 2), random.uniform(0, 9))))
+            daemon.kill()
+            kills += 1
+            time.sleep(random.uniform(0, 2))
+            left += os.path.exists(f"{daemon.state_folder}/undo")
+            daemon.start()
+        swap, ksm = (daemon.log().count(text) for text in ("swap limits that an earlier run left", "KSM is as an earlier run left it"))
+        log(f"killed {kills} times (seed {SEED}), {left} times with something to undo; taken over {swap} times for swap, {ksm} for KSM")
+        self.assertGreaterEqual(kills, 8)
+        self.assertEqual(max(swap, ksm), left)
+
     def run_mode(self, mode: str, kill: bool = False) -> Watch:
-        daemon = self.start_daemon(config(mode))
+        daemon = self.start_daemon(config(mode, ksm="on" if kill else "off"))
         wait_until(lambda: daemon.status()["unsafe"] is False, 90, "the rule holds after boot")
         time.sleep(3)
         with Watch(self.swap) as watch:
             thread = threading.Thread(target=self.burst)
             thread.start()
             if kill:
-                for _ in range(3):
-                    time.sleep(12)
-                    daemon.kill()
-                    time.sleep(2)
-                    daemon.start()
+                self.kill_again_and_again(daemon, lambda: not thread.is_alive())
             thread.join()
         report = daemon.json("swap")
         kills = sum(guest.load.guest()["oom_kills"] for guest in self.lab.guests)
-        log(f"{mode}: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; lost {self.lost() or 'nobody'}; "
-            f"{kills} kills inside guests; kept by {report['method']}, swappiness {report['swappiness']}")
+        log(f"{mode}: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; "
+            f"lost {self.lost() or 'nobody'}; {kills} kills inside guests; kept by {report['method']}, swappiness {report['swappiness']}")
         self.assertEqual(self.lost(), [])
         self.daemon = daemon
         return watch
 
+    @unittest.skipUnless(LONG, "runs with --long")
     def test_1_without_aerostatd(self) -> None:
         with Watch(self.swap) as watch:
             self.burst()
@@ -139,17 +165,21 @@ class Swap(LabCase):
     def test_2_guaranteed(self) -> None:
         self.assertLess(self.run_mode("guaranteed").share, 0.05)
 
+    @unittest.skipUnless(LONG, "runs with --long")
     def test_3_swap_backed(self) -> None:
         self.assertLess(self.run_mode("swap_backed").share, 0.33)
 
+    @unittest.skipUnless(LONG, "runs with --long")
     def test_4_opportunistic(self) -> None:
         self.assertLess(self.run_mode("opportunistic").share, 0.36)
 
     def test_5_killed_again_and_again(self) -> None:
+        before = knobs()
         self.run_mode("swap_backed", kill=True)
-        self.assertIn("taken over", self.daemon.log())
+        self.assertEqual(knobs()["run"], "1")
         self.daemon.kill()
         self.assertEqual(subprocess.run([self.daemon.program, "--undo", "--state-dir", self.daemon.state_folder], check=False).returncode, 0)
+        self.assertEqual(knobs(), before)
         for guest in self.lab.guests:  # nothing is left that strangles anybody
             path = [line.split(":")[2] for line in read_text(f"/proc/{guest.pid}/cgroup").splitlines() if ":memory:" in line]
             if path:
@@ -188,6 +218,76 @@ class Tools(LabCase):
             done = daemon.ctl("swap", "remove", path)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(meminfo()["SwapTotal"], before)
+        self.assertFalse(os.path.exists(path))
+
+    def test_no_swap_at_all(self) -> None:
+        if meminfo()["SwapTotal"] > 0:
+            self.skipTest("this machine swaps already")
+        daemon = self.start_daemon({})
+        wait_until(lambda: daemon.json("swap")["allowance_bytes"] == 0, 20, "the daemon decides")
+        report = daemon.json("swap", "status")
+        self.assertEqual((report["total_bytes"], report["method"], report["limit_bytes"], report["above_ceiling"]), (0, "none", None, False))
+        self.assertEqual({vm["name"]: vm["swap_bytes"] for vm in report["vms"]}, {"z": 0, "s": 0})
+        self.assertTrue(all(vm["rss_bytes"] > 50 * MIB for vm in report["vms"]))
+        self.assertIn("none; `aerostatctl swap plan`", daemon.ctl("swap").stdout)
+        plan = daemon.json("swap", "plan")
+        log(daemon.ctl("swap", "plan").stdout.strip().replace("\n", "; "))
+        self.assertEqual((plan["total_bytes"], plan["missing_bytes"]), (0, plan["advised_bytes"]))
+        self.assertFalse(os.path.exists(f"{daemon.state_folder}/undo"), "a limit of nothing was set")
+
+    def test_what_is_no_ceiling_and_no_mode(self) -> None:
+        daemon = self.start_daemon({})
+        for method, parameters in (("SetSwapCeiling", {"ceiling_ratio": 1.0001}), ("SetSwapCeiling", {"ceiling_ratio": -0.1}),
+                                   ("SetSwapCeiling", {"ceiling_ratio": 1e300}), ("SetSwapCeiling", {"ceiling_ratio": "30%"}),
+                                   ("SetSwapCeiling", {}), ("SetKsm", {"mode": "sideways"}), ("SetKsm", {"mode": 2}),
+                                   ("SwapPlan", {"vms_bytes": -1})):
+            self.assertIn("error", self.call(daemon, method, parameters), (method, parameters))
+        for ratio in (0.0, 1.0):
+            self.assertEqual(self.call(daemon, "SetSwapCeiling", {"ceiling_ratio": ratio})["parameters"]["ceiling_ratio"], ratio)
+
+    @staticmethod
+    def call(daemon: Aerostatd, method: str, parameters: Dict[str, Any]) -> Dict[str, Any]:
+        """One varlink call, past aerostatctl's own checks."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(10)
+            peer.connect(daemon.socket)
+            peer.sendall(json.dumps({"method": f"org.aerostat.Host.{method}", "parameters": parameters}).encode() + b"\0")
+            answer = b""
+            while not answer.endswith(b"\0"):
+                answer += peer.recv(65536)
+        return json.loads(answer[:-1])
+
+    def test_remove_only_what_fits(self) -> None:
+        daemon = self.start_daemon({"ksm": {"mode": "leave"}})
+        path = f'{self.lab.folder}/swap"file'
+        self.assertEqual(daemon.json("swap", "add", "128M", path), {"path": path, "size_bytes": 128 * MIB, "added": True})
+        try:
+            with mmap.mmap(-1, 64 * MIB) as memory:
+                for at in range(0, len(memory), 4096):
+                    memory[at:at + 4096] = os.urandom(4096)
+                memory.madvise(MADV_PAGEOUT)
+                used = swap_used(path)
+                self.assertGreater(used, 32 * MIB)
+                # A reserve that leaves nothing: what is swapped would not fit.
+                daemon.write_config({"host": {"reserve": f"{meminfo()['MemTotal'] * 9 // 10 >> 20}M"}})
+                daemon.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: daemon.status()["reserve_bytes"] > meminfo()["MemAvailable"], 10, "the reserve is changed")
+                done = daemon.ctl("swap", "remove", path)
+                log(done.stderr.strip())
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("would not fit", done.stderr)
+                self.assertGreater(swap_used(path), 32 * MIB)
+                daemon.write_config({})
+                daemon.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: daemon.status()["reserve_bytes"] < GIB, 10, "the reserve is changed back")
+                done = daemon.json("swap", "remove", path)
+                log(json.dumps(done))
+                self.assertGreater(done["moved_bytes"], 32 * MIB)
+                self.assertGreater(done["available_bytes"] - done["reserve_bytes"], done["moved_bytes"])
+                self.assertTrue(done["file_removed"])
+        finally:
+            if os.path.exists(path):
+                daemon.ctl("swap", "remove", path)
         self.assertFalse(os.path.exists(path))
 
     def test_zram_of_the_agent(self) -> None:

@@ -69,7 +69,7 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
                 .max_bytes = max, .floor_bytes = up_to(g, once(g, 8) ? 2 * max : max / 3), .weight = once(g, 8) ? up_to(g, POLICY_WEIGHT_MAX) : 1000 * (1 + below(g, 4)),
                 .pin_bytes = once(g, 12) ? up_to(g, max) : AEROSTAT_UNKNOWN,
                 .managed = !once(g, 12), .fixed = once(g, 12), .hugepages = once(g, 24), .held = once(g, 12), .unresponsive = once(g, 24),
-                .autodeflate = once(g, 4), .cannot_swap = once(g, 12),
+                .autodeflate = once(g, 4), .cannot_swap = once(g, 6),
                 .started_usec = now_usec - up_to(g, 300 * USEC_PER_SEC), .balloon_confirmed = !once(g, 8),
                 .actual_bytes = once(g, 24) ? AEROSTAT_UNKNOWN : actual,
                 .target_bytes = once(g, 4) ? AEROSTAT_UNKNOWN : once(g, 2) ? actual : up_to(g, max),

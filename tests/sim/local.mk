@@ -24,6 +24,7 @@ scenarios = \
 	%D%/scenarios/builds-together.json \
 	%D%/scenarios/burst.json \
 	%D%/scenarios/bursts-together.json \
+	%D%/scenarios/cannot-swap.json \
 	%D%/scenarios/density-52.json \
 	%D%/scenarios/fits.json \
 	%D%/scenarios/fixed-and-huge.json \
@@ -46,5 +47,5 @@ scenarios = \
 TESTS += $(scenarios)
 EXTRA_DIST += $(scenarios)
 
-dist_check_SCRIPTS += %D%/check-sim
-TESTS += %D%/check-sim
+dist_check_SCRIPTS += %D%/check-sim %D%/check-compare
+TESTS += %D%/check-sim %D%/check-compare

@@ -1,9 +1,12 @@
 # Tests of the control socket and of aerostatctl, against an invented manager.
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/stub-aerostatd %D%/test-control %D%/test-varlink
-dist_check_SCRIPTS += %D%/test-cli.sh
-TESTS += %D%/test-control %D%/test-varlink %D%/test-cli.sh
+check_PROGRAMS += %D%/stub-aerostatd %D%/test-control %D%/test-listen %D%/test-varlink %D%/test-varlink-load
+dist_check_SCRIPTS += %D%/test-cli.sh %D%/test-help.sh
+TESTS += %D%/test-control %D%/test-listen %D%/test-varlink %D%/test-varlink-load %D%/test-cli.sh %D%/test-help.sh
 endif
+dist_check_SCRIPTS += %D%/test-operator.sh
+TESTS += %D%/test-operator.sh
+EXTRA_DIST += %D%/cli.sh
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
 control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS)
@@ -16,9 +19,15 @@ control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settin
 %C%_test_control_SOURCES = %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_control_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
+%C%_test_listen_CPPFLAGS = $(control_test_cppflags)
+%C%_test_listen_SOURCES = %D%/test-listen.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
+%C%_test_listen_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)
-%C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/unit.h
+%C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
 %C%_test_varlink_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
+%C%_test_varlink_load_CPPFLAGS = $(control_test_cppflags)
+%C%_test_varlink_load_SOURCES = %D%/test-varlink-load.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
+%C%_test_varlink_load_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
 # What outlives the daemon.
 if HAVE_CMOCKA

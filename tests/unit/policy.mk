@@ -1,6 +1,7 @@
 # The policy's rules, with worked numbers.
 if HAVE_CMOCKA
-policy_tests = %D%/test-policy-envelope %D%/test-policy-guests %D%/test-policy-targets %D%/test-policy-moves %D%/test-policy-last-resort
+policy_tests = %D%/test-policy-envelope %D%/test-policy-guests %D%/test-policy-targets %D%/test-policy-moves %D%/test-policy-resident \
+	%D%/test-policy-last-resort %D%/test-report %D%/test-whatif
 check_PROGRAMS += $(policy_tests)
 TESTS += $(policy_tests)
 endif
@@ -17,6 +18,15 @@ policy_test_ldadd = libaerostat-policy.a $(CMOCKA_LIBS)
 %C%_test_policy_moves_CPPFLAGS = $(unit_cppflags)
 %C%_test_policy_moves_SOURCES = %D%/test-policy-moves.c %D%/policy.h %D%/unit.h
 %C%_test_policy_moves_LDADD = $(policy_test_ldadd)
+%C%_test_policy_resident_CPPFLAGS = $(unit_cppflags)
+%C%_test_policy_resident_SOURCES = %D%/test-policy-resident.c %D%/policy.h %D%/unit.h
+%C%_test_policy_resident_LDADD = $(policy_test_ldadd)
+%C%_test_whatif_CPPFLAGS = $(unit_cppflags)
+%C%_test_whatif_SOURCES = %D%/test-whatif.c %D%/policy.h %D%/unit.h
+%C%_test_whatif_LDADD = libaerostat-host.a $(policy_test_ldadd)
+%C%_test_report_CPPFLAGS = $(unit_cppflags)
+%C%_test_report_SOURCES = %D%/test-report.c %D%/policy.h %D%/unit.h
+%C%_test_report_LDADD = libaerostat-state.a libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
 %C%_test_policy_last_resort_CPPFLAGS = $(unit_cppflags)
 %C%_test_policy_last_resort_SOURCES = %D%/test-policy-last-resort.c %D%/unit.h
 %C%_test_policy_last_resort_LDADD = $(policy_test_ldadd)

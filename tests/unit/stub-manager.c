@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -25,6 +26,7 @@ struct manager {
         struct history host_history, web_history, no_history;
         struct limits *limits;
         struct reservations reservations;
+        struct report report;
         char (*names)[32];
 };
 
@@ -32,7 +34,8 @@ static void invent_host(struct manager *m) {
         settings_init(&m->settings);
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
-                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
+                .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
                 .psi_some_ppm = 12500, .psi_full_ppm = 0,
         };
         m->plan = (struct policy_plan) {
@@ -99,6 +102,7 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
                 .contained_bytes = AEROSTAT_UNKNOWN,
         };
         parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
+        m->views[i].uuid[14] ^= (uint8_t) (i >> 8);
         m->views[i].uuid[15] = (uint8_t) i;
 }
 
@@ -142,6 +146,8 @@ static void invent_decisions(struct decisions *decisions) {
                                                       .after_bytes = 2 * GIB, .demand_bytes = 2 * GIB, .reason = POLICY_REASON_GRANTED });
 }
 
+static void invent_report(struct manager *m);
+
 struct manager *stub_manager_new(size_t n_vms) {
         static const char *const names[] = { STUB_WEB_NAME,   STUB_DB_NAME,  STUB_SILENT_NAME,
                                              STUB_FIXED_NAME, STUB_ODD_NAME, STUB_NEW_NAME };
@@ -156,6 +162,11 @@ struct manager *stub_manager_new(size_t n_vms) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 snprintf(m->names[i], sizeof(m->names[i]), "vm-%04zu", i);
                 invent_vm(m, i, i < STUB_VMS ? names[i] : m->names[i]);
+                if (i < STUB_VMS)
+                        continue;
+                m->views[i].guest_psi_some_ppm = i % 5 * 20000;
+                m->vms[i].input.swap_bytes = i % 7 * 64 * MIB;
+                m->vms[i].plan.committed_bytes += i % 11 * 16 * MIB;
         }
         for (size_t i = 0; i < m->n_vms; i++)
                 m->views[i].decisions = i == STUB_WEB ? &m->web_decisions : &m->no_decisions;
@@ -177,10 +188,12 @@ struct manager *stub_manager_new(size_t n_vms) {
         m->vms[STUB_ODD].plan.class = POLICY_BREACHING;
         m->vms[STUB_ODD].plan.reason = POLICY_REASON_BREACHING;
         m->vms[STUB_NEW].plan = (struct policy_vm_plan) {};
+        invent_report(m);
         return m;
 }
 
 void stub_manager_free(struct manager *m) {
+        report_done(&m->report);
         free(m->vms);
         free(m->views);
         free(m->limits);
@@ -202,6 +215,7 @@ struct policy_vm *stub_manager_vm(struct manager *m, size_t index) {
 
 void stub_manager_forget(struct manager *m) {
         m->forgotten = true;
+        report_done(&m->report);
         m->plan = (struct policy_plan) {};
         m->host.swap_total_bytes = m->host.swap_used_bytes = AEROSTAT_UNKNOWN;
 }
@@ -294,15 +308,15 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
                 snprintf(error, VIEW_ERROR_MAX, "outside floor .. maximum of %s: 1 GiB .. 4 GiB", m->views[index].name);
                 return -ERANGE;
         }
-        if (bytes > 3 * GIB && !force) {
-                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; --force does it all the same");
+        if (bytes > 3 * GIB)
+                snprintf(error, VIEW_ERROR_MAX, "beyond the envelope by 512 MiB; %s", force ? "the host may swap" : "--force does it all the same");
+        if (bytes > 3 * GIB && !force)
                 return -ENOSPC;
-        }
         vm->input.pin_bytes = vm->plan.target_bytes = bytes;
         vm->plan.class = POLICY_PINNED;
         vm->plan.reason = POLICY_REASON_PINNED;
         m->views[index].pin_until_usec_left = for_usec;
-        return 0;
+        return bytes > 3 * GIB;
 }
 
 int manager_set_auto(struct manager *m, size_t index, char error[static VIEW_ERROR_MAX]) {
@@ -329,6 +343,8 @@ void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *re
         *ret = (struct ksm_vm_view) {
                 .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
         };
+        if (index == 0)
+                ret->zero_bytes = 3 * MIB, ret->profit_bytes = -(int64_t) (2 * MIB); /* as a newer kernel says it */
         if (index == STUB_FIXED)
                 ret->why_not = "opted out (nosharepages)", ret->opted_out = true, ret->merged_bytes = ret->saved_bytes = AEROSTAT_UNKNOWN;
 }
@@ -378,6 +394,57 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
                 return -ENOTCONN;
         }
         return 0;
+}
+
+/* Two days: one in a dry run, one live; each VM is much too large, but for the second, which is too small. */
+static void invent_report(struct manager *m) {
+        uint64_t now_sec = clock_realtime_usec() / USEC_PER_SEC;
+        struct policy_plan would = m->plan;
+        struct policy_vm vm = m->vms[STUB_WEB];
+        struct report_burst none = { 0 };
+
+        would.committed_bytes = 10 * GIB;
+        for (size_t i = 0; i < 2; i++) {
+                static const char *const names[] = { STUB_WEB_NAME, STUB_DB_NAME };
+                struct report_vm *record = report_vm_of(&m->report, m->views[i].uuid, names[i], now_sec);
+
+                vm.plan.need_bytes = i == 0 ? GIB : 4 * GIB - 100 * MIB;
+                vm.plan.demand_bytes = i == 0 ? GIB + 512 * MIB : 4 * GIB;
+                record->runs = true;
+                for (unsigned k = 0; k < 720; k++)
+                        report_add_vm(record, now_sec, 10 * USEC_PER_SEC, &vm, &none);
+        }
+        for (uint64_t hour = 0; hour < 48; hour++) {
+                struct policy_plan plan = m->plan;
+                bool dry_run = hour >= 24;
+
+                plan.unsafe = dry_run && hour % 2 == 0;
+                plan.committed_bytes = dry_run ? 16 * GIB : 12 * GIB;
+                for (unsigned k = 0; k < 360; k++)
+                        report_add_host(&m->report, &(const struct report_sample) {
+                                .now_sec = now_sec - hour * 3600, .elapsed_usec = 10 * USEC_PER_SEC, .plan = &plan, .would = dry_run ? &would : NULL,
+                                .demand_bytes = 9 * GIB, .swap_used_bytes = 512 * MIB, .moves = !dry_run, .moved_bytes = dry_run ? 0 : 64 * MIB,
+                                .would_moves = dry_run, .would_moved_bytes = dry_run ? 32 * MIB : 0,
+                        });
+                report_add_burst(&m->report, NULL, now_sec - hour * 3600, hour % 6 == 0 ? BURST_LATE : BURST_AT_ONCE, 2 * USEC_PER_SEC);
+        }
+}
+
+const struct report *manager_report(struct manager *m) {
+        return &m->report;
+}
+
+/* The real policy, on what was invented. */
+int manager_what_if(struct manager *m, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]) {
+        static const struct policy_state state;
+        static const struct balloon_speed speed = { 0 };
+        const struct whatif_live live = { &m->settings.policy, &m->host, &state, m->vms, m->n_vms, USEC_PER_SEC + 1 };
+
+        if (m->forgotten) {
+                snprintf(error, VIEW_ERROR_MAX, "this host's VMs are not all known yet; try again in a few seconds");
+                return -EAGAIN;
+        }
+        return what_if(&live, &speed, request, ret);
 }
 
 void manager_limits_abandon(struct manager *m, void *userdata) {

@@ -20,7 +20,7 @@ enum { STUB_WEB, STUB_DB, STUB_SILENT, STUB_FIXED, STUB_ODD, STUB_NEW, STUB_VMS 
 
 struct manager;
 
-/* n_vms: at least STUB_VMS; those above are copies of the first named vm-0007 and so on. */
+/* n_vms: at least STUB_VMS; those above are copies of the first, named vm-0006 and so on, that differ in pressure, swap and what is committed. */
 struct manager *stub_manager_new(size_t n_vms);
 void stub_manager_free(struct manager *manager);
 

@@ -28,6 +28,9 @@ struct world {
         uint64_t now_usec;
 };
 
+/* Alerts that some test here made fire, and be resolved, from the views that call for them: bits. */
+static unsigned ever_fired, ever_resolved;
+
 static void observe(const struct alert_condition *condition, void *userdata) {
         struct world *w = userdata;
 
@@ -61,6 +64,13 @@ static struct world *world_new(void) {
         return w;
 }
 
+static void note(const struct alert_event *e) {
+        if (e->type == ALERT_FIRED)
+                ever_fired |= 1u << e->alert->name;
+        else if (e->type == ALERT_RESOLVED)
+                ever_resolved |= 1u << e->alert->name;
+}
+
 /* One round, a second after the last. Returns what it said of `name` (enum alert_event_type), or -1; anything about another alert fails the test. */
 static int round_of(struct world *w, enum alert_name name) {
         struct alert_event e;
@@ -72,6 +82,7 @@ static int round_of(struct world *w, enum alert_name name) {
         if (!w->vm_gone)
                 alert_conditions_vm(&w->host_view, &w->vm_view, observe, w);
         while (alerts_next(&w->alerts, w->now_usec, REALTIME + w->now_usec, REPEAT, &e)) {
+                note(&e);
                 if (e.alert->name != name)
                         fail_msg("%s %s while looking at %s", alert_kinds[e.alert->name].name, alert_event_type_to_string(e.type), alert_kinds[name].name);
                 assert_int_equal(said, -1);
@@ -206,7 +217,7 @@ static unsigned firing_after(struct world *w, unsigned seconds) {
                 alert_conditions_host(&w->host_view, observe, w);
                 alert_conditions_vm(&w->host_view, &w->vm_view, observe, w);
                 while (alerts_next(&w->alerts, w->now_usec, REALTIME + w->now_usec, 0, &e))
-                        ;
+                        note(&e);
         }
         for (size_t i = 0; i < ALERTS_MAX; i++)
                 if (w->alerts.table[i].used && w->alerts.table[i].firing)
@@ -369,6 +380,13 @@ static void test_long_names_are_cut_at_a_character(void **state) {
         free(alerts);
 }
 
+/* The last test: the table, one by one. */
+static void test_none_is_left_out(void **state) {
+        for (int i = 0; i < _ALERT_NAMES; i++)
+                if (!(ever_fired & 1u << i) || !(ever_resolved & 1u << i))
+                        fail_msg("no test makes %s fire and resolve", alert_kinds[i].name);
+}
+
 static void test_names(void **state) {
         for (int i = 0; i < _ALERT_NAMES; i++) {
                 assert_int_equal(alert_name_from_string(alert_kinds[i].name), i);
@@ -384,6 +402,7 @@ int main(void) {
                 cmocka_unit_test(test_a_vm_that_goes_takes_its_alerts), cmocka_unit_test(test_restart_does_not_fire_twice),
                 cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_bounded_and_the_host_is_heard),
                 cmocka_unit_test(test_long_names_are_cut_at_a_character), cmocka_unit_test(test_names),
+                cmocka_unit_test(test_none_is_left_out),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

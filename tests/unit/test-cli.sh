@@ -1,64 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# aerostatctl against the real control socket in front of an invented manager: every verb, exit codes, errors, --json, locales, help and man page.
+# aerostatctl against the real control socket in front of an invented manager: every verb, exit codes, errors, --json, locales.
 set -u
 
-build=${abs_top_builddir:-$PWD}
-source=${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
-ctl=$build/aerostatctl
-stub=$build/tests/unit/stub-aerostatd
-folder=$(mktemp -d "${TMPDIR:-/tmp}/aerostat-test-XXXXXX") || exit 99
-failures=0
-pid=
-
-cleanup() {
-	if [ -n "$pid" ]; then kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; fi
-	rm -rf "$folder"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-start_stub() { # VMS [everyone]
-	"$stub" "$folder/socket" "$@" &
-	pid=$!
-	n=0
-	while [ ! -S "$folder/socket" ]; do
-		n=$((n + 1))
-		if [ $n -gt 200 ]; then echo "the stub does not start"; exit 99; fi
-		sleep 0.05
-	done
-}
-
-stop_stub() {
-	kill "$pid" && wait "$pid" || fail "the stub ended with status $?" # a sanitizer may have had something to say
-	pid=
-}
-
-fail() {
-	echo "FAILED: $*"
-	echo "  stdout:"; sed 's/^/    /' "$folder/out"
-	echo "  stderr:"; sed 's/^/    /' "$folder/err"
-	failures=$((failures + 1))
-}
-
-# expect STATUS OUT ERR ARGUMENT...: OUT and ERR are fixed strings that have to appear; "" for nothing printed there at all; * for anything.
-expect() {
-	status=$1 out=$2 err=$3
-	shift 3
-	"$ctl" "$@" >"$folder/out" 2>"$folder/err" </dev/null
-	got=$?
-	[ $got -eq "$status" ] || fail "aerostatctl $*: exit status $got instead of $status"
-	case $out in
-	'') [ ! -s "$folder/out" ] || fail "aerostatctl $*: stdout is not empty" ;;
-	'*') ;;
-	*) grep -qF -e "$out" "$folder/out" || fail "aerostatctl $*: no \"$out\" on stdout" ;;
-	esac
-	case $err in
-	'') [ ! -s "$folder/err" ] || fail "aerostatctl $*: stderr is not empty" ;;
-	'*') ;;
-	*) grep -qF -e "$err" "$folder/err" || fail "aerostatctl $*: no \"$err\" on stderr" ;;
-	esac
-}
+. "${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}/tests/unit/cli.sh"
 
 AEROSTAT_SOCKET=$folder/socket
 export AEROSTAT_SOCKET
@@ -89,10 +34,15 @@ expect 2 '' 'did you mean 512M?' set web1 512
 expect 2 '' 'negative' set web1 -1G
 expect 2 '' 'is not a size' set web1 1e9
 expect 2 '' 'too large' set web1 99999999999G
-expect 2 '' 'is not a size' set web1 ''
+expect 2 '' 'an operand of `set` is empty' set web1 ''
 expect 2 '' 'did you mean 10m' set web1 2G --for 10
 expect 2 '' 'is not a duration' set web1 2G --for soon
 expect 2 '' 'no time at all' set web1 2G --for 0s
+expect 2 '' '`top` needs a terminal' top
+expect 2 '' '`top` is for people' top --json
+expect 2 '' 'is not within 100ms and 1h' top --interval 10ms
+expect 2 '' 'did you mean 2m' top --interval 2
+expect 2 '' '`top` takes no operands' top web1
 expect 2 '' 'given twice' set web1 2G --for 1s --for 2s
 expect 0 'aerostatctl ' '' --version
 expect 0 'Usage: aerostatctl' '' --help
@@ -129,6 +79,7 @@ expect 0 'web1 is held at 2 GiB for 10 min 0 s.' '' set web1 2G --for 10m
 expect 0 'for another 10 min' '' show web1
 expect 0 'set by hand' '' list
 expect 0 'until `aerostatctl auto web1`' '' set web1 4G --force
+expect 0 'Risk: beyond the envelope by 512 MiB; the host may swap.' '' set web1 4G --force
 expect 0 'web1 is automatic again.' '' auto web1
 expect 0 'web1 is automatic already.' '' auto web1
 expect 0 'web1: floor 1 GiB, weight 1000, priority 100, managed yes' '' limits web1
@@ -163,7 +114,7 @@ expect 1 '' 'no running VM is called "nope"' set nope 1G
 expect 1 '' '1 GiB .. 4 GiB' set web1 8G
 expect 1 '' 'beyond the envelope by 512 MiB' set web1 4G
 expect 1 '' 'has no balloon' set fixed 1G
-expect 1 '' 'not empty' show ''
+expect 2 '' 'is empty' show ''
 expect 2 '' 'valid UTF-8' show "$(printf '\377')"
 expect 1 '' 'no running VM is called "a?[31mb"' show "$(printf 'a\033[31mb')"
 
@@ -173,7 +124,7 @@ mkdir -p "$root/proc/42"
 printf 'MemTotal: 1048576 kB\nMemFree: 500000 kB\nMemAvailable: 600000 kB\n' >"$root/proc/meminfo"
 printf 'qemu-system-x86_64\000-name\000guest=web1\000-m\000512\000-smp\0002\000' >"$root/proc/42/cmdline"
 expect 1 'bad   kvm: there is no /dev/kvm' '' doctor --root "$root"
-for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'fallocate -l 2G' \
+for line in '      why   without KVM a guest runs' '      mend  modprobe kvm_intel' 'bad   web1 balloon: it has no balloon device' 'aerostatctl swap add 2G' \
 	'aerostatd 0.' 'ok    vms: 1 examined'; do
 	expect 1 "$line" '' doctor --root "$root"
 done
@@ -216,19 +167,6 @@ expect 1 '' 'nowhere.conf' config check "$folder/nowhere.conf"
 expect 2 '' 'takes check or show' config chekc
 expect 2 '' 'did you mean `config check x`' config show x
 
-# Completion: what help says, and the VMs that there are.
-if command -v bash >/dev/null; then
-	completes() { # WORDS...: completes the last
-		bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _aerostatctl && printf "%s\n" "${COMPREPLY[@]}"' \
-			"$source/tools/completions/aerostatctl.bash" aerostatctl "$@" >"$folder/out" 2>"$folder/err"
-	}
-	bash -n "$source/tools/completions/aerostatctl.bash" || fail 'the completion is no bash'
-	completes st; [ "$(cat "$folder/out")" = status ] || fail 'completion of st'
-	completes show w; [ "$(cat "$folder/out")" = web1 ] || fail 'completion of a VM'
-	completes -s "$folder/socket" doctor d; [ "$(cat "$folder/out")" = db-1 ] || fail 'completion of an optional VM'
-	completes set web1 2G --f; [ "$(tr '\n' ' ' <"$folder/out")" = '--for --force ' ] || fail 'completion of options'
-	completes config s; [ "$(cat "$folder/out")" = show ] || fail 'completion of config'
-fi
 expect 1 '' 'more than the maximum of web1' limits web1 --floor 5G
 expect 1 '' 'no running VM' limits nope
 expect 1 '' 'libvirt cannot be asked' limits web1 --weight 1000 --persist
@@ -244,6 +182,58 @@ expect 1 '' 'no such reservation' release 77
 expect 2 '' 'needs either' release
 expect 2 '' 'is not the ID' release x
 expect 2 '' 'of no memory' reserve 0
+
+# What would happen if.
+expect 0 'What runs does not fit: no floor would be broken' '' whatif
+expect 0 '2 more would stay as they are.' '' whatif
+expect 0 'The worst case: all guests use all they have' '' whatif
+expect 0 '36.6 GiB is missing' '' whatif start 40G
+expect 0 'A reservation for it is refused' '' whatif start 40G
+expect 0 '1.12 GiB (with what QEMU takes)' '' whatif start 1G
+expect 0 'Using all that it can get, "web1" would go from 2 GiB' '' whatif burst web1
+expect 0 'Using all that they can get, 2 guests' '' whatif burst web1 burst 11111111-2222-3333-4444-555555555501
+expect 0 'Using all that they can get, 6 guests' '' whatif burst all swap 0M host-use 2G
+expect 0 ', and there is none' '' whatif burst all swap 0M host-use 2G
+expect 0 '"fits": false' '' --json whatif start 20G start 20G
+expect 0 '"start_bytes": 2415919104' '' --json whatif start 1G start 1G
+expect 0 '"speed_measured": false' '' whatif --json
+expect 1 '' 'no running VM is called "nope"' whatif burst nope
+expect 2 '' 'did you mean 4M?' whatif start 4
+expect 2 '' 'is not a size' whatif start lots
+expect 2 '' 'too large' whatif host-use 99999999999G
+expect 2 '' 'a VM of 0M needs no room' whatif start 0M
+expect 2 '' '`host-use 0G` changes nothing' whatif host-use 0G
+expect 2 '' '`swap` is given twice' whatif swap 1G swap 2G
+expect 2 '' '`start` needs a size' whatif start
+expect 2 '' '`burst` needs the name of a VM' whatif start 1G burst
+expect 2 '' 'did you mean "start"?' whatif strat 1G
+expect 2 '' 'there is no change "web1"' whatif web1 1G
+expect 2 '' 'valid UTF-8' whatif burst "$(printf '\377')"
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl whatif start 1G burst web1" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'whatif is wider than 80 columns'
+fi
+
+# What the last days were like.
+expect 0 'Watched for 2 d 0 h, 1 d 0 h of it in a dry run.' '' report
+expect 0 '12 h 0 min (25% of the time)' '' report
+expect 0 'WITH AEROSTAT' '' report
+expect 0 'web1: never needed more than 1.50 GiB of 4 GiB: virsh setmaxmem web1 2048M' '' report
+expect 0 'db-1: near its maximum of 4 GiB for 2 h 0 min' '' report
+expect 0 'Watched for 5 h 0 min.' '' report --since 4h
+expect 0 'The promise held all the time' '' report --since 4h
+expect 0 'more VMs of 1 GiB fit' '' report --size 1G
+expect 0 '"would_moves": 8640' '' report --json
+expect 0 '"would_moves": null' '' report --since 4h --json
+expect 2 '' 'has no unit' report --since 7
+expect 2 '' 'did you mean 2M?' report --size 2
+expect 2 '' 'of 0M fit' report --size 0M
+expect 1 '' 'at most ten years' report --since 9999d
+expect 2 '' '`report` takes no operands' report web1
+if command -v script >/dev/null; then
+	LC_ALL=C COLUMNS=80 TERM=xterm NO_COLOR=1 script -qec "$ctl report" /dev/null </dev/null | tr -d '\r' >"$folder/out"
+	awk 'length($0) > 80 { exit 1 }' "$folder/out" || fail 'report is wider than 80 columns'
+fi
 
 # JSON is the reply itself.
 expect 0 '"overcommit_ratio": 1.5,' '' --json status
@@ -294,6 +284,9 @@ fi
 # KSM and swap.
 expect 0 'resting, for scanning brought nothing' '' ksm
 expect 0 'opted out (nosharepages)' '' ksm status
+expect 0 'own (use_zero_pages is off)' '' ksm
+expect 0 'pages merge across nodes' '' ksm
+expect 0 ' -2 MiB' '' ksm
 expect 0 'KSM is auto until the configuration is read again' '' ksm auto
 expect 1 '' 'ksmtuned is at work' ksm on
 expect 1 '' 'there is no room' ksm unmerge
@@ -314,25 +307,13 @@ expect 2 '' 'as in: aerostatctl swap add 4G' swap add
 expect 1 '' 'exists already' swap add 64M "$folder/socket"
 expect 1 '' 'is a directory' swap add 64M "$folder"
 expect 2 '' 'is no absolute path' swap add 64M swapfile
+expect 2 '' 'has no blanks' swap add 64M "$folder/swap file"
 expect 2 '' 'no use' swap add 64K "$folder/swapfile"
 expect 1 '' 'No such file or directory' swap add 64M "$folder/none/swapfile"
 expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$folder/swapfile"
 expect 1 '' 'is no swap in use' swap remove "$folder/socket"
 [ ! -e "$folder/swapfile" ] || fail 'a swap file was left'
 if mountpoint -q /dev/shm; then expect 1 '' 'is in memory' swap add 64M /dev/shm/aerostat-test-swapfile; fi
-
-# Help, the verbs that there are, and the man page agree.
-man=$source/man/aerostatctl.1.scd
-"$ctl" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' >"$folder/verbs"
-[ -s "$folder/verbs" ] || fail 'help lists no verbs'
-while read -r verb; do
-	"$ctl" "$verb" --help >"$folder/out" 2>"$folder/err" || fail "$verb --help"
-	usage=$(sed -n 's/^Usage: aerostatctl //p' "$folder/out")
-	# In the man page, names are *bold* and what stands for something is _underlined_.
-	sed 's/[*_\\]//g' "$man" | grep -qxF -e "$usage" || fail "the man page has no heading \"$usage\""
-done <"$folder/verbs"
-sed -n '/^# VERBS/,/^# /s/^\*\([a-z]*\)\*.*/\1/p' "$man" | sort >"$folder/man-verbs"
-sort "$folder/verbs" | diff - "$folder/man-verbs" >"$folder/out" || fail 'the man page and help list different verbs'
 
 # Two daemons on one socket.
 "$stub" "$folder/socket" 2>"$folder/err" && fail 'a second daemon started'

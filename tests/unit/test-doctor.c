@@ -78,9 +78,9 @@ static void test_each_fault(void **state) {
                 { THP "khugepaged/max_ptes_none", "511\n", "thp", LEVEL_WARN, "is 511", "echo 0" },
                 { HUGE "free_hugepages", "512\n", "huge_pages", LEVEL_WARN, "1 GiB of", "hugepages-2048kB/nr_hugepages" },
                 { "run/libvirt/libvirt-sock", NULL, "libvirt", LEVEL_BAD, "no socket", "libvirtd.socket" },
-                { "proc/swaps", "Filename Type Size Used Priority\n", "swap", LEVEL_BAD, "there is no swap", "fallocate -l 18G" },
-                { "proc/swaps", "/dev/zram0 partition 1048572 0 100\n", "swap", LEVEL_BAD, "zram", "mkswap" },
-                { "proc/swaps", "/swap file 4194304 0 -2\n", "swap", LEVEL_WARN, "wants 18 GiB", "fallocate -l 14G" },
+                { "proc/swaps", "Filename Type Size Used Priority\n", "swap", LEVEL_BAD, "there is no swap", "swap add 18G" },
+                { "proc/swaps", "/dev/zram0 partition 1048572 0 100\n", "swap", LEVEL_BAD, "zram", "swap add 18G" },
+                { "proc/swaps", "/swap file 4194304 0 -2\n", "swap", LEVEL_WARN, "wants 18 GiB", "swap add 14G" },
                 { "proc/swaps", "/swap file 20971520 5242880 -2\n", "swap_use", LEVEL_WARN, "near the ceiling of 6 GiB", "swapoff" },
                 { "proc/swaps", "/swap file 20971520 10485760 -2\n", "swap_use", LEVEL_BAD, "above the ceiling", "swapoff" },
                 { "sys/kernel/mm/ksm/run", NULL, "ksm", LEVEL_WARN, "no KSM", "CONFIG_KSM" },
@@ -234,6 +234,24 @@ static void test_vms_read(void **state) {
         vms[0].vcpus = 7;
         doctor_check_cpu(&f, tree.fd, vms, n);
         assert_int_equal(count(&f, "vcpus", LEVEL_WARN), 1); /* 9 in all */
+        /* CPUs that are threads of fewer cores. */
+        for (int cpu = 0; cpu < 8; cpu++) {
+                char path[96], siblings[16];
+
+                snprintf(path, sizeof(path), "sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+                snprintf(siblings, sizeof(siblings), "%d,%d\n", cpu % 4, cpu % 4 + 4);
+                assert_true(tree_put(&tree, path, siblings, strlen(siblings)));
+        }
+        f.n = 0;
+        doctor_check_cpu(&f, tree.fd, vms, n);
+        assert_non_null(strstr(f.list[f.n - 2].text, "9 vCPUs in all on 8 CPUs, threads of 4 cores"));
+        vms[0].vcpus = 4;
+        doctor_check_cpu(&f, tree.fd, vms, n);
+        assert_int_equal(f.list[f.n - 2].level, LEVEL_OK);
+        assert_non_null(strstr(f.list[f.n - 2].text, "6 vCPUs on 8 CPUs, threads of 4 cores: more than those"));
+        vms[0].vcpus = 2;
+        doctor_check_cpu(&f, tree.fd, vms, n);
+        assert_string_equal(f.list[f.n - 2].text, "4 vCPUs on 8 CPUs, threads of 4 cores");
         free(vms);
         findings_free(&f);
         tree_remove(&tree);

@@ -44,7 +44,17 @@ expect 0 "$reserve" 0 'new 1' prepare begin -
 expect 1 "$reserve" 1 'new 1' prepare begin -
 grep -q sentence "$folder/err" || { echo 'FAILED: no reason given'; failures=$((failures + 1)); }
 expect 0 "$reserve" 2 'new 1' prepare begin -  # an aerostatctl that knows no such verb
-expect 0 "$reserve" 3 'new 1' prepare begin -  # no daemon
+# No daemon: the configuration is asked.
+printf '#!/bin/sh\nprintf "[hook]\\nwait = 20s\\non-error = %%s\\n\\n[alerts]\\non-error = refuse\\n" "$ON_ERROR"\n' >"$folder/daemon"
+chmod +x "$folder/daemon"
+export AEROSTATD="$folder/daemon" ON_ERROR=allow
+expect 0 "$reserve" 3 'new 1' prepare begin -
+ON_ERROR=refuse
+expect 1 "$reserve" 3 'new 1' prepare begin -
+grep -q 'on-error = refuse' "$folder/err" || { echo 'FAILED: not told which configuration refuses'; failures=$((failures + 1)); }
+expect 0 "$reserve" 2 'new 1' prepare begin -
+AEROSTATD=/nowhere/aerostatd
+expect 0 "$reserve" 3 'new 1' prepare begin -
 expect 0 'release --for-vm new 1' 1 'new 1' release end -
 expect 0 '' 1 'new 1' start begin -
 expect 0 '' 1 'new 1' started begin -

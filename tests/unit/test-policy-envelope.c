@@ -183,19 +183,22 @@ static void test_fixed_and_excluded(void **state) {
         assert_int_equal(f.plan.guarantee, POLICY_NONE);
 }
 
-/* swap_backed: 14.5 GiB are within the envelope of 17 GiB, yet half a GiB of the reserve is gone. Corrected at once, and once for each shortfall. */
+/* opportunistic: 17.5 GiB are within the envelope of 25.5 GiB, yet half a GiB of the reserve is gone, and swap is at its ceiling. Corrected at once, and once
+ * for each shortfall. */
 static void test_correction(void **state) {
         struct fixture f;
 
         fixture_init(&f);
-        f.config.mode = POLICY_SWAP_BACKED;
+        f.config.mode = POLICY_OPPORTUNISTIC;
         f.host.swap_total_bytes = 10 * GIB;
         fixture_add(&f, 16 * GIB, 14 * GIB + 512 * MIB, 2 * GIB);
         f.host.available_bytes = 512 * MIB;
+        f.vms[0].input.swap_bytes = f.host.swap_used_bytes = 3 * GIB;
         fixture_decide(&f);
-        assert_int_equal(f.plan.envelope_bytes, 17 * GIB);
+        assert_int_equal(f.plan.envelope_bytes, 25 * GIB + 512 * MIB);
+        assert_int_equal(f.plan.committed_bytes, 17 * GIB + 512 * MIB);
         assert_int_equal(f.plan.correction_bytes, 512 * MIB);
-        assert_int_equal(f.plan.rule_bytes, 16 * GIB + 512 * MIB);
+        assert_int_equal(f.plan.rule_bytes, 25 * GIB);
         for (unsigned i = 0; i < 19; i++) { /* nothing has come back yet: MemAvailable lags */
                 f.now_usec += 100 * USEC_PER_MSEC;
                 fixture_decide(&f);

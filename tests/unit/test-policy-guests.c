@@ -146,6 +146,10 @@ static void test_hot_cache_is_probed(void **state) {
         for (unsigned i = 0; i < 45; i++)
                 report(&f, vm, 0, 0);
         assert_int_equal(vm->plan.hot_bytes, first);
+        f.host.psi_some_ppm = 120000; /* a hard host probes four times as often: every 30 s now */
+        for (unsigned i = 0; i < 16; i++)
+                report(&f, vm, 0, 0);
+        assert_near(vm->plan.hot_bytes, first - first / 10, MIB);
 }
 
 static void test_staleness(void **state) {
@@ -237,6 +241,101 @@ static void test_taking_back(void **state) {
         assert_int_equal(vm->plan.class, POLICY_UNCOOPERATIVE);
 }
 
+/* One that took memory back counts at what it could take, at once, through whatever it does next, and until it has kept to its balloon for a minute; two the next
+ * time. What it took is not made good by its target following it. */
+static void test_taker_counts_at_max(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+        uint64_t target;
+
+        crowd(&f);
+        vm = fixture_add(&f, 8 * GIB, 2 * GIB, GIB);
+        fixture_run(&f, 50);
+        target = vm->input.target_bytes;
+        assert_int_equal(vm->plan.committed_bytes, target);
+        vm->input.actual_bytes = vm->input.report_actual_bytes = target + GIB + MIB;
+        vm->input.guest_available_bytes = 0;
+        fixture_run_without(&f, 1, vm);
+        assert_int_equal(vm->plan.committed_bytes, 8 * GIB);
+        assert_int_equal(vm->plan.class, POLICY_UNCOOPERATIVE);
+        assert_reason(vm, POLICY_REASON_TAKES);
+        assert_true(vm->plan.contain);
+        assert_false(vm->plan.gap);
+        assert_int_equal(vm->input.target_bytes, target);
+
+        vm->input.actual_bytes = vm->input.report_actual_bytes = target; /* back at once: not believed */
+        vm->input.guest_available_bytes = GIB;
+        fixture_run(&f, 595);
+        assert_int_equal(vm->plan.committed_bytes, 8 * GIB);
+        assert_false(vm->plan.contain);
+        assert_int_equal(f.plan.deficit_bytes, 0); /* others have made room for what it could take */
+        fixture_run(&f, 10);
+        assert_reason(vm, POLICY_REASON_DEMAND);
+        fixture_run(&f, 300);
+
+        target = vm->input.target_bytes;
+        vm->input.actual_bytes = vm->input.report_actual_bytes = target + 2 * GIB;
+        fixture_run_without(&f, 1, vm);
+        vm->input.actual_bytes = vm->input.report_actual_bytes = target;
+        fixture_run(&f, 1195);
+        assert_reason(vm, POLICY_REASON_TAKES);
+        fixture_run(&f, 10);
+        assert_reason(vm, POLICY_REASON_DEMAND);
+}
+
+/* A little at a time, and it would have been given more if there had been any: taken all the same. */
+static void test_taking_is_not_made_good(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        fixture_init(&f);
+        fixture_add(&f, 12 * GIB, 9 * GIB, GIB)->input.run_usec = 1; /* could give, but does not get to run */
+        vm = fixture_add(&f, 8 * GIB, 5 * GIB, 5 * GIB - MIB);
+        fixture_run_without(&f, 1, &f.vms[0]);
+        for (unsigned i = 0; i < 5; i++) {
+                vm->input.actual_bytes += 240 * MIB;
+                vm->input.report_actual_bytes = vm->input.rss_bytes = vm->input.actual_bytes;
+                f.now_usec += 100 * USEC_PER_MSEC;
+                f.vms[0].input.report_usec = vm->input.report_usec = f.now_usec;
+                f.host.available_bytes = u64_sub(f.host.available_bytes, 240 * MIB);
+                fixture_decide(&f);
+                if (vm->plan.set)
+                        vm->input.target_bytes = vm->plan.target_bytes;
+        }
+        assert_true(vm->input.target_bytes < 5 * GIB + 2 * MIB);
+        assert_reason(vm, POLICY_REASON_TAKES);
+}
+
+/* With autodeflate the guest takes memory when it runs out: that is what it is for. */
+static void test_autodeflate_is_no_taking(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        crowd(&f);
+        vm = fixture_add(&f, 8 * GIB, 2 * GIB, GIB);
+        vm->input.autodeflate = true;
+        fixture_run(&f, 50);
+        vm->input.actual_bytes = vm->input.report_actual_bytes = vm->input.target_bytes + 2 * GIB;
+        fixture_run_without(&f, 1, vm);
+        assert_int_equal(vm->plan.class, POLICY_MANAGED);
+        assert_int_equal(vm->plan.committed_bytes, vm->input.actual_bytes);
+}
+
+/* Memory that a guest has touched beyond its balloon does not come back with the balloon: others make room for it before anybody is called breaching. */
+static void test_evidence_is_covered(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+
+        crowd(&f);
+        vm = fixture_add(&f, 8 * GIB, 2 * GIB, GIB);
+        fixture_run(&f, 50);
+        vm->input.rss_bytes = vm->input.actual_bytes + GIB;
+        f.host.available_bytes -= GIB;
+        fixture_run_without(&f, 30, vm);
+        assert_int_equal(vm->plan.class, POLICY_MANAGED);
+        assert_int_equal(f.plan.deficit_bytes, 0);
+}
+
 /* It could not run: no verdict. */
 static void test_no_cpu_time(void **state) {
         struct fixture f;
@@ -310,7 +409,9 @@ int main(void) {
                 cmocka_unit_test(test_demand), cmocka_unit_test(test_demand_with_autodeflate), cmocka_unit_test(test_demand_of_one_moment),
                 cmocka_unit_test(test_guest_swap_ceiling), cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end), cmocka_unit_test(test_hot_cache_is_learnt),
                 cmocka_unit_test(test_hot_cache_is_probed), cmocka_unit_test(test_staleness), cmocka_unit_test(test_stuck_then_uncooperative_then_forgiven),
-                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_practical_floor),
+                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_taker_counts_at_max), cmocka_unit_test(test_taking_is_not_made_good),
+                cmocka_unit_test(test_autodeflate_is_no_taking),
+                cmocka_unit_test(test_evidence_is_covered), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_practical_floor),
                 cmocka_unit_test(test_breach), cmocka_unit_test(test_reboot),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,6 +112,30 @@ static void test_lazy_shrinking_is_slow(void **state) {
         assert_true(before > rich->input.target_bytes);
 }
 
+/* The same on a host under pressure (PSI some above 10 %: hard): four times as fast, and looked at four times as often when all is calm. */
+static void test_faster_on_a_short_host(void **state) {
+        struct fixture f;
+        struct policy_vm *rich;
+        uint64_t before;
+
+        fixture_init(&f);
+        rich = fixture_add(&f, 10 * GIB, 9 * GIB, GIB);
+        fixture_add(&f, 10 * GIB, 4 * GIB, GIB);
+        f.host.psi_some_ppm = 120000;
+        fixture_run(&f, 12);
+        before = rich->input.target_bytes;
+        fixture_run(&f, 12);
+        assert_int_equal(f.plan.host_state, POLICY_HARD);
+        assert_true(before - rich->input.target_bytes >= 4 * 10 * GIB / 50 - MIB);
+        assert_true(before - rich->input.target_bytes <= 2 * 4 * 10 * GIB / 50);
+        fixture_run(&f, 600);
+        assert_int_equal(f.plan.next_usec, 250 * USEC_PER_MSEC);
+        f.host.psi_some_ppm = 0;
+        fixture_run(&f, 2);
+        assert_int_equal(f.plan.host_state, POLICY_NORMAL);
+        assert_int_equal(f.plan.next_usec, USEC_PER_SEC);
+}
+
 static void test_unsafe_grants_nothing(void **state) {
         struct fixture f;
 
@@ -126,6 +150,29 @@ static void test_unsafe_grants_nothing(void **state) {
         assert_reason(&f.vms[1], POLICY_REASON_FUNDS);
         /* all that is missing, and what the first waits for, is asked for at once: at balloon speed */
         assert_true(f.vms[1].plan.target_bytes + f.plan.deficit_bytes <= 11 * GIB);
+}
+
+/* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has come. */
+static void test_slow_balloon_is_covered(void **state) {
+        struct fixture f;
+        struct policy_vm *slow;
+
+        fixture_init(&f);
+        for (unsigned i = 0; i < 3; i++)
+                fixture_add(&f, 12 * GIB, 6 * GIB, GIB);
+        slow = &f.vms[2];
+        f.host.available_bytes = 0;
+        for (unsigned i = 0; i < 60; i++) {
+                fixture_run_without(&f, 1, slow);
+                slow->input.actual_bytes -= 2 * MIB;
+                slow->input.report_actual_bytes = slow->input.rss_bytes = slow->input.actual_bytes;
+                slow->input.guest_available_bytes = slow->input.actual_bytes - GIB;
+        }
+        assert_int_equal(f.plan.deficit_bytes, 0);
+        assert_true(slow->input.actual_bytes > slow->input.target_bytes + GIB);
+        assert_true(f.vms[0].input.target_bytes < slow->input.target_bytes);
+        fixture_run(&f, 600); /* there */
+        assert_near(f.vms[0].input.target_bytes, slow->input.target_bytes, 256 * MIB);
 }
 
 static void test_reservation(void **state) {
@@ -229,6 +276,7 @@ int main(void) {
                 cmocka_unit_test(test_free_first_then_grant), cmocka_unit_test(test_pool_serves_at_once_and_is_refilled), cmocka_unit_test(test_dead_band),
                 cmocka_unit_test(test_lazy_shrinking_is_slow), cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles), cmocka_unit_test(test_hostile_numbers),
+                cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
                 cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ static void test_file(void **state) {
         assert_non_null(mkdtemp(folder));
         snprintf(path, sizeof(path), "%s/state", folder);
         assert_int_equal(state_load(folder, same, &s, &line), -ENOENT);
-        assert_int_equal(state_save(folder, GOOD), 0);
+        assert_int_equal(state_save(folder, "state", GOOD), 0);
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_mode & 0777, 0600);
         assert_int_equal(state_load(folder, same, &s, &line), 0);
@@ -113,12 +113,12 @@ static void test_file(void **state) {
         unlink(path);
         assert_int_equal(symlink("/dev/zero", path), 0);
         assert_true(state_load(folder, same, &s, &line) < 0);
-        assert_int_equal(state_save(folder, GOOD), 0); /* replaces the link itself */
+        assert_int_equal(state_save(folder, "state", GOOD), 0); /* replaces the link itself */
         assert_int_equal(state_load(folder, same, &s, &line), 0);
         state_done(&s);
         unlink(path);
         rmdir(folder);
-        assert_int_equal(state_save(folder, GOOD), -ENOENT);
+        assert_int_equal(state_save(folder, "state", GOOD), -ENOENT);
 }
 
 static void test_reservations(void **state) {

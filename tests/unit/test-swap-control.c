@@ -2,108 +2,9 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 
-#include <systemd/sd-bus.h>
-#include <systemd/sd-event.h>
+#include "tests/unit/swap-run.h"
 
-#include "host-agent/swap_control.h"
-#include "host-agent/swap_systemd.h"
-#include "protocol/units.h"
-#include "tests/unit/tree.h"
-
-/* ---- systemd's side of the wire: a peer over a socket pair that answers SetUnitProperties ---- */
-
-static struct {
-        char unit[128], property[64];
-        uint64_t value;
-        bool runtime;
-        int calls, refuse;
-} heard;
-
-static int on_call(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        const char *unit, *property;
-        uint64_t value;
-        int runtime;
-
-        if (!sd_bus_message_is_method_call(m, "org.freedesktop.systemd1.Manager", "SetUnitProperties"))
-                return 0;
-        assert_true(sd_bus_message_read(m, "sb", &unit, &runtime) > 0);
-        assert_true(sd_bus_message_enter_container(m, 'a', "(sv)") > 0);
-        assert_true(sd_bus_message_read(m, "(sv)", &property, "t", &value) > 0);
-        snprintf(heard.unit, sizeof(heard.unit), "%s", unit);
-        snprintf(heard.property, sizeof(heard.property), "%s", property);
-        heard.value = value;
-        heard.runtime = runtime;
-        heard.calls++;
-        if (heard.refuse)
-                return sd_bus_reply_method_errorf(m, "org.freedesktop.systemd1.NoSuchUnit", "no such unit");
-        return sd_bus_reply_method_return(m, "");
-}
-
-static sd_bus *make_bus(sd_event *event, int fd, bool server) {
-        sd_bus *bus = NULL;
-        sd_id128_t id = { .bytes = { 1 } };
-
-        assert_true(sd_bus_new(&bus) >= 0);
-        assert_true(sd_bus_set_fd(bus, fd, fd) >= 0);
-        if (server) {
-                assert_true(sd_bus_set_server(bus, 1, id) >= 0);
-                assert_true(sd_bus_add_filter(bus, NULL, on_call, NULL) >= 0);
-        }
-        assert_true(sd_bus_start(bus) >= 0);
-        assert_true(sd_bus_attach_event(bus, event, 0) >= 0);
-        return bus;
-}
-
-static void on_done(int result, void *userdata) {
-        *(int *) userdata = result;
-}
-
-static void test_systemd(void **state) {
-        sd_bus *client, *server;
-        sd_bus_slot *slot = NULL;
-        sd_event *event = NULL;
-        int fds[2], result = 1;
-
-        assert_true(sd_event_new(&event) >= 0);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-        server = make_bus(event, fds[0], true);
-        client = make_bus(event, fds[1], false);
-        assert_int_equal(swap_systemd_set(client, "machine.slice", "MemorySwapMax", 300 * MIB, on_done, &result, &slot), 0);
-        while (result == 1)
-                assert_true(sd_event_run(event, 5 * USEC_PER_SEC) > 0);
-        assert_int_equal(result, 0);
-        assert_string_equal(heard.unit, "machine.slice");
-        assert_string_equal(heard.property, "MemorySwapMax");
-        assert_int_equal(heard.value, 300 * MIB);
-        assert_true(heard.runtime);
-        slot = sd_bus_slot_unref(slot);
-
-        heard.refuse = result = 1;
-        assert_int_equal(swap_systemd_set(client, "gone.scope", "MemorySwapMax", AEROSTAT_UNKNOWN, on_done, &result, &slot), 0);
-        while (result == 1)
-                assert_true(sd_event_run(event, 5 * USEC_PER_SEC) > 0);
-        assert_true(result < 0);
-        assert_true(heard.value == UINT64_MAX); /* systemd's infinity */
-        slot = sd_bus_slot_unref(slot);
-
-        result = 1;
-        assert_int_equal(swap_systemd_set(client, "machine.slice", "MemorySwapMax", MIB, on_done, &result, &slot), 0);
-        slot = sd_bus_slot_unref(slot); /* given up: nobody is called */
-        for (int i = 0; i < 5; i++)
-                (void) sd_event_run(event, 10 * USEC_PER_MSEC);
-        assert_int_equal(result, 1);
-        heard.refuse = 0;
-        sd_bus_flush_close_unref(client);
-        sd_bus_flush_close_unref(server);
-        sd_event_unref(event);
-}
-
-/* ---- the control on trees of files: no systemd there ---- */
-
-#define V2 "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
-#define V1 "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 #define MACHINE "sys/fs/cgroup/machine/"
 
 static const struct tree_file v2_files[] = {
@@ -126,20 +27,6 @@ static const struct tree_file v1_files[] = {
         { "sys/fs/cgroup/memory/machine/qemu-1-a.libvirt-qemu/memory.swappiness", "60\n" },
         { NULL, NULL },
 };
-
-static struct swap_input input(void) {
-        return (struct swap_input) {
-                .now_usec = USEC_PER_HOUR, .enforce = true, .total_bytes = 1000 * MIB, .ceiling_ppm = 300000, .available_bytes = 2 * GIB, .reserve_bytes = GIB,
-        };
-}
-
-static void assert_has(const struct tree *t, const char *path, const char *text) {
-        char buf[128];
-
-        assert_true(procfs_read(t->fd, path, buf, sizeof(buf)) >= 0);
-        buf[strcspn(buf, "\n")] = 0; /* the kernel takes it with and without */
-        assert_string_equal(buf, text);
-}
 
 static void test_v2_files(void **state) {
         const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 11, 1, 2000, 0 } };
@@ -233,12 +120,85 @@ static void test_no_groups(void **state) {
         tree_remove(&t);
 }
 
+/* ---- groups that change under us ---- */
+
+static void test_another_group_above(void **state) {
+        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 12, 1, 1000, 0 } };
+
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, "proc/12/cgroup", "0::/prod/qemu-3-c.libvirt-qemu\n", 31));
+        assert_true(tree_put(&tree, "proc/12/mountinfo", V2, strlen(V2)));
+        assert_true(tree_put(&tree, "sys/fs/cgroup/prod/qemu-3-c.libvirt-qemu/memory.swap.max", "max\n", 4) && tree_put(&tree, "state/x", "", 0));
+        start();
+        swap_control_tick(run.control, &run.in, true, false, vms, 1);
+        assert_has(&tree, MACHINE "memory.swap.max", "314572800");
+        swap_control_tick(run.control, &run.in, true, false, vms, 2); /* nothing but the root is above both: shares */
+        assert_has(&tree, MACHINE "memory.swap.max", "max"); /* a limit that nobody keeps current would strangle whoever is there */
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "157286400");
+        assert_has(&tree, "sys/fs/cgroup/prod/qemu-3-c.libvirt-qemu/memory.swap.max", "157286400");
+        swap_control_tick(run.control, &run.in, false, false, vms, 2); /* dry-run from now on: nothing may stay that nobody keeps */
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "max");
+        assert_int_equal(faccessat(tree.fd, "state/undo", F_OK, 0), -1);
+        swap_control_tick(run.control, &run.in, true, false, vms, 1);
+        assert_has(&tree, MACHINE "memory.swap.max", "314572800");
+        stop();
+        run_and_kill(false, 1);
+        assert_has(&tree, MACHINE "memory.swap.max", "314572800");
+        start();
+        swap_control_tick(run.control, &run.in, true, false, vms, 2); /* taken over where another group was above */
+        assert_has(&tree, MACHINE "memory.swap.max", "max");
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "157286400");
+        stop();
+        tree_remove(&tree);
+}
+
+static void test_group_vanishes(void **state) {
+        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 11, 1, 2000, 0 } };
+
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, "state/x", "", 0));
+        start();
+        swap_control_tick(run.control, &run.in, true, true, vms, 2);
+        assert_int_equal(unlinkat(tree.fd, MACHINE "qemu-2-b.libvirt-qemu/memory.swap.max", 0), 0);
+        swap_control_tick(run.control, &run.in, true, true, vms, 2); /* libvirt has not told us yet */
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "104857600");
+        assert_non_null(strstr(swap_control_view(run.control)->note, "qemu-2-b"));
+        swap_control_tick(run.control, &run.in, true, true, vms, 1);
+        assert_string_equal(swap_control_view(run.control)->note, "");
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "314572800");
+        assert_int_equal(unlinkat(tree.fd, MACHINE "memory.swap.max", 0), 0);
+        stop();
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "max");
+        tree_remove(&tree);
+}
+
+/* Swap that is removed under us: no limit of nothing stays. */
+static void test_swap_goes(void **state) {
+        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 } };
+
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, "state/x", "", 0));
+        start();
+        swap_control_tick(run.control, &run.in, true, false, vms, 1);
+        run.in.total_bytes = 100 * MIB;
+        swap_control_tick(run.control, &run.in, true, false, vms, 1);
+        assert_has(&tree, MACHINE "memory.swap.max", "31457280");
+        run.in.total_bytes = 0;
+        run.in.enforce = false; /* as the manager says then */
+        swap_control_tick(run.control, &run.in, true, false, vms, 1);
+        assert_has(&tree, MACHINE "memory.swap.max", "max");
+        stop();
+        tree_remove(&tree);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_systemd),
                 cmocka_unit_test(test_v2_files),
                 cmocka_unit_test(test_v1_files),
                 cmocka_unit_test(test_no_groups),
+                cmocka_unit_test(test_another_group_above),
+                cmocka_unit_test(test_group_vanishes),
+                cmocka_unit_test(test_swap_goes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

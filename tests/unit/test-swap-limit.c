@@ -17,12 +17,14 @@ static const struct tree_file files[] = {
         { "proc/10/mountinfo", V2 },
         { "proc/11/cgroup", "0::/machine.slice/machine-prod.slice/" SCOPE "/libvirt/emulator\n" },
         { "proc/11/mountinfo", V2 },
-        { "proc/12/cgroup", "0::/user.slice/user-1000.slice/session-1.scope\n" },
+        { "proc/12/cgroup", "0::/user.slice/user-1000.slice/" SCOPE "\n" },
         { "proc/12/mountinfo", V2 },
         { "proc/20/cgroup", "4:memory:/machine/qemu-1-web1.libvirt-qemu\n0::/\n" },
         { "proc/20/mountinfo", V1 },
         { "proc/21/cgroup", "0::/\n" },
         { "proc/21/mountinfo", V2 },
+        { "proc/22/cgroup", "0::/system.slice/libvirtd.service\n" },
+        { "proc/22/mountinfo", V2 },
         { "sys/fs/cgroup/machine.slice/memory.swap.max", "max\n" },
         { "sys/fs/cgroup/machine.slice/memory.swap.current", "8192\n" },
         { "sys/fs/cgroup/memory/machine/qemu-1-web1.libvirt-qemu/memory.swappiness", "60\n" },
@@ -98,9 +100,10 @@ static void test_nothing_there(void **state) {
 
         assert_int_equal(swap_group_find(t.fd, 99, &vm, &above), -ESRCH);
         assert_string_equal(vm.path, "untouched");
-        assert_int_equal(swap_group_find(t.fd, 21, &vm, &above), 0); /* in the root itself */
+        assert_int_equal(swap_group_find(t.fd, 21, &vm, &above), -ENODATA); /* in the root itself */
+        assert_int_equal(swap_group_find(t.fd, 22, &vm, &above), -ENODATA); /* a limit there would be libvirtd's and every service's */
+        assert_string_equal(vm.path, "untouched");
         assert_true(swap_group_has_systemd(t.fd));
-        assert_string_equal(above.unit, "");
         tree_remove(&t);
 }
 

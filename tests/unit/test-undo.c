@@ -2,6 +2,8 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "host-agent/system/undo.h"
 #include "tests/unit/tree.h"
@@ -80,17 +82,25 @@ static void test_another_boot(void **state) {
 static void test_bad_files(void **state) {
         static const char *const bad[] = {
                 "", "x", "aerostat-undo 2 11111111-2222-3333-4444-555555555555\n", "aerostat-undo 1 11111111-2222-3333-4444-555555555555\nno tab\n",
-                "aerostat-undo 1 11111111-2222-3333-4444-555555555555\n\t5\n",
+                "aerostat-undo 1 11111111-2222-3333-4444-555555555555\n\t5\n", "aerostat-undo 1 11111111-2222-3333-4444-555555555555\nsys/a\t5\nno tab\n",
         };
         struct tree t = tree_make(files);
+        const char *path, *value;
         struct undo *undo = NULL;
 
         snprintf(state_dir, sizeof(state_dir), "%s/state", t.path);
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
                 put(&t, "state/undo", bad[i]);
-                assert_int_equal(undo_new(&undo, t.fd, state_dir), -EBADMSG);
+                assert_int_equal(undo_new(&undo, t.fd, state_dir), 1);
+                assert_has(&t, "state/undo.bad", bad[i]);
+                assert_false(undo_entry(undo, 0, &path, &value)); /* nothing of it, not even lines before the bad one */
+                assert_int_equal(undo_note_file(undo, "sys/a"), 0);
+                undo_free(undo);
+                assert_int_equal(undo_new(&undo, t.fd, state_dir), 0);
+                assert_non_null(undo_value(undo, "sys/a"));
+                undo_forget(undo, "");
+                undo_free(undo);
         }
-        assert_null(undo);
         tree_remove(&t);
 }
 
@@ -125,6 +135,53 @@ static void test_restoring_fails(void **state) {
         tree_remove(&t);
 }
 
+/* A run that notes, changes and restores again and again, killed at 40 moments: what is undone afterwards is what there was at first, each time. */
+static void test_killed_at_any_moment(void **state) {
+        static const char *const paths[] = { "sys/a", "sys/mode", "cg/x y/memory.swap.max" }, *const values[] = { "100", "scan-time", "max" };
+        struct tree t = tree_make(files);
+        struct undo *undo;
+        unsigned found = 0;
+        int error;
+
+        snprintf(state_dir, sizeof(state_dir), "%s/state", t.path);
+        srandom(1);
+        for (unsigned turn = 0; turn < 40; turn++) {
+                pid_t pid = fork();
+
+                assert_true(pid >= 0);
+                for (; pid == 0; undo_free(undo)) {
+                        if (undo_new(&undo, t.fd, state_dir) != 0)
+                                _exit(1);
+                        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                                if (undo_note_file(undo, paths[i]) < 0 || !tree_put(&t, paths[i], "7\n", 2))
+                                        _exit(1);
+                        if (undo_restore_files(undo, "", &error) != ARRAY_SIZE(paths) || error != 0)
+                                _exit(1);
+                }
+                usleep((useconds_t) random() % 3000);
+                assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* nothing went wrong in it */
+                kill(pid, SIGKILL);
+                assert_int_equal(waitpid(pid, NULL, 0), pid);
+                assert_int_equal(undo_new(&undo, t.fd, state_dir), 0);
+                found += undo_value(undo, paths[0]) != NULL;
+                undo_restore_files(undo, "", &error);
+                assert_int_equal(error, 0);
+                undo_free(undo);
+                for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+                        char text[64];
+
+                        assert_true(procfs_read(t.fd, paths[i], text, sizeof(text)) >= 0);
+                        text[strcspn(text, "\n")] = 0;
+                        if (strchr(text, '['))
+                                assert_string_equal(text, "none [scan-time]");
+                        else
+                                assert_string_equal(text, values[i]);
+                }
+        }
+        print_message("killed with something to undo: %u times of 40\n", found);
+        tree_remove(&t);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_killed_and_taken_over),
@@ -132,6 +189,7 @@ int main(void) {
                 cmocka_unit_test(test_bad_files),
                 cmocka_unit_test(test_cannot_be_kept),
                 cmocka_unit_test(test_restoring_fails),
+                cmocka_unit_test(test_killed_at_any_moment),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

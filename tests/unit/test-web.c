@@ -167,6 +167,9 @@ static void test_pages(void **state) {
         expect(connect_unix(path), "GET /api/alerts HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 200", "\"firing\":[");
         expect(connect_unix(path), "GET /api/vm?vm=web1 HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 200", "\"explanation\":\"");
         expect(connect_unix(path), "GET /api/vm?vm=nobody HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 404", "No running VM");
+        expect(connect_unix(path), "GET /api/history HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 200", "\"series_bytes\":{\"envelope\":[");
+        expect(connect_unix(path), "GET /api/history?vm=web1 HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 200", "\"name\":\"web1\"");
+        expect(connect_unix(path), "GET /api/history?vm=nobody HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 404", "No running VM");
         expect(connect_unix(path), "GET /api/vm HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 404", NULL);
         expect(connect_unix(path), "GET /../etc/passwd HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 404", NULL);
         expect(connect_unix(path), "HEAD /metrics HTTP/1.1\r\nHost: x\r\n" CLOSE, "HTTP/1.1 200", "text/plain; version=0.0.4");

@@ -1,6 +1,6 @@
 # libvirt and the channels. They use libvirt's test driver and sockets below /tmp: no libvirtd, no root.
 if HAVE_CMOCKA
-virt_unit_tests = %D%/test-channel %D%/test-channel-session %D%/test-domain-xml %D%/test-virt
+virt_unit_tests = %D%/test-channel %D%/test-channel-session %D%/test-domain-xml %D%/test-virt %D%/test-virt-hang
 check_PROGRAMS += $(virt_unit_tests)
 TESTS += $(virt_unit_tests)
 endif
@@ -17,8 +17,11 @@ virt_unit_libs = libaerostat-virt.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMO
 %C%_test_domain_xml_SOURCES = %D%/test-domain-xml.c %D%/unit.h
 %C%_test_domain_xml_LDADD = $(virt_unit_libs) $(XML_LIBS)
 %C%_test_virt_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
-%C%_test_virt_SOURCES = %D%/test-virt.c %D%/unit.h
+%C%_test_virt_SOURCES = %D%/test-virt.c %D%/virt-driver.c %D%/virt-driver.h %D%/unit.h
 %C%_test_virt_LDADD = $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
+%C%_test_virt_hang_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
+%C%_test_virt_hang_SOURCES = %D%/test-virt-hang.c %D%/virt-driver.c %D%/virt-driver.h %D%/unit.h
+%C%_test_virt_hang_LDADD = $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
 
 # The last resort's notes, resumed in libvirt's test driver.
 if HAVE_CMOCKA

@@ -46,6 +46,19 @@ class Metrics(unittest.TestCase):
         print(f"\n    1,000 VMs, {len(text) / 1e6:.1f} MB: {statistics.median(times) * 1000:.1f} ms, at most {max(times) * 1000:.1f} ms")
         self.assertLess(statistics.median(times), SCRAPE_MAX)
 
+    def test_labels_are_bounded(self) -> None:
+        """A label's values are VMs that run, or few and fixed: a thousand VMs bring no other label and no other value."""
+        def labels(text: str) -> set:
+            found = set()
+            for inside in re.findall(r"^\w+\{(.*)\} \S+$", text, re.M):
+                found |= set(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', inside))
+            return {(name, value if name not in ("vm", "uuid") else "") for name, value in found}
+        few, many = (labels(get(self.stub(n).url + "/metrics")) for n in (5, 1000))
+        self.assertEqual(few, many)
+        fixed = {"state", "name", "severity", "le", "version", "mode", "guarantee", "reason", "kind"}
+        self.assertEqual({name for name, _ in many} - {"vm", "uuid"} - fixed, set())
+        self.assertLess(len(many), 120)
+
     def test_rules(self) -> None:
         promtool = require("promtool")
         for command in (["check", "rules", "aerostat.rules.yml"], ["test", "rules", "aerostat.rules.test.yml"]):

@@ -3,6 +3,7 @@
 """The dashboard page in headless Chromium, against a daemon on libvirt's test driver."""
 
 import os
+import time
 import unittest
 
 from aeroweb import Browser, Daemon, main
@@ -56,6 +57,16 @@ class Page(PageChecks, unittest.TestCase):
         self.daemon.start()
         self.wait_page("document.getElementById('link').classList.contains('live')", "the page lives again")
         self.check_values(self.daemon)
+
+    def test_lines_begin_before_the_page(self) -> None:
+        """What the daemon remembers is drawn at once, and again for whoever was away."""
+        points = ("Math.min(...[...document.querySelectorAll('#envelope-history .committed, .vm .spark .line:not(.demand)')]"
+                  ".map(e => e.getAttribute('d').split('L').length))")
+        time.sleep(10)
+        self.browser.open(self.daemon.url + "/")
+        self.wait_page("document.querySelectorAll('.vm .spark svg').length > 0", "the page is drawn")
+        before = self.browser.evaluate("document.body.dataset.refreshed")
+        self.assertGreaterEqual(self.browser.evaluate(points), 5, f"after {before} looks")
 
     def test_looks(self) -> None:
         folder = os.path.join(build_folder(), "screenshots")

@@ -1,12 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""From the daemon to Alertmanager, with Debian's Prometheus: a host that becomes critically short, and recovers. And the webhook that needs no Prometheus."""
+"""From the daemon to Alertmanager, with Debian's Prometheus: a host that becomes critically short, and recovers. And the webhook, which
+needs none."""
 
 import json
 import os
 import shutil
 import subprocess
+import threading
+import time
 import unittest
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import List, Tuple
 
 from aeroweb import Alertmanager, Daemon, Prometheus, main, require, wait_until
 from aeroweb.daemon import GIB, work_folder
@@ -69,6 +74,52 @@ class EndToEnd(unittest.TestCase):
             follower.kill()
         daemon.configure({"alerts": {"command": f"{command} {self.alertmanager.url}/api/v2/alerts"}})
         wait_until(lambda: "AerostatHostCritical" not in self.alertmanager.alerts(), CLEAR, "Alertmanager has it resolved", every=0.5)
+
+    def test_plain_webhook_is_tried_again(self) -> None:
+        """Any web server will do; one that fails is logged, and asked again 5 s later."""
+        require("curl")
+        bodies: List[Tuple[float, bytes]] = []
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append((time.monotonic(), self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(500 if len(bodies) == 1 else 204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+        server = HTTPServer(("127.0.0.1", 0), Receiver)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        daemon = self.daemon({"alerts": {"command": f"{WEBHOOK} --plain http://127.0.0.1:{server.server_port}/hook"}, **SHORT})
+        wait_until(lambda: len([body for _, body in bodies if b"HostCritical" in body]) >= 2, 30, "it is sent again")
+        (first, failed), (second, sent) = [(when, body) for when, body in bodies if b"HostCritical" in body][:2]
+        self.assertEqual(failed, sent)
+        self.assertTrue(4 < second - first < 10, second - first)
+        event = json.loads(sent)
+        self.assertEqual((event["version"], event["event"], event["alert"]["name"], event["alert"]["subject"]), (1, "fired", "HostCritical", "host"))
+        self.assertRegex(daemon.log(), "webhook.*(500|exit)")
+
+    def test_a_command_that_hangs_delays_nobody(self) -> None:
+        daemon = self.daemon({"alerts": {"command": "/bin/sleep 1000"}, **SHORT})
+
+        def children() -> List[str]:
+            pid = daemon.process.pid
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                return file.read().split()
+        wait_until(children, 10, "the command runs")
+        before, start, slowest = daemon.json("status")["decisions"], time.monotonic(), 0.0
+        while time.monotonic() - start < 8:
+            asked = time.monotonic()
+            daemon.json("status")
+            slowest = max(slowest, time.monotonic() - asked)
+            self.assertLessEqual(len(children()), 4)
+            time.sleep(0.1)
+        decisions = daemon.json("status")["decisions"] - before
+        print(f"\n    {len(children())} commands hang: {decisions} decisions in 8 s, status within {1000 * slowest:.0f} ms")
+        self.assertGreaterEqual(decisions, 6)
+        self.assertLess(slowest, 1)
 
 
 if __name__ == "__main__":

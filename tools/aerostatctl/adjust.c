@@ -11,7 +11,7 @@
 enum { SET_FOR, SET_FORCE };
 
 static void print_set(const json_t *reply) {
-        _cleanup_free_ char *name = text_safe(field_text(reply, "name") ?: "-");
+        _cleanup_free_ char *name = text_safe(field_text(reply, "name") ?: "-"), *risk = text_safe(field_text(reply, "risk") ?: "");
         char size[FORMAT_SIZE_MAX], left[FORMAT_DURATION_MAX];
 
         field_size(reply, "pin_bytes", size);
@@ -19,6 +19,8 @@ static void print_set(const json_t *reply) {
                 printf("%s is held at %s until `aerostatctl auto %s`.\n", name, size, name);
         else
                 printf("%s is held at %s for %s.\n", name, size, field_duration(reply, "pin_seconds_left", left));
+        if (risk && *risk)
+                printf("%sRisk:%s %s.\n", text_style(STYLE_WARN), text_end(STYLE_WARN), risk);
 }
 
 static int run_set(const struct context *context, const struct args *args) {

@@ -58,6 +58,8 @@ static int take_operand(const char *text, const struct verb *const *verbs, struc
 
         if (!verb)
                 return find_verb(text, verbs, &command->verb);
+        if (!*text) /* as of a variable that was not set, in a script */
+                return complain(CTL_USAGE, "an operand of `%s` is empty; see `aerostatctl %s --help`", verb->name, verb->name);
         if (args->n_operands < verb->max_operands) {
                 args->operands[args->n_operands++] = text;
                 return CTL_DONE;
@@ -75,8 +77,8 @@ static int take_value(const struct option *option, int argc, char **argv, int *i
         else if (*i + 1 < argc)
                 *ret = argv[++*i];
         else
-                return complain(CTL_USAGE, "option %s needs a value", option->name);
-        return CTL_DONE;
+                *ret = "";
+        return **ret ? CTL_DONE : complain(CTL_USAGE, "option %s needs a value; see `aerostatctl --help`", option->name);
 }
 
 static int take_option(const struct option *option, int argc, char **argv, int *i, struct context *context,
@@ -101,7 +103,7 @@ static int take_option(const struct option *option, int argc, char **argv, int *
                         value = &command->args.values[o];
                         takes_value = verb->options[o].value;
                         if (*value)
-                                return complain(CTL_USAGE, "option %s is given twice", option->name);
+                                return complain(CTL_USAGE, "option %s is given twice; `%s` takes it once", option->name, verb->name);
                 }
         if (!value && !flag)
                 return refuse_option(option->name, verb);
@@ -160,17 +162,32 @@ static bool is_all_digits(const char *text) {
         return *text && strspn(text, "0123456789") == strlen(text);
 }
 
+/* "4g", "4 G", "512mb": what was meant is plain. Returns the size as it should be written, or NULL. */
+static const char *size_meant(const char *text, char buf[static 32]) {
+        size_t n = 0;
+        uint64_t bytes;
+
+        for (; *text && n < 31; text++)
+                if (*text != ' ')
+                        buf[n++] = (char) (*text == 'i' ? 'i' : toupper((unsigned char) *text));
+        buf[n] = 0;
+        return *text == 0 && parse_size(buf, &bytes) >= 0 ? buf : NULL;
+}
+
 int args_size(const char *text, uint64_t *ret_bytes) {
         int r = parse_size(text, ret_bytes);
+        char meant[32];
 
         if (r >= 0)
                 return CTL_DONE;
         if (r == -ERANGE)
                 return complain(CTL_USAGE, "the size %s is too large: 8388607T is the most that can be written", text);
-        if (is_all_digits(text))
-                return complain(CTL_USAGE, "the size %s has no unit: did you mean %sM?", text, text);
+        if (*text && strspn(text, "0123456789.") == strlen(text))
+                return complain(CTL_USAGE, "the size %s has no unit: did you mean %s%c?", text, text, strchr(text, '.') ? 'G' : 'M');
         if (text[0] == '-')
                 return complain(CTL_USAGE, "the size %s is negative; sizes are written 512M, 4G or 1.5GiB", text);
+        if (size_meant(text, meant))
+                return complain(CTL_USAGE, "\"%s\" is not a size: did you mean %s?", text, meant);
         return complain(CTL_USAGE, "\"%s\" is not a size; sizes are written 512M, 4G or 1.5GiB (K M G T are powers of 1024)", text);
 }
 
@@ -179,13 +196,13 @@ int args_duration(const char *text, uint64_t *ret_usec) {
         int r = parse_duration(text, &usec);
 
         if (r == -ERANGE)
-                return complain(CTL_USAGE, "the duration %s is too long", text);
+                return complain(CTL_USAGE, "the duration %s is too long; durations are written 30s, 10m, 2h or 1d", text);
         if (r < 0 && is_all_digits(text))
                 return complain(CTL_USAGE, "the duration %s has no unit: did you mean %sm (minutes)?", text, text);
         if (r < 0)
                 return complain(CTL_USAGE, "\"%s\" is not a duration; durations are written 30s, 10m, 2h or 1d", text);
         if (usec == 0)
-                return complain(CTL_USAGE, "the duration %s is no time at all", text);
+                return complain(CTL_USAGE, "the duration %s is no time at all; durations are written 30s, 10m, 2h or 1d", text);
         *ret_usec = usec;
         return CTL_DONE;
 }

@@ -24,7 +24,7 @@ struct context {
 };
 
 #define VERB_OPTIONS_MAX 8
-#define VERB_OPERANDS_MAX 4
+#define VERB_OPERANDS_MAX 64
 
 struct verb_option {
         const char *name;       /* "--for"; NULL ends the list */
@@ -56,8 +56,10 @@ extern const struct verb verb_explain;
 extern const struct verb verb_doctor;
 extern const struct verb verb_config;
 extern const struct verb verb_history;
+extern const struct verb verb_top;
 
 extern const struct verb verb_limits;
+extern const struct verb verb_report, verb_whatif;
 extern const struct verb verb_reserve, verb_release, verb_reservations;
 
 /* Says "aerostatctl: ..." on stderr, with everything made harmless for a terminal. Returns code. */

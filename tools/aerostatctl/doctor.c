@@ -168,7 +168,7 @@ static int run_doctor(const struct context *context, const struct args *args) {
         int r;
 
         if (root_fd < 0)
-                return complain(CTL_FAILED, "cannot open %s: %s", root, strerror(-root_fd));
+                return complain(CTL_FAILED, "cannot open %s: %s; --root needs a folder with proc and sys in it", root, strerror(-root_fd));
         r = examine(&findings, context, args->n_operands > 0 ? args->operands[0] : NULL, root_fd);
         for (size_t i = 0; i < findings.n; i++)
                 counts[findings.list[i].level]++;

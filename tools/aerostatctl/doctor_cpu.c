@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tools/aerostatctl/doctor.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -28,6 +30,27 @@ static uint64_t count_list(int root_fd, const char *path) {
         return n;
 }
 
+/* Cores, of which the CPUs are threads: those that are the first of their siblings. 0: not known. */
+static uint64_t count_cores(int root_fd) {
+        int fd = openat(root_fd, "sys/devices/system/cpu", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+        const struct dirent *entry;
+        uint64_t cores = 0;
+
+        while (folder && (entry = readdir(folder))) {
+                char path[128], siblings[256];
+
+                if (strncmp(entry->d_name, "cpu", 3) != 0 || entry->d_name[3] < '0' || entry->d_name[3] > '9')
+                        continue;
+                snprintf(path, sizeof(path), "sys/devices/system/cpu/%.16s/topology/thread_siblings_list", entry->d_name);
+                if (procfs_read(root_fd, path, siblings, sizeof(siblings)) >= 0)
+                        cores += strtoul(siblings, NULL, 10) == strtoul(entry->d_name + 3, NULL, 10);
+        }
+        if (folder)
+                closedir(folder);
+        return cores;
+}
+
 static void check_kvm(struct findings *f, int root_fd) {
         static const char why_none[] = "without KVM a guest runs 10 to 50 times slower, and balloons move as slowly";
         static const char why_paging[] = "without nested paging every page that a balloon moves costs exits to the host";
@@ -52,16 +75,21 @@ static void check_kvm(struct findings *f, int root_fd) {
                 finding_remedy(one, "echo 'options kvm_intel vpid=1' >/etc/modprobe.d/kvm.conf, then reload kvm_intel with all VMs stopped");
         } else if (ept == 1 || npt == 1)
                 findings_add(f, LEVEL_OK, "paging", NULL, ept == 1 ? "EPT%s" : "NPT%s", vpid == 1 ? " and VPID" : "");
+        else
+                findings_add(f, LEVEL_OK, "paging", NULL, "neither kvm_intel nor kvm_amd says how its guests' pages are mapped (another CPU, or not loaded)");
         findings_add(f, LEVEL_OK, "kvm", NULL, "/dev/kvm is there");
 }
 
 void doctor_check_cpu(struct findings *f, int root_fd, const struct doctor_vm *vms, size_t n_vms) {
         uint64_t cpus = count_list(root_fd, "sys/devices/system/cpu/online"), nodes = count_list(root_fd, "sys/devices/system/node/has_memory");
-        uint64_t vcpus = 0, widest = 0;
+        uint64_t vcpus = 0, widest = 0, cores = count_cores(root_fd);
         uint64_t reclaim = doctor_number(root_fd, "proc/sys/vm/zone_reclaim_mode");
         struct finding *one;
+        char of_cores[48] = "";
 
         check_kvm(f, root_fd);
+        if (cores > 0 && cores < cpus)
+                snprintf(of_cores, sizeof(of_cores), ", threads of %" PRIu64 " cores", cores);
         for (size_t i = 0; i < n_vms; i++)
                 if (vms[i].vcpus != AEROSTAT_UNKNOWN) {
                         vcpus = u64_add(vcpus, vms[i].vcpus);
@@ -75,10 +103,11 @@ void doctor_check_cpu(struct findings *f, int root_fd, const struct doctor_vm *v
                 finding_remedy(one, "virsh setvcpus VM %" PRIu64 " --config --maximum, and at its next start", cpus);
         } else if (vcpus > cpus) {
                 one = findings_add(f, LEVEL_WARN, "vcpus", "guests wait for CPU, and a balloon moves only while its guest runs",
-                                   "%" PRIu64 " vCPUs in all on %" PRIu64 " CPUs", vcpus, cpus);
+                                   "%" PRIu64 " vCPUs in all on %" PRIu64 " CPUs%s", vcpus, cpus, of_cores);
                 finding_remedy(one, "virsh setvcpus VM N --config for VMs that do not need theirs (virsh cpu-stats VM)");
         } else
-                findings_add(f, LEVEL_OK, "vcpus", NULL, "%" PRIu64 " vCPUs on %" PRIu64 " CPUs", vcpus, cpus);
+                findings_add(f, LEVEL_OK, "vcpus", NULL, "%" PRIu64 " vCPUs on %" PRIu64 " CPUs%s%s", vcpus, cpus, of_cores,
+                             *of_cores && vcpus > cores ? ": more than those, so that some are half as fast" : "");
         if (nodes > 1 && reclaim != 0 && reclaim != AEROSTAT_UNKNOWN) {
                 one = findings_add(f, LEVEL_WARN, "numa", "a node then reclaims and swaps while others have memory free",
                                    "vm.zone_reclaim_mode is on, with %" PRIu64 " NUMA nodes", nodes);

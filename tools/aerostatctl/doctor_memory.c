@@ -43,7 +43,7 @@ static uint64_t classic_swap(uint64_t memory_bytes) {
 static void remedy_swap(struct finding *one, uint64_t bytes) {
         uint64_t gib = (bytes + GIB - 1) / GIB;
 
-        finding_remedy(one, "fallocate -l %" PRIu64 "G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile (and a line in /etc/fstab)", gib);
+        finding_remedy(one, "aerostatctl swap add %" PRIu64 "G (and the line that it prints, in /etc/fstab)", gib);
 }
 
 void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {

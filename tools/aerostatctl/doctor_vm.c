@@ -17,7 +17,7 @@ static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
         }
         findings_add(f, LEVEL_OK, "balloon", NULL, "it has a balloon device");
         if (vm->autodeflate)
-                findings_add(f, LEVEL_OK, "autodeflate", NULL, "on");
+                findings_add(f, LEVEL_OK, "autodeflate", NULL, "on: rather than kill, its guest takes memory back unasked, and the guarantee is conditional");
         else {
                 one = findings_add(f, LEVEL_WARN, "autodeflate",
                                    "a burst faster than the host's answer ends in the guest's OOM killer, while its own balloon holds memory",

@@ -2,6 +2,7 @@
 #include "tools/aerostatctl/history.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #include "protocol/base.h"
 #include "protocol/units.h"
@@ -33,30 +34,38 @@ static double at_y(double bytes, double most) {
 }
 
 static void draw_axes(double oldest, double most, FILE *out) {
-        double step = (double) MIB, unit = most >= (double) GIB ? (double) GIB : (double) MIB, seconds = oldest > 7200 ? 3600 : oldest > 120 ? 60 : 1;
+        static const double steps[] = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200 };
+        double step = (double) MIB, unit = most >= (double) GIB ? (double) GIB : (double) MIB, tick = steps[ARRAY_SIZE(steps) - 1], seconds;
 
         while (most / step > 6)
                 step *= 2;
         for (double y = 0; y <= most; y += step)
                 fprintf(out, "<path class='g' d='M%.0f %.1fH%.0f'/><text class='y' x='%.0f' y='%.1f'>%.4g %s</text>\n", LEFT, at_y(y, most), WIDTH - RIGHT,
                         LEFT - 8, at_y(y, most) + 4, y / unit, unit >= (double) GIB ? "GiB" : "MiB");
-        for (int i = 0; i <= 4; i++)
-                fprintf(out, "<text class='x' x='%.1f' y='%.0f'>%s%.3g %s</text>\n", at_x(oldest * i / 4, oldest), HEIGHT - BOTTOM + 20, i > 0 ? "-" : "",
-                        oldest * i / 4 / seconds, seconds >= 3600 ? "h" : seconds >= 60 ? "min" : "s");
+        for (size_t i = ARRAY_SIZE(steps); i-- > 0;)
+                if (oldest / steps[i] <= 7)
+                        tick = steps[i];
+        seconds = tick >= 3600 ? 3600 : tick >= 60 ? 60 : 1;
+        for (double age = 0; age <= oldest; age += tick)
+                fprintf(out, "<path class='k' d='M%.1f %.0fv5'/><text class='x' x='%.1f' y='%.0f'>%s%.4g %s</text>\n", at_x(age, oldest), HEIGHT - BOTTOM,
+                        at_x(age, oldest), HEIGHT - BOTTOM + 20, age > 0 ? "-" : "", age / seconds, seconds >= 3600 ? "h" : seconds >= 60 ? "min" : "s");
         fprintf(out, "<path class='k' d='M%.0f %.0fV%.0fH%.0f'/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
 }
 
-/* Where a value is not known the line is interrupted. */
-static void draw_line(const json_t *ages, const json_t *values, double oldest, double most, const char *colour, FILE *out) {
+/* Where a value is not known, or no daemon was there to take it, the line is interrupted. */
+static void draw_line(const json_t *ages, const json_t *values, double gap, double oldest, double most, const char *colour, FILE *out) {
         const json_t *value;
         bool drawing = false;
+        double last = oldest;
         size_t i;
 
         fprintf(out, "<path fill='none' stroke='%s' stroke-width='1.8' d='", colour);
         json_array_foreach(values, i, value) {
+                double age = json_number_value(json_array_get(ages, i));
+
                 if (json_is_integer(value))
-                        fprintf(out, "%c%.1f %.1f", drawing ? 'L' : 'M', at_x(json_number_value(json_array_get(ages, i)), oldest),
-                                at_y(json_number_value(value), most));
+                        fprintf(out, "%c%.1f %.1f", drawing && last - age <= gap ? 'L' : 'M', at_x(age, oldest), at_y(json_number_value(value), most));
+                last = age;
                 drawing = json_is_integer(value);
         }
         fputs("'/>\n", out);
@@ -66,7 +75,11 @@ void history_draw(json_t *reply, FILE *out) {
         json_t *series = json_object_get(reply, "series_bytes"), *values, *value;
         const json_t *ages = json_object_get(reply, "age_seconds");
         double oldest = json_number_value(json_array_get(ages, 0)), most = (double) MIB;
+        double gap = 3 * json_number_value(json_object_get(reply, "step_seconds"));
         const char *name = json_string_value(json_object_get(reply, "name")), *key;
+        char when[64] = "";
+        time_t now = time(NULL);
+        struct tm tm;
         size_t i, row = 0;
 
         json_object_foreach(series, key, values)
@@ -77,13 +90,15 @@ void history_draw(json_t *reply, FILE *out) {
                      ".k{stroke:#444;fill:none}@media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ddd}.g{stroke:#333}.k{stroke:#aaa}}</style>\n"
                      "<text class='t' x='%.0f' y='24'>Memory of ", WIDTH, HEIGHT, LEFT);
         put_text(name ?: "the host", out);
-        fputs("</text>\n", out);
+        if (localtime_r(&now, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M %Z", &tm) == 0)
+                *when = 0;
+        fprintf(out, "</text>\n<text class='y' x='%.0f' y='24'>%s</text>\n", WIDTH - RIGHT, when);
         draw_axes(oldest, most, out);
         json_object_foreach(series, key, values) {
                 const char *colour = colours[row % ARRAY_SIZE(colours)];
                 double y = TOP + 18 * (double) row++;
 
-                draw_line(ages, values, oldest, most, colour, out);
+                draw_line(ages, values, gap, oldest, most, colour, out);
                 fprintf(out, "<rect x='%.0f' y='%.0f' width='12' height='12' fill='%s'/><text x='%.0f' y='%.0f'>", WIDTH - RIGHT + 16, y, colour,
                         WIDTH - RIGHT + 34, y + 11);
                 put_text(key, out);

@@ -29,17 +29,30 @@ static void print_phase(const json_t *k) {
                 print_safe(phase);
 }
 
+/* A size that may be less than nothing: what the kernel keeps for it can be more than is saved. */
+static char *signed_size(const json_t *object, const char *key, char buf[static FORMAT_SIZE_MAX + 1]) {
+        json_int_t value = json_integer_value(json_object_get(object, key));
+
+        if (!json_is_integer(json_object_get(object, key)) || value >= 0)
+                return field_size(object, key, buf);
+        buf[0] = '-';
+        format_size(-(uint64_t) value, buf + 1);
+        return buf;
+}
+
 static void print_vms(const json_t *k) {
-        static const struct column columns[] = { { "VM", false, 0 }, { "SAVED", true, 0 }, { "MERGED", true, 1 }, { "NOTE", false, 0 } };
+        static const struct column columns[] = { { "VM", false, 0 }, { "SAVED", true, 0 }, { "MERGED", true, 1 }, { "ZERO", true, 2 }, { "PROFIT", true, 1 }, { "NOTE", false, 0 } };
         struct table *table = table_new(columns, ARRAY_SIZE(columns));
         const json_t *vms = json_object_get(k, "vms"), *vm;
-        char size[FORMAT_SIZE_MAX];
+        char size[FORMAT_SIZE_MAX + 1];
         size_t i;
 
         json_array_foreach(vms, i, vm) {
                 table_add(table, field_text(vm, "name") ?: "-", STYLE_PLAIN);
                 table_add(table, field_size(vm, "saved_bytes", size), STYLE_PLAIN);
                 table_add(table, field_size(vm, "merged_bytes", size), STYLE_PLAIN);
+                table_add(table, field_size(vm, "zero_bytes", size), STYLE_PLAIN);
+                table_add(table, signed_size(vm, "profit_bytes", size), STYLE_PLAIN);
                 table_add(table, field_text(vm, "why_not") ?: "", STYLE_FAINT);
         }
         if (json_array_size(vms) > 0) {
@@ -50,7 +63,7 @@ static void print_vms(const json_t *k) {
 }
 
 static void print_ksm(const json_t *k) {
-        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX + 1], c[FORMAT_SIZE_MAX], cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
         const char *note = field_text(k, "note");
 
         printf("Mode      ");
@@ -65,18 +78,17 @@ static void print_ksm(const json_t *k) {
         }
         if (!field_is_true(k, "present"))
                 return;
-        printf("Saves     %s", field_size(k, "saved_bytes", a));
-        if (json_is_integer(json_object_get(k, "profit_bytes")) && json_integer_value(json_object_get(k, "profit_bytes")) < 0)
-                printf("; less than it costs: profit %" PRIi64 " KiB", (int64_t) (json_integer_value(json_object_get(k, "profit_bytes")) / 1024));
-        else
-                printf("; profit %s%s", field_size(k, "profit_bytes", b), field_is_true(k, "profit_estimated") ? " (estimated)" : "");
-        printf("; %s promised again\n", field_size(k, "credit_bytes", a));
+        printf("Saves     %s; profit %s%s; %s promised again\n", field_size(k, "saved_bytes", a), signed_size(k, "profit_bytes", b),
+               field_is_true(k, "profit_estimated") ? " (estimated)" : "", field_size(k, "credit_bytes", c));
         printf("Costs     %s of a CPU, of %s allowed; %s of CPU time since boot\n", field_percent(k, "cpu_ratio", cpu), field_percent(k, "cpu_budget_ratio", budget),
                field_duration(k, "ksmd_cpu_seconds", total));
         printf("Scanning  %" PRIu64 " pages every %" PRIu64 " ms%s; %" PRIu64 " full scans; the last brought %s\n", field_count(k, "pages_to_scan"),
                field_count(k, "sleep_msec"), field_is_true(k, "advisor") ? " (within the kernel's advisor)" : "", field_count(k, "full_scans"), field_size(k, "gain_bytes", a));
         if (field_count(k, "backoff") != AEROSTAT_UNKNOWN && field_count(k, "backoff") > 0)
                 printf("          backing off: merged pages are written as fast as they merge (%" PRIu64 " copies/s)\n", field_count(k, "cow_pages_per_second"));
+        if (field_count(k, "zero_pages") != AEROSTAT_UNKNOWN)
+                printf("Zeros     %" PRIu64 " pages merged with the kernel's own (use_zero_pages is %s)\n", field_count(k, "zero_pages"),
+                       field_is_true(k, "use_zero_pages") ? "on" : "off");
         printf("NUMA      pages merge %s\n", field_is_true(k, "merge_across_nodes") ? "across nodes" : "within their node only");
         print_vms(k);
 }

@@ -25,6 +25,8 @@ static int add_floor(json_t *parameters, const char *text) {
         r = args_size(text, &bytes);
         if (r == CTL_DONE)
                 json_object_set_new(parameters, "floor_bytes", json_integer((json_int_t) bytes));
+        else
+                complain(r, "a floor may also be a share of the VM's maximum, such as 25%%");
         return r;
 }
 

@@ -7,6 +7,7 @@
 #include "tools/aerostatctl/client.h"
 #include "tools/aerostatctl/field.h"
 #include "tools/aerostatctl/table.h"
+#include "tools/aerostatctl/text.h"
 
 static enum style style_of_state(const char *state) {
         if (!state || strcmp(state, "unknown") == 0)
@@ -40,7 +41,7 @@ static const char *const sizes[ARRAY_SIZE(columns)] = {
 
 static void add_row(struct table *table, const json_t *vm, uint64_t totals[static ARRAY_SIZE(columns)]) {
         const char *state = field_text(vm, "state"), *source = field_text(vm, "source");
-        char buf[MAX(FORMAT_SIZE_MAX, FORMAT_DURATION_MAX)];
+        char buf[MAX(FORMAT_SIZE_MAX, FORMAT_DURATION_MAX)], reason[128];
 
         table_add(table, field_text(vm, "name") ?: "-", STYLE_PLAIN);
         table_add(table, state ?: "-", style_of_state(state));
@@ -51,14 +52,15 @@ static void add_row(struct table *table, const json_t *vm, uint64_t totals[stati
                 if (!*sizes[i])
                         continue;
                 bytes = field_count(vm, sizes[i]);
-                if (bytes != AEROSTAT_UNKNOWN)
-                        totals[i] = u64_add(totals[i], bytes);
+                if (bytes != AEROSTAT_UNKNOWN) /* the total stays unknown until one of them is known */
+                        totals[i] = totals[i] == AEROSTAT_UNKNOWN ? bytes : u64_add(totals[i], bytes);
                 swaps = strcmp(sizes[i], "swap_bytes") == 0 && bytes != AEROSTAT_UNKNOWN && bytes > 0;
                 table_add(table, format_size(bytes, buf), swaps ? STYLE_WARN : STYLE_PLAIN);
         }
         table_add(table, !source ? "-" : strcmp(source, "balloon_stats") == 0 ? "balloon" : source, STYLE_PLAIN);
         table_add(table, field_duration(vm, "report_age_seconds", buf), STYLE_PLAIN);
-        table_add(table, field_text(vm, "reason") ?: "-", STYLE_FAINT);
+        snprintf(reason, sizeof(reason), "%s%s", field_text(vm, "reason") ?: "-", field_is_true(vm, "limits_by_hand") ? "; limits by hand" : "");
+        table_add(table, reason, STYLE_FAINT);
 }
 
 static void add_totals(struct table *table, size_t n, const uint64_t totals[static ARRAY_SIZE(columns)]) {
@@ -71,8 +73,10 @@ static void add_totals(struct table *table, size_t n, const uint64_t totals[stat
 }
 
 static int run_list(const struct context *context, const struct args *args) {
-        uint64_t totals[ARRAY_SIZE(columns)] = {};
+        uint64_t totals[ARRAY_SIZE(columns)];
         const json_t *vms, *vm;
+        const char *automation;
+        bool connected;
         struct table *table;
         json_t *reply;
         size_t i;
@@ -81,9 +85,12 @@ static int run_list(const struct context *context, const struct args *args) {
         r = client_call_or_print(context, "List", NULL, &reply);
         if (r != CTL_DONE || !reply)
                 return r;
+        for (i = 0; i < ARRAY_SIZE(totals); i++)
+                totals[i] = AEROSTAT_UNKNOWN;
+        connected = !json_is_false(json_object_get(reply, "connected"));
         vms = json_object_get(reply, "vms");
         if (json_array_size(vms) == 0)
-                puts("No VM is running.");
+                puts(connected ? "No VM is running." : "No VM is known.");
         else {
                 table = table_new(columns, ARRAY_SIZE(columns));
                 json_array_foreach(vms, i, vm)
@@ -92,6 +99,12 @@ static int run_list(const struct context *context, const struct args *args) {
                 table_print(table, stdout);
                 table_free(table);
         }
+        if (!connected)
+                printf("\n%slibvirt does not answer: this may be old, or not all; see `aerostatctl status`.%s\n", text_style(STYLE_BAD), text_end(STYLE_BAD));
+        automation = field_text(reply, "automation");
+        if (automation && strcmp(automation, "running") != 0)
+                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until `aerostatctl resume`." :
+                       "in dry-run: no VM is moved.", text_end(STYLE_WARN));
         json_decref(reply);
         return CTL_DONE;
 }

@@ -1,6 +1,6 @@
 # The operator's tool: speaks varlink to the daemon, and needs nothing of it but the protocol's parsers.
 bin_PROGRAMS += aerostatctl
-aerostatctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) -DSBINDIR='"$(sbindir)"'
+aerostatctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(NCURSES_CFLAGS) -DSBINDIR='"$(sbindir)"'
 aerostatctl_SOURCES = \
 	%D%/adjust.c \
 	%D%/alerts.c \
@@ -18,11 +18,19 @@ aerostatctl_SOURCES = \
 	%D%/limits.c \
 	%D%/list.c \
 	%D%/main.c \
+	%D%/report.c \
 	%D%/reserve.c \
 	%D%/show.c \
 	%D%/status.c \
 	%D%/swap.c %D%/swap_file.c %D%/swap_file.h \
 	%D%/table.c %D%/table.h \
 	%D%/text.c %D%/text.h \
-	%D%/version.c
-aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS)
+	%D%/top.c %D%/top.h \
+	%D%/top_draw.c %D%/top_host.c %D%/top_table.c \
+	%D%/top_fetch.c %D%/top_fetch.h \
+	%D%/top_model.c %D%/top_model.h %D%/top_text.c %D%/top_text.h \
+	%D%/top_screen.c %D%/top_screen.h \
+	%D%/version.c \
+	%D%/whatif.c \
+	%D%/wire.c %D%/wire.h
+aerostatctl_LDADD = libaerostat-protocol.a $(JANSSON_LIBS) $(NCURSES_LIBS)

@@ -54,7 +54,7 @@ static int run_reserve(const struct context *context, const struct args *args) {
 
         r = args_size(args->operands[0], &bytes);
         if (r == CTL_DONE && bytes == 0)
-                r = complain(CTL_USAGE, "a reservation of no memory is none");
+                r = complain(CTL_USAGE, "a reservation of no memory is none; say how much, as in: aerostatctl reserve 2G");
         if (r == CTL_DONE && args->values[RESERVE_TTL])
                 r = args_duration(args->values[RESERVE_TTL], &ttl);
         if (r == CTL_DONE && args->values[RESERVE_WAIT])

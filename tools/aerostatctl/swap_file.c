@@ -35,12 +35,13 @@ static int refuse_path(const char *path) {
         struct stat st;
 
         if (path[0] != '/')
-                return complain(CTL_USAGE, "%s is no absolute path", path);
-        if (strpbrk(path, " \t\n\\"))
-                return complain(CTL_USAGE, "a swap file's path has no blanks and no backslashes: /proc/swaps and fstab escape them");
+                return complain(CTL_USAGE, "%s is no absolute path: it starts with /, as in: aerostatctl swap add 4G /var/lib/aerostat/swapfile", path);
+        for (const char *p = path; *p; p++)
+                if ((unsigned char) *p <= ' ' || *p == '\\')
+                        return complain(CTL_USAGE, "a swap file's path has no blanks and no backslashes: /proc/swaps and fstab escape them");
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? CTL_DONE : complain(CTL_FAILED, "%s: %s", path, strerror(errno));
-        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet" : "%s exists already", path);
+        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet" : "%s exists already; name a file that does not exist yet", path);
 }
 
 /* Whether the folder is on a disk that has room. */
@@ -79,14 +80,17 @@ static int write_zeros(int fd, uint64_t bytes) {
         return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int run_mkswap(const char *path) {
-        char *const argv[] = { (char *) "mkswap", (char *) "-L", (char *) LABEL, (char *) path, NULL };
+/* mkswap and swapon get the file by its descriptor: whoever can rename in its folder could put another file in the path's place meanwhile. */
+static int run_mkswap(int fd) {
+        char file[32], *const argv[] = { (char *) "mkswap", (char *) "-L", (char *) LABEL, file, NULL };
         posix_spawn_file_actions_t actions;
         int r, status;
         pid_t pid;
 
         setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+        snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
         posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, fd, fd); /* kept over exec */
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
         r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
         posix_spawn_file_actions_destroy(&actions);
@@ -98,12 +102,14 @@ static int run_mkswap(const char *path) {
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-static int format_and_activate(const char *path) {
-        int r = run_mkswap(path);
+static int format_and_activate(int fd, const char *path) {
+        char file[32];
+        int r = run_mkswap(fd);
 
         if (r < 0)
                 return complain(CTL_FAILED, r == -ENOENT ? "mkswap (of util-linux) is not installed" : "mkswap failed on %s", path);
-        return swapon(path, 0) < 0 ? -errno : 0;
+        snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+        return swapon(file, 0) < 0 ? -errno : 0;
 }
 
 /* 0 or an exit code; the file is removed by the caller where it is one. */
@@ -120,15 +126,22 @@ static int fill(int fd, const char *path, uint64_t bytes) {
                 r = write_zeros(fd, bytes);
         if (r < 0)
                 return complain(CTL_FAILED, "%s cannot be made %" PRIu64 " bytes long: %s", path, bytes, strerror(-r));
-        r = format_and_activate(path);
+        r = format_and_activate(fd, path);
         if (r == -EINVAL) { /* a file system that counts what was allocated and not written as holes */
                 r = write_zeros(fd, bytes);
                 if (r >= 0)
-                        r = format_and_activate(path);
+                        r = format_and_activate(fd, path);
         }
         if (r < 0)
                 return complain(CTL_FAILED, "the kernel does not swap on %s: %s", path, strerror(-r));
         return r;
+}
+
+static void print_json(json_t *object) {
+        if (object)
+                json_dumpf(object, stdout, 0);
+        puts("");
+        json_decref(object);
 }
 
 static volatile sig_atomic_t interrupted;
@@ -167,7 +180,7 @@ int swap_file_add(const struct context *context, const char *path, uint64_t byte
                 return r != CTL_DONE ? r : complain(CTL_FAILED, "interrupted; %s is removed again", path);
         }
         if (context->json)
-                printf("{\"path\": \"%s\", \"size_bytes\": %" PRIu64 ", \"added\": true}\n", path, bytes);
+                print_json(json_pack("{s:s, s:I, s:b}", "path", path, "size_bytes", (json_int_t) bytes, "added", 1));
         else
                 printf("Swapping on %s, %s. To keep it after a reboot, add to /etc/fstab:\n  %s none swap sw 0 0\n", path, format_size(bytes, size), path);
         return CTL_DONE;
@@ -221,9 +234,11 @@ int swap_file_remove(const struct context *context, const char *path, uint64_t r
         if (ours && unlink(path) < 0)
                 return complain(CTL_FAILED, "%s is not used any more, but cannot be removed: %s", path, strerror(errno));
         if (context->json)
-                printf("{\"path\": \"%s\", \"moved_bytes\": %" PRIu64 ", \"file_removed\": %s}\n", path, used, ours ? "true" : "false");
+                print_json(json_pack("{s:s, s:I, s:I, s:I, s:b}", "path", path, "moved_bytes", (json_int_t) used, "available_bytes",
+                                     (json_int_t) m.available_bytes, "reserve_bytes", (json_int_t) reserve_bytes, "file_removed", ours));
         else
-                printf("%s is not used any more; %s moved back to memory. %s\n", path, format_size(used, a),
+                printf("%s is not used any more; %s moved back to memory, of which %s was available and %s is the reserve. %s\n", path,
+                       format_size(used, a), format_size(m.available_bytes, b), format_size(reserve_bytes, c),
                        ours ? "The file is removed; so must be its line in /etc/fstab, if it has one." : "The file stays: aerostatctl did not make it.");
         return CTL_DONE;
 }

@@ -122,6 +122,31 @@ size_t text_fitting(const char *text, size_t columns) {
         return bytes;
 }
 
+void text_print_wrapped(const char *text, size_t indent) {
+        size_t terminal = text_terminal_width(), width = terminal > 0 ? MIN(terminal, (size_t) 80) : 80, used = 0;
+
+        while (*text) {
+                size_t bytes = strcspn(text, " "), columns;
+                _cleanup_free_ char *word = strndup(text, bytes);
+
+                if (!word)
+                        return;
+                columns = text_columns(word);
+                if (used > 0 && used + 1 + columns > width) {
+                        printf("\n%*s", (int) indent, "");
+                        used = indent;
+                } else if (used > 0) {
+                        putchar(' ');
+                        used++;
+                }
+                fputs(word, stdout);
+                used += columns;
+                text += bytes;
+                text += strspn(text, " ");
+        }
+        putchar('\n');
+}
+
 const char *text_style(enum style style) {
         static const char *const codes[] = {
                 [STYLE_PLAIN] = "", [STYLE_HEADER] = "\033[1m", [STYLE_GOOD] = "\033[32m",
@@ -133,6 +158,10 @@ const char *text_style(enum style style) {
 
 const char *text_end(enum style style) {
         return colour && style != STYLE_PLAIN ? "\033[0m" : "";
+}
+
+bool text_is_utf8(void) {
+        return utf8;
 }
 
 const char *text_ellipsis(void) {

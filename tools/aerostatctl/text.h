@@ -23,6 +23,9 @@ size_t text_terminal_width(void);
  * become '?'. text: valid UTF-8 (anything else becomes '?' too). The caller frees it; NULL: out of memory. */
 char *text_safe(const char *text);
 
+/* Prints a text from text_safe() in lines of at most 80 columns, or of the terminal's where that is narrower; all but the first are indented. */
+void text_print_wrapped(const char *text, size_t indent);
+
 /* Columns that a text from text_safe() takes on the screen. */
 size_t text_columns(const char *text);
 
@@ -32,6 +35,9 @@ size_t text_fitting(const char *text, size_t columns);
 /* What starts and ends a style: escape sequences, or "" where colour is not wanted (no terminal, NO_COLOR, TERM=dumb). */
 const char *text_style(enum style style);
 const char *text_end(enum style style);
+
+/* Whether the locale is UTF-8. */
+bool text_is_utf8(void);
 
 /* "…", or "..." where the locale has no such thing. */
 const char *text_ellipsis(void);

@@ -29,7 +29,11 @@ _aerostatctl() {
 	usage=$(aerostatctl "$verb" --help 2>/dev/null | sed -n 's/^Usage: aerostatctl [a-z]* *//p')
 	if [[ $word == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--socket --json --help $(grep -o -e '--[a-z-]*' <<<"$usage")" -- "$word")
-	elif [[ $operands -eq 0 && $usage =~ ^\[?VM ]]; then
+	elif [[ $verb == whatif && $((operands % 2)) -eq 0 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(grep -o -e '[a-z-]* [A-Zall]*' <<<"$usage" | sed 's/ .*//' | sort -u)" -- "$word")
+	elif [[ $verb == whatif && $previous != burst ]]; then
+		:
+	elif [[ $verb == whatif || ($operands -eq 0 && $usage =~ ^\[?VM ) ]]; then
 		# A name may hold anything: it is quoted, and never expanded.
 		while IFS= read -r name; do
 			if [[ $name == "$word"* ]]; then COMPREPLY+=("$(printf '%q' "$name")"); fi

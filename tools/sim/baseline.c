@@ -8,7 +8,7 @@
 #include "tools/sim/run.h"
 
 /*
- * static: every guest gets an equal share of what the host has beside its base use and reserve; what a guest cannot take goes to the others.
+ * static: every guest gets an equal share of what free(1) shows as available beside base use, less the reserve; what a guest cannot take goes to the others.
  *
  * mom: oVirt MOM's balloon.rules. Guests and host are sampled every 5 s, the rule works every 10 s on means of the last 10 samples. Under 20 % of free
  * host memory every guest shrinks by at most 5 %, but not below what it uses and a share of free memory that falls with the host's; else every guest
@@ -84,7 +84,7 @@ static void set(struct run *run, size_t vm, double bytes) {
 
 static void decide_static(struct run *run) {
         uint64_t reserve = policy_auto_reserve(run->scenario->memory_bytes);
-        double left = (double) u64_sub(run->scenario->memory_bytes, run->scenario->base_use_bytes + reserve), open = (double) run->n_vms, share;
+        double left = (double) u64_sub(host_usable_bytes(run->scenario->memory_bytes), run->scenario->base_use_bytes + reserve), open = (double) run->n_vms, share;
         bool again = true;
 
         for (size_t k = 0; k < run->n_vms; k++) {

@@ -41,7 +41,7 @@ static void sample_guest(const struct run *run, size_t index, struct policy_vm_i
                 .hugepages = spec->hugepages,
                 .held = g->vm_paused,
                 .autodeflate = spec->autodeflate,
-                .cannot_swap = spec->hugepages,
+                .cannot_swap = spec->hugepages || spec->cannot_swap,
                 .started_usec = RUN_EPOCH_USEC + g->started_usec,
                 .balloon_confirmed = r->usec != 0,
                 .actual_bytes = g->actual_bytes,
@@ -113,7 +113,7 @@ static void apply(struct run *run) {
                 struct guest *g = &run->guests[run->guest_of[k]];
 
                 g->pressure_below_bytes = p->pressure_below_bytes;
-                if (run->paused && p->class != POLICY_PINNED)
+                if (run->scenario->settings.dry_run || (run->paused && p->class != POLICY_PINNED))
                         continue;
                 if (p->set)
                         run_set_target(run, k, p->target_bytes);

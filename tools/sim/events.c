@@ -28,7 +28,8 @@ static bool could_be_met(const struct run *run, uint64_t bytes) {
 
                 need = u64_add(need, fixed ? vm->plan.committed_bytes : vm->plan.floor_bytes + run->guests[run->guest_of[k]].spec->overhead_bytes);
         }
-        return run->account.decisions == 0 || need <= run->plan.rule_bytes;
+        return run->account.decisions == 0 || (need <= run->plan.rule_bytes && u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes) <=
+                                                                                      run->plan.resident_rule_bytes);
 }
 
 static void reserve(struct run *run, const struct event *e) {
@@ -85,6 +86,8 @@ static void happen_to(struct run *run, size_t index, const struct event *e) {
         case EVENT_LIMITS:
                 if (e->floor_bytes != AEROSTAT_UNKNOWN)
                         a->floor_bytes = MIN(e->floor_bytes, g->spec->memory_bytes);
+                if (e->floor_ppm != AEROSTAT_UNKNOWN)
+                        a->floor_bytes = u64_mul_div(g->spec->memory_bytes, e->floor_ppm, PPM_ONE);
                 if (e->weight != AEROSTAT_UNKNOWN)
                         a->weight = e->weight;
                 break;

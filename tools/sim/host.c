@@ -3,7 +3,6 @@
 
 #include "protocol/units.h"
 
-#define WATERMARK_PPM 5000                     /* the kernel swaps when less than about this is free */
 #define ZRAM_RATIO 3
 #define SWAP_IN_USEC (60 * USEC_PER_SEC)       /* time constant with which swapped pages come back when there is room */
 #define CONTAIN_BPS (200 * MIB)                /* reclaim by a cgroup's limit */
@@ -18,10 +17,22 @@ void host_init(struct host *h, const struct scenario *scenario) {
         };
 }
 
+/* What a VM takes of the host: of huge pages all at once. */
+static uint64_t takes(const struct guest *g) {
+        return (g->spec->hugepages ? g->spec->memory_bytes : g->touched_bytes) + g->spec->overhead_bytes;
+}
+
+/* ... and what of it can be on disk. */
+static uint64_t swappable(const struct guest *g) {
+        return g->spec->hugepages || g->spec->cannot_swap ? 0 : g->touched_bytes;
+}
+
 /* A VM under a limit of its own is pushed out to swap, slowly, and not beyond the ceiling; then it is only slowed down. */
 static uint64_t contain(struct guest *g, uint64_t used_bytes, uint64_t ceiling_bytes, const struct guest_world *w) {
         uint64_t size = g->touched_bytes + g->spec->overhead_bytes, over = u64_sub(size, g->contain_bytes == AEROSTAT_UNKNOWN ? size : g->contain_bytes);
 
+        if (swappable(g) == 0)
+                return g->own_swap_bytes;
         if (g->own_swap_bytes < over)
                 g->own_swap_bytes += MIN(MIN(over - g->own_swap_bytes, u64_mul_div(CONTAIN_BPS, w->elapsed_usec, USEC_PER_SEC)),
                                          u64_sub(ceiling_bytes, used_bytes));
@@ -46,26 +57,30 @@ static bool kill_largest(struct host *h, struct guest *guests, size_t n_guests) 
 
 /* What does not fit into memory and has to be on disk. Returns true where a VM had to be killed: reckon again. */
 static bool settle(struct host *h, struct guest *guests, size_t n_guests, uint64_t own, uint64_t *ret_excess) {
-        uint64_t usable = h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE), need = h->others_bytes, excess, zram;
+        uint64_t usable = host_usable_bytes(h->memory_bytes), need = h->others_bytes, can = h->others_bytes, excess, zram;
 
         for (size_t i = 0; i < n_guests; i++)
-                if (guests[i].running)
-                        need = u64_add(need, guests[i].touched_bytes + guests[i].spec->overhead_bytes);
+                if (guests[i].running) {
+                        need = u64_add(need, takes(&guests[i]));
+                        can = u64_add(can, swappable(&guests[i]));
+                }
         need = u64_sub(need, own);
         excess = u64_sub(need, usable);
         zram = MIN(h->zram_bytes, u64_mul_div(excess, ZRAM_RATIO, ZRAM_RATIO - 1)); /* each page in it still takes a third */
         h->zram_used_bytes = zram;
         excess = u64_sub(excess, zram - zram / ZRAM_RATIO);
         *ret_excess = excess;
-        return u64_add(excess, own) > h->swap_total_bytes && kill_largest(h, guests, n_guests);
+        /* Swap that is taken away while it is in use goes as its pages come back: swapoff wants memory for them first. */
+        return (u64_add(excess, own) > MAX(h->swap_total_bytes, h->swap_used_bytes) || u64_add(u64_add(excess, zram), own) > can) && kill_largest(h, guests, n_guests);
 }
 
-static void feel_pressure(struct host *h, uint64_t swapped_out, const struct guest_world *w) {
+/* squeezed: by the VMs' own limits, which is slow for them and not for the host. */
+static void feel_pressure(struct host *h, uint64_t swapped_out, uint64_t squeezed, const struct guest_world *w) {
         uint64_t most = MAX(u64_mul_div(STALL_BPS, w->elapsed_usec, USEC_PER_SEC), 1);
         uint64_t now_ppm = swapped_out > 0 ? CLAMP(u64_mul_div(swapped_out, PPM_ONE, most), 200000, PPM_ONE) : 0;
         uint64_t tenth = MIN(u64_mul_div(w->elapsed_usec, PPM_ONE, 10 * USEC_PER_SEC), PPM_ONE);
 
-        h->swap_out_bps = u64_mul_div(swapped_out, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
+        h->swap_out_bps = u64_mul_div(swapped_out + squeezed, USEC_PER_SEC, MAX(w->elapsed_usec, 1));
         h->psi_some_ppm = h->psi_some_ppm - u64_mul_div(h->psi_some_ppm, tenth, PPM_ONE) + u64_mul_div(now_ppm, tenth, PPM_ONE);
         h->psi_full_ppm = h->psi_some_ppm / 4;
         if (now_ppm >= PSI_EVENT_PPM && (h->psi_event_usec == 0 || w->now_usec - h->psi_event_usec >= PSI_EVENT_EVERY_USEC)) {
@@ -80,17 +95,17 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running)
-                        touched += guests[i].touched_bytes;
+                        touched += swappable(&guests[i]);
         *ret_resident = 0;
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running) {
-                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + u64_mul_div(shared, guests[i].touched_bytes, touched);
-                        *ret_resident += host_guest_rss(&guests[i]);
+                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + u64_mul_div(shared, swappable(&guests[i]), MAX(touched, 1));
+                        *ret_resident += takes(&guests[i]) - guests[i].host_swap_bytes;
                 }
 }
 
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t own = 0, touched = 0, excess, before = h->swap_used_bytes, used = before, shared, resident;
+        uint64_t own = 0, touched = 0, excess, own_before = h->own_swap_bytes, before = u64_sub(h->swap_used_bytes, own_before), used = h->swap_used_bytes, shared = before, resident;
 
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running && (guests[i].contain_bytes != AEROSTAT_UNKNOWN || guests[i].own_swap_bytes > 0)) {
@@ -105,19 +120,19 @@ void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t c
                         own += guests[i].own_swap_bytes;
         }
         for (size_t i = 0; i < n_guests; i++)
-                touched += guests[i].touched_bytes;
+                touched += swappable(&guests[i]);
 
         /* Pages come back slowly, and go with the memory of VMs that shrink or end. */
-        shared = u64_sub(h->swap_used_bytes, own);
         if (excess > shared)
                 shared = excess;
         else
                 shared -= MIN(shared - excess, MAX(u64_mul_div(shared, w->elapsed_usec, SWAP_IN_USEC), 4096));
-        shared = MIN(MIN(shared, touched), u64_sub(h->swap_total_bytes, own));
+        shared = MIN(MIN(shared, touched), u64_sub(MAX(h->swap_total_bytes, h->swap_used_bytes), own));
         h->swap_used_bytes = shared + own;
-        feel_pressure(h, u64_sub(h->swap_used_bytes, before), w);
+        h->own_swap_bytes = own;
+        feel_pressure(h, u64_sub(shared, before), u64_sub(own, own_before), w);
 
         share_swap(h, guests, n_guests, shared + h->zram_used_bytes, &resident);
-        h->available_bytes = u64_sub(h->memory_bytes - u64_mul_div(h->memory_bytes, WATERMARK_PPM, PPM_ONE),
+        h->available_bytes = u64_sub(host_usable_bytes(h->memory_bytes),
                                      h->others_bytes + resident + h->zram_used_bytes / ZRAM_RATIO);
 }

@@ -14,6 +14,7 @@ struct host {
         /* as of the last step */
         uint64_t available_bytes;
         uint64_t swap_used_bytes;              /* on disk */
+        uint64_t own_swap_bytes;               /* of it, what VMs' own limits pushed out */
         uint64_t zram_used_bytes;              /* swapped into zram, before compression */
         uint64_t swap_out_bps;
         uint64_t psi_some_ppm, psi_full_ppm;   /* avg10 */
@@ -22,10 +23,18 @@ struct host {
         uint64_t oom_kills;
 };
 
+/* What the kernel lets anybody use: it swaps when less than half a percent is free. */
+#define HOST_WATERMARK_PPM 5000
+static inline uint64_t host_usable_bytes(uint64_t memory_bytes) {
+        return memory_bytes - u64_mul_div(memory_bytes, HOST_WATERMARK_PPM, 1000000);
+}
+
 void host_init(struct host *h, const struct scenario *scenario);
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w);
 
-/* Resident memory of a VM's process. */
+/* Resident memory of a VM's process. Huge pages are a pool of their own. */
 static inline uint64_t host_guest_rss(const struct guest *g) {
+        if (g->spec->hugepages)
+                return g->spec->overhead_bytes;
         return u64_sub(g->touched_bytes + g->spec->overhead_bytes, g->host_swap_bytes);
 }

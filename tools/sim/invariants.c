@@ -38,11 +38,13 @@ static uint64_t size(uint64_t bytes, uint64_t unknown) {
 
 struct reckoned {
         uint64_t max, floor, overhead, actual, base, after, committed, liable, liable_after;
+        uint64_t least;                        /* what it has been guaranteed, with overhead */
         bool movable;                          /* it may be asked to shrink now */
+        bool resident;                         /* it cannot swap */
 };
 
 /* One VM from its input: what it may hold now, and what it may hold when it has done what was asked. */
-static struct reckoned reckon(const struct policy_vm *vm) {
+static struct reckoned reckon(const struct policy_vm *vm, uint64_t now_usec) {
         const struct policy_vm_input *in = &vm->input;
         struct reckoned r = { .max = size(in->max_bytes, 0) };
         uint64_t counted;
@@ -52,7 +54,7 @@ static struct reckoned reckon(const struct policy_vm *vm) {
         r.actual = in->balloon_confirmed ? MIN(size(in->actual_bytes, r.max), r.max) : r.max;
         r.base = MIN(size(in->target_bytes, r.actual), r.max);
         r.after = vm->plan.set ? vm->plan.target_bytes : r.base;
-        counted = !in->managed || in->fixed || vm->state.breaching ? r.max : r.actual;
+        counted = !in->managed || in->fixed || vm->state.breaching || vm->state.distrust_until_usec > now_usec ? r.max : r.actual;
         r.committed = MAX(counted + r.overhead, u64_add(size(in->rss_bytes, 0), size(in->swap_bytes, 0)));
         if (in->hugepages && in->managed)
                 r.committed = r.liable = r.liable_after = r.overhead;
@@ -63,7 +65,9 @@ static struct reckoned reckon(const struct policy_vm *vm) {
         r.movable = in->managed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
                     (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED || vm->plan.class == POLICY_UNCOOPERATIVE ||
                      (vm->plan.class == POLICY_UNKNOWN && vm->plan.reason != POLICY_REASON_UNKNOWN_HELD)) &&
-                    vm->plan.reason != POLICY_REASON_STUCK;
+                    vm->plan.reason != POLICY_REASON_STUCK && vm->plan.reason != POLICY_REASON_TAKES;
+        r.resident = in->cannot_swap || in->fixed;
+        r.least = in->hugepages && in->managed ? r.overhead : vm->plan.floor_bytes + r.overhead;
         return r;
 }
 
@@ -89,7 +93,7 @@ static void check_vm(const struct policy_config *config, uint64_t now_usec, cons
                 invariants_violate(v, 4, "vm %zu: shrunk while freshly unknown", i);
         if (p->set && (!in->managed || in->fixed || in->hugepages))
                 invariants_violate(v, 9, "vm %zu: moved, though excluded or fixed", i);
-        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.stuck_usec == 0 &&
+        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.distrust_until_usec <= now_usec && vm->state.stuck_usec == 0 &&
             (r->after > r->base ? r->after > MAX(pin, r->base) : r->after < MIN(pin, r->base)))
                 invariants_violate(v, 9, "vm %zu: pinned at %llu, moved from %llu to %llu", i, LLU(pin), LLU(r->base), LLU(r->after));
 }
@@ -106,13 +110,35 @@ static void check_entitlement(const struct policy_config *config, const struct p
                 invariants_violate(v, 5, "vm %zu: ideal %llu under its due %llu", i, LLU(p->ideal_bytes), LLU(due));
 }
 
+/* Sums over all VMs, as reckoned here. Bytes. */
+struct sums {
+        uint64_t liable, after;                /* of each: now, and when all has been done that was asked */
+        uint64_t asked, could_give;            /* what will be left when balloons are there; what could be asked for beside */
+};
+
+/* I2, the second bound: what cannot swap, with what the others have been guaranteed, stays within memory itself. */
+static void check_resident(const struct policy_plan *plan, const struct sums *s, uint64_t reserved, uint64_t unswappable, size_t n_vms, struct violations *v) {
+        uint64_t rule = u64_sub(plan->capacity_bytes, plan->correction_bytes), deficit = u64_sub(u64_add(s->liable, reserved), rule);
+
+        if (deficit != plan->resident_deficit_bytes || rule != plan->resident_rule_bytes)
+                invariants_violate(v, 2, "%llu short of resident memory counted as %llu", LLU(deficit), LLU(plan->resident_deficit_bytes));
+        if (s->after > s->liable && u64_add(s->after, reserved) > rule)
+                invariants_violate(v, 2, "what cannot swap, and floors, grow from %llu to %llu of %llu", LLU(s->liable), LLU(s->after), LLU(rule));
+        if (deficit > 0 && u64_add(s->asked, reserved) > u64_add(rule, GRAIN) && s->could_give > (n_vms + 1) * MIB)
+                invariants_violate(v, 2, "%llu of resident memory are missing, %llu could still be asked for", LLU(u64_add(s->asked, reserved) - rule),
+                                   LLU(s->could_give));
+        if (unswappable > rule && !plan->unsafe)
+                invariants_violate(v, 2, "%llu cannot swap, and %llu is there, but the host counts as safe", LLU(unswappable), LLU(rule));
+}
+
 void invariants_check(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, const struct invariants_before *before,
                       const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan, struct violations *v) {
         uint64_t reserved = size(host->reserved_bytes, 0), liable = reserved, liable_after = reserved, committed = 0, grants = 0, asked = reserved;
-        uint64_t could_give = 0, deficit;
+        uint64_t could_give = 0, unswappable = 0, deficit;
+        struct sums resident = { 0 };
 
         for (size_t i = 0; i < n_vms; i++) {
-                struct reckoned r = reckon(&vms[i]);
+                struct reckoned r = reckon(&vms[i], now_usec);
 
                 check_vm(config, now_usec, before, &vms[i], &r, i, v);
                 check_entitlement(config, &vms[i], i, plan, v);
@@ -124,6 +150,13 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                 asked = u64_add(asked, r.movable || vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
                 if (r.movable)
                         could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
+                resident.liable = u64_add(resident.liable, r.resident ? r.liable : r.least);
+                resident.after = u64_add(resident.after, r.resident ? r.liable_after : r.least);
+                resident.asked = u64_add(resident.asked, !r.resident ? r.least : r.movable || vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
+                if (r.resident)
+                        unswappable = u64_add(unswappable, r.liable);
+                if (r.resident && r.movable)
+                        resident.could_give = u64_add(resident.could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
                 if (plan->deficit_bytes > 0 && r.liable_after > r.liable)
                         invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.liable_after - r.liable), LLU(plan->deficit_bytes));
         }
@@ -137,6 +170,7 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
         /* All that is missing has been asked for, or there is nobody to ask. */
         if (deficit > 0 && asked > u64_add(plan->rule_bytes, GRAIN) && could_give > (n_vms + 1) * MIB)
                 invariants_violate(v, 2, "%llu are missing, %llu could still be asked for", LLU(asked - plan->rule_bytes), LLU(could_give));
+        check_resident(plan, &resident, reserved, unswappable, n_vms, v);
         if (grants > u64_sub(plan->rule_bytes, liable))
                 invariants_violate(v, 3, "granted %llu where %llu are free", LLU(grants), LLU(u64_sub(plan->rule_bytes, liable)));
         if (plan->rule_bytes > plan->envelope_bytes || (plan->deficit_bytes > 0 && plan->free_bytes > 0) || plan->available_bytes > POLICY_SIZE_MAX ||

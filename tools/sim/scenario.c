@@ -116,27 +116,25 @@ static int read_top(struct scenario *scenario, const struct reader_object *top) 
         return r < 0 ? r : 0;
 }
 
-int scenario_load(const char *path, struct scenario **ret, char error[static READER_ERROR_MAX]) {
+/* Takes over the JSON; NULL with the error if it was none. */
+static int read_json(const char *path, json_t *json, const json_error_t *json_error, struct scenario **ret, char error[static READER_ERROR_MAX]) {
         _cleanup_(scenario_freep) struct scenario *scenario = calloc(1, sizeof(*scenario));
         struct reader reader = { .file = path };
-        struct reader_object top = { .reader = &reader };
-        json_error_t json_error;
-        json_t *json;
+        struct reader_object top = { .reader = &reader, .json = json };
         int r;
 
-        if (!scenario)
-                return -ENOMEM;
-        settings_init(&scenario->settings);
-        json = strcmp(path, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &json_error)
-                                      : json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
         if (!json) {
-                if (json_error.line > 0)
-                        snprintf(error, READER_ERROR_MAX, "%.120s: line %d, column %d: %s", path, json_error.line, json_error.column, json_error.text);
+                if (json_error->line > 0)
+                        snprintf(error, READER_ERROR_MAX, "%.120s: line %d, column %d: %s", path, json_error->line, json_error->column, json_error->text);
                 else
-                        snprintf(error, READER_ERROR_MAX, "%.200s", json_error.text);
+                        snprintf(error, READER_ERROR_MAX, "%.200s", json_error->text);
                 return -EINVAL;
         }
-        top.json = json;
+        if (!scenario) {
+                json_decref(json);
+                return -ENOMEM;
+        }
+        settings_init(&scenario->settings);
         r = json_is_object(json) ? read_top(scenario, &top) : reader_complain(&top, NULL, "an object was expected");
         json_decref(json);
         if (r < 0) {
@@ -145,6 +143,21 @@ int scenario_load(const char *path, struct scenario **ret, char error[static REA
         }
         *ret = TAKE_PTR(scenario);
         return 0;
+}
+
+int scenario_load(const char *path, struct scenario **ret, char error[static READER_ERROR_MAX]) {
+        json_error_t json_error;
+        json_t *json = strcmp(path, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &json_error)
+                                              : json_load_file(path, JSON_REJECT_DUPLICATES, &json_error);
+
+        return read_json(path, json, &json_error, ret, error);
+}
+
+int scenario_parse(const char *name, const char *text, struct scenario **ret, char error[static READER_ERROR_MAX]) {
+        json_error_t json_error;
+        json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
+
+        return read_json(name, json, &json_error, ret, error);
 }
 
 struct scenario *scenario_free(struct scenario *scenario) {

@@ -48,6 +48,7 @@ struct guest_spec {
         char group_name[SCENARIO_NAME_MAX];
         uint64_t memory_bytes, floor_bytes, overhead_bytes, swap_bytes, weight;
         bool agent, autodeflate, fixed, hugepages;
+        bool cannot_swap;                      /* the host cannot put it on disk */
         enum behaviour behaviour;
         uint64_t inflate_bps, deflate_bps;
         uint64_t limit_bytes;                  /* LIMITED */
@@ -70,7 +71,7 @@ struct event {
         uint64_t bytes;                        /* RESERVE, HOST_USE, SWAP, SET */
         uint64_t for_usec;                     /* SET, RESERVE: how long; unknown: without end, and 5 min */
         uint64_t id;                           /* RELEASE: the n-th reservation from 1; 0: by name, or all */
-        uint64_t floor_bytes, weight;          /* LIMITS; unknown: as it was */
+        uint64_t floor_bytes, floor_ppm, weight; /* LIMITS; unknown: as it was */
 };
 
 struct scenario {
@@ -88,6 +89,8 @@ struct scenario {
 
 /* Reads a scenario. On failure -errno, and in error a sentence that names the place. */
 int scenario_load(const char *path, struct scenario **ret, char error[static READER_ERROR_MAX]);
+/* The same from a text; name stands for the path. */
+int scenario_parse(const char *name, const char *text, struct scenario **ret, char error[static READER_ERROR_MAX]);
 struct scenario *scenario_free(struct scenario *scenario);
 DEFINE_CLEANUP(struct scenario *, scenario_free)
 

@@ -32,13 +32,15 @@ static bool exists(const struct scenario *scenario, const char *who) {
 }
 
 static int read_who(const struct scenario *scenario, const struct reader_object *o, const char *key, const char *text, struct event *e) {
-        if (!text || !exists(scenario, text))
-                return reader_complain(o, key, "no guest is called \"%.40s\"", text ? text : "");
+        if (!text)
+                return reader_complain(o, key, "the name of a guest was expected");
+        if (!exists(scenario, text))
+                return reader_complain(o, key, "no guest is called \"%.40s\"", text);
         snprintf(e->who, sizeof(e->who), "%s", text);
         return 0;
 }
 
-/* `for` of a reservation names a guest or says how long; of a manual target it says how long. */
+/* `for` of a reservation names a VM, which may never start, or says how long; of a manual target it says how long. */
 static int read_for(const struct scenario *scenario, const struct reader_object *o, struct event *e) {
         json_t *value = json_object_get(o->json, "for");
         const char *text = json_string_value(value);
@@ -46,8 +48,12 @@ static int read_for(const struct scenario *scenario, const struct reader_object 
 
         if (!value || json_is_null(value))
                 return 0;
-        if (e->kind == EVENT_RESERVE && text && (exists(scenario, text) || parse_duration(text, &usec) < 0))
-                return read_who(scenario, o, "for", text, e);
+        if (e->kind == EVENT_RESERVE && text && (exists(scenario, text) || parse_duration(text, &usec) < 0)) {
+                if (!*text || strlen(text) >= sizeof(e->who))
+                        return reader_complain(o, "for", "the name of a VM, or a time, was expected");
+                snprintf(e->who, sizeof(e->who), "%s", text);
+                return 0;
+        }
         return reader_seconds_value(o, "for", value, &e->for_usec) < 0 ? -EINVAL : 0;
 }
 
@@ -64,19 +70,38 @@ static int read_set(const struct reader_object *o, struct event *e) {
 }
 
 static int read_limits(const struct reader_object *o, struct event *e) {
-        int floor = reader_size(o, "floor", &e->floor_bytes), weight = reader_integer(o, "weight", 0, POLICY_WEIGHT_MAX, &e->weight);
+        const char *text = json_string_value(json_object_get(o->json, "floor"));
+        bool share = text && parse_percent(text, &e->floor_ppm) == 0;
+        int floor = share ? 1 : reader_size(o, "floor", &e->floor_bytes), weight = reader_integer(o, "weight", 0, POLICY_WEIGHT_MAX, &e->weight);
 
         if (floor < 0 || weight < 0)
                 return -EINVAL;
         return floor == 0 && weight == 0 ? reader_complain(o, "limits", "neither floor nor weight is given") : 0;
 }
 
+/* Whether an event so far reserves for a VM of this name. */
+static bool reserved_for(const struct scenario *scenario, const char *name) {
+        for (size_t i = 0; i < scenario->n_events; i++)
+                if (scenario->events[i].kind == EVENT_RESERVE && strcmp(scenario->events[i].who, name) == 0)
+                        return true;
+        return false;
+}
+
 static int read_release(const struct scenario *scenario, const struct reader_object *o, json_t *value, struct event *e) {
+        const char *text;
+
         if (json_is_true(value))
                 return 0;
         if (json_is_integer(value))
                 return reader_integer(o, "release", 1, INT64_MAX, &e->id) < 0 ? -EINVAL : 0;
-        return read_who(scenario, o, "release", json_string_value(value), e);
+        text = json_string_value(value);
+        if (text && !exists(scenario, text) && parse_u64(text, &e->id) == 0 && e->id > 0)
+                return 0;
+        if (text && reserved_for(scenario, text)) {
+                snprintf(e->who, sizeof(e->who), "%s", text);
+                return 0;
+        }
+        return read_who(scenario, o, "release", text, e);
 }
 
 static int read_event(const struct scenario *scenario, const struct reader_object *o, struct event *e) {
@@ -84,7 +109,7 @@ static int read_event(const struct scenario *scenario, const struct reader_objec
         const char *key;
         int kind = -1, r;
 
-        *e = (struct event) { .for_usec = AEROSTAT_UNKNOWN, .floor_bytes = AEROSTAT_UNKNOWN, .weight = AEROSTAT_UNKNOWN };
+        *e = (struct event) { .for_usec = AEROSTAT_UNKNOWN, .floor_bytes = AEROSTAT_UNKNOWN, .floor_ppm = AEROSTAT_UNKNOWN, .weight = AEROSTAT_UNKNOWN };
         r = reader_seconds(o, "at_s", &e->at_usec);
         if (r <= 0)
                 return r < 0 ? r : reader_complain(o, "at_s", "missing");

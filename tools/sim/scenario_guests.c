@@ -121,9 +121,11 @@ static int read_guest(struct scenario *scenario, const struct reader_object *o, 
         if (r < 0 || read_floor(scenario, o, g) < 0 || reader_integer(o, "weight", 0, POLICY_WEIGHT_MAX, &g->weight) < 0 ||
             reader_bool(o, "agent", &g->agent) < 0 || reader_size(o, "overhead", &g->overhead_bytes) < 0 ||
             reader_bool(o, "autodeflate", &g->autodeflate) < 0 || reader_bool(o, "fixed", &g->fixed) < 0 ||
-            reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_size(o, "swap", &g->swap_bytes) < 0 ||
+            reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_bool(o, "cannot_swap", &g->cannot_swap) < 0 || reader_size(o, "swap", &g->swap_bytes) < 0 ||
             reader_seconds(o, "start_s", &g->start_usec) < 0 || reader_seconds(o, "stop_s", &g->stop_usec) < 0)
                 return -EINVAL;
+        if (g->stop_usec < g->start_usec)
+                return reader_complain(o, "stop_s", "before its start");
         if (read_behaviour(scenario, o, g) < 0)
                 return -EINVAL;
         *ret_count = count;
@@ -169,7 +171,7 @@ static int check_names(const struct scenario *scenario, const struct reader_obje
 
 int scenario_read_guests(struct scenario *scenario, const struct reader_object *top, uint64_t inflate_bps, uint64_t deflate_bps) {
         static const char *const known[] = {
-                "name", "count", "memory", "floor", "weight", "agent", "overhead", "behaviour", "autodeflate", "fixed", "hugepages", "swap",
+                "name", "count", "memory", "floor", "weight", "agent", "overhead", "behaviour", "autodeflate", "fixed", "hugepages", "cannot_swap", "swap",
                 "start_s", "stop_s", "demand", "cache", "reread_s", "inflate_bps", "deflate_bps", "limit", "silent_s", "demand_csv", "time_col",
                 "bytes_col", NULL,
         };

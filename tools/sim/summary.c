@@ -39,6 +39,17 @@ static json_t *unmet(const struct run *run) {
         return json_pack("{s:f,s:o}", "all", all, "guests", guests);
 }
 
+static json_t *refaults(const struct run *run) {
+        json_t *guests = json_object();
+        uint64_t all = 0;
+
+        for (size_t i = 0; i < run->scenario->n_guests; i++) {
+                all = u64_add(all, run->guests[i].refault_bytes);
+                json_object_set_new(guests, run->scenario->guests[i].name, json_integer((json_int_t) run->guests[i].refault_bytes));
+        }
+        return json_pack("{s:I,s:o}", "all", (json_int_t) all, "guests", guests);
+}
+
 json_t *summary_new(const struct run *run) {
         const struct account *a = &run->account;
         json_t *invariants = json_object(), *summary;
@@ -49,7 +60,7 @@ json_t *summary_new(const struct run *run) {
                 snprintf(name, sizeof(name), "I%u", i);
                 json_object_set_new(invariants, name, json_integer((json_int_t) run->violations.count[i]));
         }
-        summary = json_pack("{s:s,s:f,s:I,s:o,s:f,s:f,s:I,s:I,s:f,s:o,s:o,s:I,s:I,s:I,s:{s:I,s:I,s:f},s:I}",
+        summary = json_pack("{s:s,s:f,s:I,s:o,s:f,s:f,s:I,s:I,s:f,s:o,s:o,s:o,s:I,s:I,s:I,s:{s:I,s:I,s:f},s:I}",
                             "policy", baseline_names[run->baseline],
                             "duration_seconds", (double) run->now_usec / 1e6,
                             "guests", (json_int_t) run->scenario->n_guests,
@@ -61,6 +72,7 @@ json_t *summary_new(const struct run *run) {
                             "unsafe_seconds", (double) a->unsafe_usec / 1e6,
                             "grant_latency_ms", latencies(a),
                             "unmet_byte_seconds", unmet(run),
+                            "refault_bytes", refaults(run),
                             "moves", (json_int_t) a->moves,
                             "reversals", (json_int_t) a->reversals,
                             "moved_bytes", (json_int_t) MIN(a->moved_bytes, (uint64_t) INT64_MAX),

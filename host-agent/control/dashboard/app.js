@@ -1,24 +1,38 @@
 // The dashboard: asks /api/status, /api/vms and /api/alerts every two seconds and shows the answers. It changes nothing.
 import { byId, size, percent, duration, element, setText, part, place, lines } from "./draw.js";
 
-const EVERY_MS = 2000, PATIENCE_MS = 8000, POINTS = 120, REMEMBER_VMS = 100;
+const EVERY_MS = 2000, PATIENCE_MS = 8000, POINTS = 120, RECALL_VMS = 100;
 const STATES = { normal: "good", tight: "warn", hard: "bad", critical: "bad" };
 const VM_STATES = { uncooperative: "bad", breaching: "bad", unknown: "warn" };
-const history = load();
+const history = { host: {}, vms: {} };
 const rows = new Map(); // by UUID
 let vms = [], lastGood = 0;
 
-function load() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem("history"));
-    if (kept && Date.now() - kept.time < 30000) return kept;
-  } catch { /* none, or not ours */ }
-  return { host: {}, vms: {} };
+// What was before the page looked, from the daemon: lines that begin empty say nothing for minutes. series: our name, and the daemon's.
+async function recall(store, query, series) {
+  const past = await get(`/api/history${query}`);
+  for (const [key, name] of Object.entries(series)) {
+    const list = Array(POINTS).fill(null);
+    past.age_seconds.forEach((age, i) => { list[POINTS - 1 - Math.round(age * 1000 / EVERY_MS)] = past.series_bytes[name][i]; });
+    list.length = POINTS; // older ones have made it no array's element
+    list.forEach((v, i) => { if (v === null && list[i + 1] !== null) list[i] = list[i - 1] ?? null; }); // two points in one step leave a hole beside it
+    const first = list.findIndex(v => v !== null);
+    store[key] = first < 0 ? [] : list.slice(first);
+  }
 }
 
-addEventListener("pagehide", () => {
-  if (vms.length <= REMEMBER_VMS) sessionStorage.setItem("history", JSON.stringify({ ...history, time: Date.now() }));
-});
+async function recallNew() {
+  const asked = [];
+  if (!history.host.committed) asked.push(recall(history.host, "", { committed: "committed", rule: "envelope" }));
+  for (const { uuid } of vms.length <= RECALL_VMS ? vms : [])
+    if (!history.vms[uuid]) asked.push(recall(history.vms[uuid] = {}, `?vm=${encodeURIComponent(uuid)}`, { actual: "actual", demand: "demand" }));
+  await Promise.allSettled(asked);
+}
+
+function forget() {
+  history.host = {};
+  history.vms = {};
+}
 
 function remember(store, key, value) {
   const list = store[key] ??= [];
@@ -265,6 +279,7 @@ async function refresh() {
   try {
     const [status, list, alerts] = await Promise.all([get("/api/status"), get("/api/vms"), get("/api/alerts")]);
     vms = list.vms;
+    await recallNew();
     showHead(status);
     showEnvelope(status);
     showFacts(status);
@@ -288,5 +303,9 @@ async function loop() {
 byId("controls").addEventListener("submit", event => event.preventDefault());
 byId("filter").addEventListener("input", showVms);
 byId("order").addEventListener("change", showVms);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  forget(); // nobody looked meanwhile
+  refresh();
+});
 loop();

@@ -52,6 +52,12 @@ class LabCase(unittest.TestCase):
     def guest(self, name: str) -> Guest:
         return next(guest for guest in self.lab.guests if guest.name == name)
 
+    def wait_managed(self) -> None:
+        """Until the daemon hears every guest's agent, and manages it."""
+        def managed() -> bool:
+            return all((vm["source"], vm["state"]) == ("agent", "managed") for vm in self.daemon.vms().values())
+        wait_until(managed, 60, "all guests are managed")
+
     def wait_calm(self) -> None:
         """Until the rule of the envelope holds, no guest's target has changed for 3 s, and all are what was asked for, but for the
         rounding to pages."""

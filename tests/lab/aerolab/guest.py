@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from .libvirtd import virsh
 from .load import Load
@@ -36,7 +36,7 @@ class Options:
     swap: int = 0                       # bytes of swap on a disk of its own
     zram: int = 0                       # bytes of swap in compressed memory
     agent_zram: bool = False            # the agent is to provide that itself
-    psi: bool = False                   # its kernel measures pressure; Debian's has that switched off
+    psi: bool = False                   # the guest's kernel accounts for pressure; Debian's does not by default
     policy: Dict[str, str] = field(default_factory=dict)  # attributes of the domain's <policy> metadata
     memory_backing: str = ""            # XML inside <memoryBacking>
     devices: str = ""                   # XML of further devices
@@ -67,7 +67,7 @@ def channel_xml(name: str) -> str:
 def domain_xml(options: Options, image: str, folder: str) -> str:
     """`image` is build-image's folder, `folder` the run's work folder, which has the disks."""
     name = options.name
-    command_line = ["console=ttyS0", "quiet", "panic=-1", f"lab.agent={int(options.agent)}"]
+    command_line = ["console=ttyS0", "quiet", "panic=-1", f"lab.agent={int(options.agent)}", f"psi={int(options.psi)}"]
     disks = disk_xml(f"{folder}/disk.raw", "vda", read_only=True)
     if options.swap:
         disks += disk_xml(f"{folder}/{name}.swap", "vdb", read_only=False)
@@ -94,7 +94,7 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
                  "-trace", "enable=virtio_balloon_to_target", "-D", f"{folder}/{name}.trace"]
     return f"""\
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-  <name>{name}</name>{metadata}
+  <name>{escape(name)}</name>{metadata}
   <memory unit='b'>{options.memory}</memory>{backing}
   <vcpu>1</vcpu>
   <os>

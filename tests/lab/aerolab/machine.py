@@ -72,7 +72,9 @@ class Machine:
     """The machine as one run sees it. Create it before the sandbox, clean up after it."""
 
     def __init__(self) -> None:
+        # Both are opened here: the sandbox hides /run.
         self.shared_lock: IO[str] = open(SHARED_LOCK, "w", encoding="ascii")
+        self.queue: IO[str] = open(SHARED_LOCK + ".queue", "w", encoding="ascii")
         self.take_shared_lock(fcntl.LOCK_SH)
         self.undo_what_was_left()
         self.folder = tempfile.mkdtemp(prefix=PREFIX)
@@ -81,11 +83,16 @@ class Machine:
         self.controllers = cgroups.root_controllers()
 
     def take_shared_lock(self, kind: int) -> None:
+        """In turn: whoever waits to have the machine to itself waits for those that are there, not for all that still come."""
         try:
+            fcntl.flock(self.queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(self.shared_lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             print("aerolab: waiting for another lab run on this machine to end", file=sys.stderr, flush=True)
+            fcntl.flock(self.shared_lock, fcntl.LOCK_UN)  # the first of the queue may be waiting for us
+            fcntl.flock(self.queue, fcntl.LOCK_EX)
             fcntl.flock(self.shared_lock, kind)
+        fcntl.flock(self.queue, fcntl.LOCK_UN)
 
     @staticmethod
     def try_lock(folder: str) -> Optional[IO[str]]:
@@ -117,6 +124,7 @@ class Machine:
         except BlockingIOError:
             pass  # the last run to end does it: another may just be moving a guest in
         self.shared_lock.close()
+        self.queue.close()
 
     # Host-wide state ---------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""Looks at guests and host from outside, ten times a second, and holds what it sees against the rule of the envelope."""
+"""Looks at guests and host from outside, by default ten times a second, and holds what it sees against the rule of the envelope."""
 
 import re
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from .daemon import Aerostatd, CtlError
 from .guest import Guest
@@ -71,6 +71,8 @@ class Sampler:
     guests: List[Guest]
     daemon: Optional[Aerostatd] = None
     budget: Optional[int] = None        # as in [host] memory
+    period: float = PERIOD              # seconds
+    frozen: Set[str] = field(default_factory=set)   # guests whose overhead is not measured now, since more than overhead would be found
     samples: List[Sample] = field(default_factory=list)
     overheads: Dict[str, int] = field(default_factory=dict)
     overheads_time: float = 0.0
@@ -89,7 +91,7 @@ class Sampler:
         due = time.monotonic()
         while not self.stopping.is_set():
             self.samples.append(self.look())
-            due = max(due + PERIOD, time.monotonic())
+            due = max(due + self.period, time.monotonic())
             self.stopping.wait(due - time.monotonic())
 
     def look(self) -> Sample:
@@ -104,7 +106,8 @@ class Sampler:
             self.overheads_time = start
             for guest in self.guests:
                 try:
-                    self.overheads[guest.name] = overhead(guest)
+                    if guest.name not in self.frozen:
+                        self.overheads[guest.name] = overhead(guest)
                 except (OSError, ProcessLookupError):
                     pass
         # Balloons move while they are read one after the other: memory that went from the first guest to the last one would count twice. At the moment

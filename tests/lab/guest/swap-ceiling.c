@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The swap ceiling on real control groups, with small processes in place of QEMU: PID 1 of a guest that test_swap_v2.py boots. Runs aerostatd's own
- * swap control on the guest's kernel.
+ * The swap ceiling on real control groups, with small processes in place of QEMU: PID 1 of a guest that test_swap_groups.py boots.
+ * Runs aerostatd's own swap control on the guest's kernel.
  *
- *   swap-ceiling [v1] PHASE...               PHASE: percent of memory and swap that is taken by three "VMs" together, and whether the control runs:
- *                                           MEMORY%,SWAP%,on|off
+ *   swap-ceiling [v1] PHASE...      PHASE: MEMORY%,SWAP%,on|off|kill: percent of memory and swap that is taken by three "VMs"
+ *                                   together, and whether the control runs; kill: as a process that gets SIGKILL at random moments,
+ *                                   and is started again a moment later
  * For each phase a JSON line on the console: the peak of swap, the kernel's own count of the group, the limit, and who is still alive.
  */
 
@@ -39,7 +40,7 @@
 
 struct phase {
         uint64_t memory_ppm, swap_ppm;
-        bool on;
+        bool on, kill;
 };
 
 struct seen {
@@ -47,7 +48,7 @@ struct seen {
         uint64_t vms_peak;             /* what is in swap only: swap in use counts slots of pages that are back in memory, too */
         uint64_t limit, lift_peak, swappiness_least;
         uint64_t above_limit;          /* by how much the group ever was above the limit that was in force */
-        unsigned alive;
+        unsigned alive, kills;
         const char *method;
         char note[SWAP_NOTE_MAX];
 };
@@ -132,7 +133,7 @@ static pid_t start_vm(unsigned i, uint64_t bytes) {
         }
 }
 
-static void look(const struct swap_control *control, struct host_sample *s, const struct phase *phase, struct seen *seen) {
+static void look(struct host_sample *s, const struct phase *phase, struct seen *seen) {
         char buf[64];
         uint64_t current = 0, limit;
 
@@ -162,14 +163,18 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
                 struct process_sample process = { .swap_bytes = 0 };
 
                 (void) process_sample_read(root, pids[i], &process);
-                vms[i] = (struct swap_vm) { .pid = pids[i], .start_ticks = process.start_ticks, .weight = 1000, .swap_bytes = process.swap_bytes };
+                vms[i] = (struct swap_vm) {
+                        .pid = pids[i], .start_ticks = process.start_ticks, .weight = 1000, .swap_bytes = process.swap_bytes,
+                };
                 vm_swap = u64_add(vm_swap, process.swap_bytes == AEROSTAT_UNKNOWN ? 0 : process.swap_bytes);
         }
         seen->vms_peak = MAX(seen->vms_peak, vm_swap);
         in = (struct swap_input) {
-                .now_usec = now_usec(), .enforce = phase->on, .vms_bytes = vm_swap, .total_bytes = s->swap_disk_total_bytes, .used_bytes = s->swap_disk_used_bytes, .ceiling_ppm = CEILING_PPM,
-                .available_bytes = s->meminfo.available_bytes, .reserve_bytes = reserve, .in_pages = s->vmstat.pswpin, .out_pages = s->vmstat.pswpout,
+                .now_usec = now_usec(), .enforce = phase->on, .vms_bytes = vm_swap, .total_bytes = s->swap_disk_total_bytes,
+                .used_bytes = s->swap_disk_used_bytes, .ceiling_ppm = CEILING_PPM, .available_bytes = s->meminfo.available_bytes,
+                .reserve_bytes = reserve, .in_pages = s->vmstat.pswpin, .out_pages = s->vmstat.pswpout,
         };
+        swap_control_count(control, &in);
         swap_control_tick(control, &in, true, false, vms, VMS);
         view = swap_control_view(control);
         seen->method = swap_method_to_string(view->method);
@@ -180,42 +185,103 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
                 memcpy(seen->note, view->note, sizeof(seen->note));
 }
 
-static void run_phase(sd_event *event, int root_fd, const struct phase *phase) {
-        struct seen seen = { .swappiness_least = AEROSTAT_UNKNOWN, .method = "" };
+/* As the manager does: once a second, every 100 ms where memory is short. */
+static void tick_when_due(struct swap_control *control, int root_fd, const struct host_sample *s, const struct phase *phase, const pid_t *pids,
+                          struct seen *seen, uint64_t *ticked) {
+        if (now_usec() - *ticked < (s->meminfo.available_bytes < 48 * MIB ? USEC_PER_SEC / 10 : USEC_PER_SEC))
+                return;
+        *ticked = now_usec();
+        tick(control, root_fd, s, phase, pids, seen);
+}
+
+static void start_control(sd_event *event, int root_fd, const char *state_dir, struct undo **undo, struct swap_control **control) {
+        if (undo_new(undo, root_fd, state_dir) < 0 || swap_control_new(control, event, root_fd, *undo) < 0)
+                die("setup");
+}
+
+/* The control as a process of its own, which ends by SIGKILL only. */
+static pid_t fork_control(sd_event *event, int root_fd, const struct phase *phase, const pid_t *pids, struct seen *seen) {
         struct swap_control *control = NULL;
         struct undo *undo = NULL;
         struct host_sample s;
-        uint64_t start = now_usec(), ticked = 0, bytes;
+        uint64_t ticked = 0;
+        pid_t pid = fork();
+
+        if (pid != 0)
+                return pid;
+        if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+                die("mlockall");
+        start_control(event, root_fd, "/state", &undo, &control);
+        for (;; usleep(20000))
+                if (host_sample_read(AT_FDCWD, &s) >= 0)
+                        tick_when_due(control, root_fd, &s, phase, pids, seen, &ticked);
+}
+
+static void look_and_kill(sd_event *event, int root_fd, const struct phase *phase, const pid_t *pids, struct seen *seen, uint64_t until_usec) {
+        struct swap_control *control = NULL;
+        struct undo *undo = NULL;
+        struct host_sample s;
+
+        srandom(1);
+        while (now_usec() < until_usec) {
+                uint64_t kill_usec = now_usec() + (uint64_t) random() % (4 * USEC_PER_SEC);
+                pid_t pid = fork_control(event, root_fd, phase, pids, seen);
+
+                for (; now_usec() < kill_usec; usleep(20000))
+                        look(&s, phase, seen);
+                kill(pid, SIGKILL);
+                waitpid(pid, NULL, 0);
+                seen->kills++;
+                for (kill_usec = now_usec() + (uint64_t) random() % USEC_PER_SEC; now_usec() < kill_usec; usleep(20000))
+                        look(&s, phase, seen);
+        }
+        start_control(event, root_fd, "/state", &undo, &control); /* `aerostatd --undo` does no more than this */
+        swap_control_free(control);
+        undo_free(undo);
+}
+
+static void look_and_tick(sd_event *event, int root_fd, const struct phase *phase, const pid_t *pids, struct seen *seen, uint64_t until_usec) {
+        struct swap_control *control = NULL;
+        struct undo *undo = NULL;
+        struct host_sample s;
+        uint64_t ticked = 0;
+
+        start_control(event, root_fd, NULL, &undo, &control);
+        for (; now_usec() < until_usec; usleep(20000)) {
+                look(&s, phase, seen);
+                tick_when_due(control, root_fd, &s, phase, pids, seen, &ticked);
+        }
+        swap_control_free(control);
+        undo_free(undo);
+}
+
+static void run_phase(sd_event *event, int root_fd, const struct phase *phase, struct seen *seen) {
+        struct host_sample s;
+        uint64_t bytes;
         pid_t pids[VMS];
 
-        if (host_sample_read(AT_FDCWD, &s) < 0 || undo_new(&undo, root_fd, NULL) < 0 || swap_control_new(&control, event, root_fd, undo) < 0)
+        *seen = (struct seen) { .swappiness_least = AEROSTAT_UNKNOWN, .method = "" };
+        if (host_sample_read(AT_FDCWD, &s) < 0)
                 die("setup");
-        bytes = u64_mul_div(s.meminfo.available_bytes, phase->memory_ppm, PPM_ONE) + u64_mul_div(s.swap_disk_total_bytes, phase->swap_ppm, PPM_ONE);
+        bytes = u64_mul_div(s.meminfo.available_bytes, phase->memory_ppm, PPM_ONE) +
+                u64_mul_div(s.swap_disk_total_bytes, phase->swap_ppm, PPM_ONE);
         for (unsigned i = 0; i < VMS; i++)
                 pids[i] = start_vm(i, bytes / VMS);
-        while (now_usec() - start < PHASE_USEC) {
-                look(control, &s, phase, &seen);
-                /* As the manager does: once a second, every 100 ms where memory is short. */
-                if (now_usec() - ticked >= (s.meminfo.available_bytes < 48 * MIB ? USEC_PER_SEC / 10 : USEC_PER_SEC)) {
-                        ticked = now_usec();
-                        tick(control, root_fd, &s, phase, pids, &seen);
-                }
-                usleep(20000);
-        }
+        (phase->kill ? look_and_kill : look_and_tick)(event, root_fd, phase, pids, seen, now_usec() + PHASE_USEC);
+        seen->alive = 0;
         for (unsigned i = 0; i < VMS; i++)
-                seen.alive += waitpid(pids[i], NULL, WNOHANG) == 0;
-        printf("{\"memory\": %.2f, \"swap\": %.2f, \"on\": %s, \"swap_total\": %" PRIu64 ", \"used_peak\": %" PRIu64 ", \"vms_peak\": %" PRIu64 ", \"group_peak\": %" PRIu64
-               ", \"group_peak_kept\": %" PRIu64 ", \"above_limit\": %" PRIu64 ", \"lift_peak\": %" PRIu64 ", \"swappiness_least\": %" PRId64
-               ", \"alive\": %u, \"method\": \"%s\", \"note\": \"%s\"}\n",
-               (double) phase->memory_ppm / 1e6, (double) phase->swap_ppm / 1e6, phase->on ? "true" : "false", s.swap_disk_total_bytes, seen.used_peak, seen.vms_peak, seen.group_peak,
-               seen.group_peak_kept, seen.above_limit, seen.lift_peak, (int64_t) seen.swappiness_least, seen.alive, seen.method, seen.note);
+                seen->alive += waitpid(pids[i], NULL, WNOHANG) == 0;
+        printf("{\"memory\": %.2f, \"swap\": %.2f, \"on\": %s, \"swap_total\": %" PRIu64 ", \"used_peak\": %" PRIu64
+               ", \"vms_peak\": %" PRIu64 ", \"group_peak\": %" PRIu64 ", \"group_peak_kept\": %" PRIu64 ", \"above_limit\": %" PRIu64
+               ", \"lift_peak\": %" PRIu64 ", \"swappiness_least\": %" PRId64 ", \"alive\": %u, \"kills\": %u, \"method\": \"%s\", \"note\": \"%s\"}\n",
+               (double) phase->memory_ppm / 1e6, (double) phase->swap_ppm / 1e6, phase->on ? "true" : "false", s.swap_disk_total_bytes,
+               seen->used_peak, seen->vms_peak, seen->group_peak, seen->group_peak_kept, seen->above_limit, seen->lift_peak,
+               (int64_t) seen->swappiness_least, seen->alive, seen->kills, seen->method, seen->note);
         fflush(stdout);
         for (unsigned i = 0; i < VMS; i++) {
                 kill(pids[i], SIGKILL);
                 waitpid(pids[i], NULL, 0);
         }
-        swap_control_free(control);
-        undo_free(undo);
         if (!v1) {
                 char buf[64];
 
@@ -232,14 +298,17 @@ static int parse_phase(const char *text, struct phase *ret) {
         memory = strtok_r(word, ",", &save), swap = strtok_r(NULL, ",", &save), on = strtok_r(NULL, ",", &save);
         if (!memory || !swap || !on || parse_percent(memory, &ret->memory_ppm) < 0 || parse_percent(swap, &ret->swap_ppm) < 0)
                 return -EINVAL;
-        return parse_bool(on, &ret->on);
+        ret->kill = strcmp(on, "kill") == 0;
+        return parse_bool(ret->kill ? "yes" : on, &ret->on);
 }
 
 int main(int argc, char **argv) {
         int root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct seen *seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         sd_event *event = NULL;
 
-        if (sd_event_default(&event) < 0 || mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+        mkdir("/state", 0700);
+        if (seen == MAP_FAILED || sd_event_default(&event) < 0 || mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
                 die("setup");
         v1 = argc > 1 && strcmp(argv[1], "v1") == 0;
         make_groups();
@@ -248,7 +317,7 @@ int main(int argc, char **argv) {
 
                 if (parse_phase(argv[i], &phase) < 0)
                         die(argv[i]);
-                run_phase(event, root_fd, &phase);
+                run_phase(event, root_fd, &phase, seen);
         }
         printf("{\"end\": true}\n");
         fflush(stdout);

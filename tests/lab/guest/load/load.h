@@ -22,6 +22,8 @@
  *   watch below=BYTES | headroom=1 [reserved=BYTES] | off=1
  *                     an event when MemAvailable first falls below, looked at every 5 ms (watch.c)
  *   agent action=start|stop|cont|term|kill|status     the guest agent; stop is SIGSTOP
+ *   balloon action=unbind|bind    takes the balloon's driver from it, and gives it back (faults.c)
+ *   junk                          writes what is no frame to the agent's port; the agent must not run
  *   reboot
  *
  * Each workload is a process of its own, so that an OOM kill in the guest takes the work and not the generator, and so that
@@ -59,6 +61,10 @@ void send_event(const char *name, const char *format, ...) __attribute__((format
 
 uint64_t now_usec(void);
 
+/* Opens the virtio-serial port of this name; -1 where there is none, or somebody has it. */
+#define AGENT_PORT_NAME "org.aerostat.guest.0"
+int open_port(const char *name);
+
 /* work.c: workloads. */
 void work_init(const char *disk);
 void work_start(const struct request *request, bool cache);
@@ -77,3 +83,7 @@ void guest_show(const struct request *request);
 void agent_request(const struct request *request);
 int agent_start(void);
 bool agent_reaped(pid_t pid, int status);
+
+/* faults.c */
+void balloon_request(const struct request *request);
+void junk_request(const struct request *request);

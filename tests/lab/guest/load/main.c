@@ -154,6 +154,10 @@ static void handle_request(char *line) {
                 watch_set(&request);
         else if (strcmp(request.verb, "agent") == 0)
                 agent_request(&request);
+        else if (strcmp(request.verb, "balloon") == 0)
+                balloon_request(&request);
+        else if (strcmp(request.verb, "junk") == 0)
+                junk_request(&request);
         else if (strcmp(request.verb, "reboot") == 0) {
                 answer(&request, "%s", "");
                 reboot(RB_AUTOBOOT);
@@ -194,7 +198,7 @@ static void reap_children(void) {
 }
 
 /* Opens the port by its name; no udevd runs here. */
-static int open_port(void) {
+int open_port(const char *wanted) {
         DIR *dir = opendir("/sys/class/virtio-ports");
         struct dirent *entry;
         int fd = -1;
@@ -207,8 +211,7 @@ static int open_port(void) {
                 f = fopen(path, "re");
                 if (!f)
                         continue;
-                if (fgets(name, sizeof name, f) && strcspn(name, "\n") == strlen(PORT_NAME) &&
-                    strncmp(name, PORT_NAME, strlen(PORT_NAME)) == 0) {
+                if (fgets(name, sizeof name, f) && strcspn(name, "\n") == strlen(wanted) && strncmp(name, wanted, strlen(wanted)) == 0) {
                         snprintf(path, sizeof path, "/dev/%s", entry->d_name);
                         fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
                 }
@@ -241,7 +244,7 @@ int main(int argc, char **argv) {
         int epoll_fd, signal_fd, timer_fd;
         bool host_seen = false;
 
-        port_fd = open_port();
+        port_fd = open_port(PORT_NAME);
         if (port_fd < 0)
                 fail("no port " PORT_NAME);
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);

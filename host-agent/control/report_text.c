@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "host-agent/control/report_text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "protocol/parse.h"
+#include "protocol/units.h"
+
+struct text {
+        json_t *list;
+        bool failed;
+};
+
+static void say(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct text *t, const char *format, ...) {
+        char sentence[EXPLAIN_MAX];
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(sentence, sizeof(sentence), format, ap);
+        va_end(ap);
+        t->failed |= json_array_append_new(t->list, json_string(sentence)) < 0;
+}
+
+static const char *duration(uint64_t msec, char buf[static FORMAT_DURATION_MAX]) {
+        return format_duration(u64_mul(msec, USEC_PER_MSEC), buf);
+}
+
+static uint64_t percent(uint64_t part, uint64_t whole) {
+        return whole > 0 ? (u64_mul(part, 100) + whole / 2) / whole : 0;
+}
+
+/* Whether the host was ever worse off than an operator wants it. */
+static bool was_in_need(const struct report_sum *s) {
+        return s->unsafe_msec > 0 || s->tight_msec + s->hard_msec + s->critical_msec > 0;
+}
+
+static void say_dry_run(struct text *t, const struct report_sum *s) {
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX], d[FORMAT_DURATION_MAX], would[FORMAT_DURATION_MAX + 32] = "not have happened";
+
+        if (s->would_unsafe_msec > 0)
+                snprintf(would, sizeof(would), "have been %s", duration(s->would_unsafe_msec, d));
+        format_size(s->committed_bytes, a);
+        format_size(s->envelope_bytes, b);
+        if (!was_in_need(s)) {
+                say(t, "There was nothing to help with: the VMs could take %s at most, and the host can bear %s. What Aerostat brings here is room for more VMs.", a, b);
+                return;
+        }
+        if (s->unsafe_msec > 0)
+                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had would have "
+                    "driven it beyond its limit. With Aerostat at work that would %s.",
+                    a, b, duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), would);
+        if (s->demand_bytes > s->envelope_bytes)
+                say(t, "It would have helped, but not with everything: what the VMs needed came to %s at its peak, more than the host can bear.",
+                    format_size(s->demand_bytes, a));
+        else if (s->would_unsafe_msec <= s->unsafe_msec / 2 && s->unsafe_msec > 0)
+                say(t, "It would have helped: what the VMs really needed (%s at its peak) fits.", format_size(s->demand_bytes, a));
+        else
+                say(t, "It would not have helped much: floors and what cannot be moved take too large a part; `aerostatctl list` shows which.");
+}
+
+static void say_live(struct text *t, const struct report_sum *s) {
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX];
+
+        if (s->unsafe_msec == 0)
+                say(t, "The promise held all the time: the VMs could take %s at most, and the host can bear %s.", format_size(s->committed_bytes, a),
+                    format_size(s->envelope_bytes, b));
+        else
+                say(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its maximum: up to %s of %s.",
+                    duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a), format_size(s->envelope_bytes, b));
+}
+
+static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run) {
+        uint64_t all = s->bursts_at_once + s->bursts_late + s->bursts_unmet;
+        char mean[FORMAT_DURATION_MAX], most[FORMAT_DURATION_MAX], size[FORMAT_SIZE_MAX], late[160] = "";
+
+        say(t, dry_run ? "It would have made %" PRIu64 " moves of %s together." : "It made %" PRIu64 " moves of %s together.",
+            dry_run ? s->would_moves : s->moves, format_size(dry_run ? s->would_moved_bytes : s->moved_bytes, size));
+        if (all == 0) {
+                say(t, "No guest ever needed more than it %s.", dry_run ? "would have had" : "had");
+                return;
+        }
+        if (s->bursts_late > 0)
+                snprintf(late, sizeof(late), " (after %s on average, %s at most)", duration(s->late_msec / s->bursts_late, mean), duration(s->late_max_msec, most));
+        say(t, "Guests needed more than they %s %" PRIu64 " times: %" PRIu64 " %s met at once, %" PRIu64 " late%s, %" PRIu64 " not within a minute.",
+            dry_run ? "would have had" : "had", all, s->bursts_at_once, dry_run ? "would have been" : "were", s->bursts_late, late, s->bursts_unmet);
+}
+
+static void say_fit(struct text *t, const struct report_fit *fit, bool sized) {
+        char max[FORMAT_SIZE_MAX], demand[FORMAT_SIZE_MAX];
+
+        if (fit->more == AEROSTAT_UNKNOWN)
+                return;
+        format_size(fit->max_bytes, max);
+        format_size(fit->demand_bytes, demand);
+        say(t, sized ? "%" PRIu64 " more VMs of %s fit, if they need as much of it as those that run (%s at the peak)."
+                     : "%" PRIu64 " more VMs such as run here fit (%s, of which %s is needed at the peak).", fit->more, max, demand);
+}
+
+json_t *report_text(const struct host_view *host, const struct report_sum *s, const struct report_fit *fit, bool sized) {
+        struct text t = { .list = json_array() };
+        bool dry_run = s->dry_run_msec > s->watched_msec / 2;
+        char watched[FORMAT_DURATION_MAX], part[FORMAT_DURATION_MAX];
+
+        if (s->watched_msec == 0)
+                say(&t, "Nothing was watched in that time: ask again in a few minutes.");
+        else {
+                duration(s->watched_msec, watched);
+                if (s->dry_run_msec > 0 && s->dry_run_msec < s->watched_msec)
+                        say(&t, "Watched for %s, %s of it in a dry run.", watched, duration(s->dry_run_msec, part));
+                else
+                        say(&t, "Watched for %s%s.", watched, dry_run ? ", in a dry run: nothing was moved" : "");
+                if (dry_run)
+                        say_dry_run(&t, s);
+                else
+                        say_live(&t, s);
+                say_bursts(&t, s, dry_run);
+                say_fit(&t, fit, sized);
+                if (dry_run && host->automation == AUTOMATION_DRY_RUN)
+                        say(&t, "To let it act: [host] dry-run = no in aerostatd.conf (or start it without --dry-run).");
+        }
+        if (!t.failed && t.list)
+                return t.list;
+        json_decref(t.list);
+        return NULL;
+}
+
+char *report_text_vm(const char *name, const struct report_vm_sum *vm, char buf[static EXPLAIN_MAX]) {
+        char max[FORMAT_SIZE_MAX], demand[FORMAT_SIZE_MAX], time[FORMAT_DURATION_MAX];
+        uint64_t mib = vm->suggested_bytes / MIB;
+
+        format_size(vm->max_bytes, max);
+        format_size(vm->demand_bytes, demand);
+        switch (vm->size) {
+        case REPORT_SIZE_TOO_LARGE:
+                snprintf(buf, EXPLAIN_MAX, "never needed more than %s of %s: virsh setmaxmem %.128s %" PRIu64 "M --config", demand, max, name, mib);
+                return buf;
+        case REPORT_SIZE_TOO_SMALL:
+                snprintf(buf, EXPLAIN_MAX, "near its maximum of %s for %s: virsh setmaxmem %.128s %" PRIu64 "M --config", max, duration(vm->near_max_msec, time),
+                         name, mib);
+                return buf;
+        case REPORT_SIZE_FINE:
+        case REPORT_SIZE_UNKNOWN:
+                return NULL;
+        }
+        return NULL;
+}

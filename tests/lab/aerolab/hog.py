@@ -1,0 +1,88 @@
+"""Processes of the host that press on its memory and swap, in a cgroup of their own with a limit: what they stall and swap is theirs, not
+the machine's."""
+
+import os
+import subprocess
+import sys
+import unittest
+from typing import List
+
+from .lab import wait_until
+from .machine import read_text
+
+MIB = 1 << 20
+GROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+LIMITS = ("memory.limit_in_bytes", "memory.max")
+
+# Holds SIZE bytes; the second argument says for how many seconds of each it reads all of them over and over.
+HOLDER = """
+import mmap, sys, time
+size, busy = int(sys.argv[1]), float(sys.argv[2])
+memory = mmap.mmap(-1, size)
+def touch():
+    for at in range(0, size, 4096):
+        memory[at] = (memory[at] + 1) & 255 or 1
+touch()
+print("filled", flush=True)
+while True:
+    start = time.monotonic()
+    while time.monotonic() - start < busy:
+        touch()
+    time.sleep(max(0.05, 1 - busy))
+"""
+
+
+class Group:
+    """A cgroup with a memory limit, under either version of cgroups; SkipTest where none can be made."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        for root, limit in zip(GROUPS, LIMITS):
+            self.path = f"{root}/aerolab-hog-{os.getpid()}-{id(self):x}"
+            try:
+                os.mkdir(self.path)
+            except OSError:
+                continue
+            if os.path.exists(f"{self.path}/{limit}"):
+                break
+            os.rmdir(self.path)
+        else:
+            raise unittest.SkipTest("no cgroup with a memory limit can be made here")
+        with open(f"{self.path}/{limit}", "w", encoding="ascii") as file:
+            file.write(str(limit_bytes))
+        self.processes: List[subprocess.Popen] = []
+
+    def start(self, script: str, *args: object) -> subprocess.Popen:
+        def enter() -> None:
+            with open(f"{self.path}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
+        process = subprocess.Popen([sys.executable, "-c", script, *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   preexec_fn=enter)
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        self.processes = []
+
+    def remove(self) -> None:
+        self.stop()
+        wait_until(lambda: not read_text(f"{self.path}/cgroup.procs"), 5, "the hog is gone")
+        os.rmdir(self.path)
+
+
+class SwapHog(Group):
+    """A process whose memory is in swap but for a little."""
+
+    RESIDENT = 32 * MIB
+
+    def __init__(self) -> None:
+        super().__init__(self.RESIDENT)
+
+    def fill(self, size: int, busy: float = 0.0) -> None:
+        """Puts about `size` bytes into swap; busy: for so much of each second it goes on reading them, and the host thrashes."""
+        self.stop()
+        process = self.start(HOLDER, size + self.RESIDENT - 12 * MIB, busy) # Python itself takes about 12 MiB
+        process.stdout.readline()

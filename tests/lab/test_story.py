@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the daemon tells of itself, against what the lab sees: its log, its journal entries, its mails, and the times that it measures."""
+
+import os
+import re
+import socket
+import statistics
+import struct
+import tempfile
+import threading
+import time
+from datetime import datetime
+from typing import Dict, List, Optional, Tuple
+
+from aerolab import MIB, Guest, LabCase, Options, log, main, virsh, wait_until
+from aerolab.lab import SOURCE
+from aerolab.machine import read_text
+from aerolab.sandbox import MS_NODEV, MS_NOSUID, mount
+from aerolab.web import AlertCase
+
+CONFIG = {"host": {"memory": "1900M"}}
+CALM = 60
+MESSAGE_IDS = {"fired": "4ee3d8c751e5492b8ce0a1c988d6c2e8", "resolved": "f5462028a38b468340aa6bb72568f814"}
+MOVE = re.compile(r"^(\d+):(\d+):(\d+\.\d+) (\w+): ([\d.]+ \w+) -> ([\d.]+ \w+) \((.+); demand ([\d.]+ \w+)\)$")
+
+
+class Log(LabCase):
+    guests = [Options(name, swap=256 * MIB) for name in "abc"]
+
+    def test_one_line_for_what_matters_and_none_when_calm(self) -> None:
+        daemon = self.start_daemon(CONFIG)
+        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 30, "all agents are heard")
+        self.wait_calm()
+        time.sleep(5)
+        before, decisions = daemon.log().splitlines(), daemon.status()["decisions"]
+        time.sleep(CALM)
+        calm = daemon.log().splitlines()[len(before):]
+        log(f"{CALM} s of calm: {daemon.status()['decisions'] - decisions} decisions, {len(calm)} lines; {len(before)} lines since the start")
+        self.assertEqual(calm, [])
+        guest = self.guest("b")
+        size = guest.actual()
+        for _ in range(3):
+            guest.load.hold("burst", guest.load.guest()["available_bytes"] + 50 * MIB, ramp=300 * MIB)
+            wait_until(lambda: guest.actual() > size + 64 * MIB, 30, "the burst is met")
+            guest.load.free("burst")
+            self.wait_calm()
+        told = [MOVE.match(line) for line in daemon.log().splitlines()[len(before):]]
+        lines = [match for match in told if match]
+        log("for example " + lines[0].string)
+        self.assertTrue(any(match.group(4) == "b" and grew(match) for match in lines), "the burst's answer is told")
+        self.assertTrue(any(match.group(4) == "b" and not grew(match) for match in lines), "and that it is taken back")
+        issued = sum(len([t for t, _ in one.balloon_targets()]) for one in self.lab.guests)
+        log(f"three bursts: {len(lines)} lines of moves, {len(told) - len(lines)} others; QEMUs were given {issued} targets since the start")
+        for name in "abc":  # at most one a second about each
+            times = [3600 * int(m.group(1)) + 60 * int(m.group(2)) + float(m.group(3)) for m in lines if m.group(4) == name]
+            self.assertTrue(all((b - a) % 86400 > 0.9 for a, b in zip(times, times[1:])), times)
+
+
+def grew(match: "re.Match[str]") -> bool:
+    return size_of(match.group(6)) > size_of(match.group(5))
+
+
+def size_of(text: str) -> float:
+    value, unit = text.split()
+    return float(value) * {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20}[unit]
+
+
+class Journal:
+    """Stands in for systemd-journald: takes entries of its native protocol at its socket, which the sandbox has for itself."""
+
+    PATH = "/run/systemd/journal/socket"
+
+    def __init__(self) -> None:
+        os.makedirs(os.path.dirname(self.PATH), exist_ok=True)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.PATH)
+        self.entries: List[Tuple[float, Dict[str, str]]] = []
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def close(self) -> None:
+        os.unlink(self.PATH)
+        self.socket.close()
+
+    def read(self) -> None:
+        while True:
+            try:
+                self.entries.append((time.time(), self.parse(self.socket.recv(1 << 18))))
+            except OSError:
+                return
+
+    @staticmethod
+    def parse(data: bytes) -> Dict[str, str]:
+        """KEY=VALUE in a line, or KEY in a line, the value's length in 8 bytes, and the value, where that has line breaks."""
+        fields = {}
+        while data:
+            line, data = data.split(b"\n", 1)
+            if b"=" in line:
+                key, value = line.split(b"=", 1)
+            else:
+                key, size = line, struct.unpack("<Q", data[:8])[0]
+                value, data = data[8:8 + size], data[9 + size:]
+            fields[key.decode()] = value.decode()
+        return fields
+
+    def find(self, phase: str, name: str, vm: str) -> List[Tuple[float, Dict[str, str]]]:
+        return [(when, entry) for when, entry in self.entries
+                if (entry.get("AEROSTAT_ALERT_PHASE"), entry.get("AEROSTAT_ALERT"), entry.get("AEROSTAT_VM")) == (phase, name, vm)]
+
+
+class Told(AlertCase):
+    guests = [Options("a"), Options("b")]
+
+    def fake_sendmail(self) -> str:
+        """A sendmail where the daemon's commands look first; returns the folder that its mails go to."""
+        mount("tmpfs", "/usr/local/sbin", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+        folder = tempfile.mkdtemp(prefix="mails-", dir=self.lab.folder)
+        path = "/usr/local/sbin/sendmail"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f'#!/bin/sh\nmail=$(mktemp {folder}/XXXXXX)\nenv > "$mail.env"\n(echo "$*"; cat) > "$mail"\nmv "$mail" "$mail.mail"\n')
+        os.chmod(path, 0o755)
+        return folder
+
+    def test_journal_mail_and_restart(self) -> None:
+        journal = Journal()
+        self.addCleanup(journal.close)
+        os.environ["JOURNAL_STREAM"] = "1:1"  # as systemd sets it
+        self.addCleanup(os.environ.pop, "JOURNAL_STREAM")
+        os.environ["AEROSTAT_TEST_SECRET"] = "x"
+        self.addCleanup(os.environ.pop, "AEROSTAT_TEST_SECRET")
+        mails = self.fake_sendmail()
+        daemon = self.start({"host": {"memory": "1900M"}, "alerts": {"command": f"{SOURCE}/data/alerts/mail root@example.org"}})
+        guest = self.guest("b")
+        guest.load.agent("stop")
+        silent = time.time()
+        wait_until(lambda: journal.find("fired", "GuestStale", "b"), 90, "the alert is in the journal")
+        when, entry = journal.find("fired", "GuestStale", "b")[0]
+        self.assertEqual(entry["MESSAGE_ID"], MESSAGE_IDS["fired"])
+        self.assertEqual(entry["AEROSTAT_VM_UUID"], virsh("domuuid", "b"))
+        self.assertEqual((entry["AEROSTAT_ALERT_SEVERITY"], entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]), ("warning", "4", "aerostatd"))
+        self.assertIn("systemctl status aerostat-guest", entry["AEROSTAT_ALERT_ADVICE"])
+        self.assertRegex(entry["MESSAGE"], "^alert GuestStale: (b has not reported|the agent of b no longer reports)")
+        since = datetime.fromisoformat(entry["AEROSTAT_ALERT_SINCE"].replace("Z", "+00:00")).timestamp()
+        log(f"in the journal {when - silent:.1f} s after the agent fell silent, held since {since - silent:.1f} s after it")
+        self.assertTrue(7 < since - silent < 16 and 27 < when - since < 36)
+        wait_until(lambda: mails_in(mails, "GuestStale fired"), 20, "it is mailed")
+        mail = mails_in(mails, "GuestStale fired")[0]
+        self.assertTrue(mail.startswith("-i -t\nTo: root@example.org\n"), mail)
+        self.assertIn("\n\n", mail)
+        self.assertFalse(any("AEROSTAT_TEST_SECRET" in read_text(f"{mails}/{name}") for name in os.listdir(mails) if name.endswith(".env")))
+        # A restart neither forgets nor repeats, and what is over is told once.
+        daemon.stop()
+        daemon.start()
+        self.assertIn("GuestStale", {alert["name"] for alert in daemon.json("alerts")["firing"]})
+        time.sleep(5)
+        guest.load.agent("cont")
+        wait_until(lambda: journal.find("resolved", "GuestStale", "b"), 120, "its end is in the journal")
+        entry = journal.find("resolved", "GuestStale", "b")[0][1]
+        self.assertEqual((entry["MESSAGE_ID"], entry["PRIORITY"]), (MESSAGE_IDS["resolved"], "5"))
+        wait_until(lambda: mails_in(mails, "GuestStale resolved"), 20, "that is mailed, too")
+        self.assertEqual(len(journal.find("fired", "GuestStale", "b")), 1)
+        self.assertEqual(len(mails_in(mails, "GuestStale")), 2)
+        moves = [entry for _, entry in journal.entries if "->" in entry["MESSAGE"]]
+        self.assertTrue(moves and all(entry["AEROSTAT_VM"] in "ab" for entry in moves), "moves are told with their VM")
+
+
+def mails_in(folder: str, subject: str) -> List[str]:
+    texts = [open(os.path.join(folder, name), encoding="utf-8").read() for name in sorted(os.listdir(folder)) if name.endswith(".mail")]
+    return [text for text in texts if re.search(rf"^Subject: \[aerostat\] .*{subject}", text, re.M)]
+
+
+class Times(AlertCase):
+    guests = [Options("a"), Options("b", swap=256 * MIB), Options("c", swap=256 * MIB)]
+
+    def burst(self, guest: Guest) -> Optional[Tuple[float, float]]:
+        """One burst: (reaction by the daemon, by the lab); None where memory came before it was short, or the daemon answered several times."""
+        self.wait_calm()
+        before = self.metrics()
+        guest.load.align_clocks()
+        inside, size, since = guest.load.guest(), guest.actual(), len(guest.load.port.events)
+        guest.load.watch_headroom(reserved=size - inside["total_bytes"])
+        guest.load.hold("burst", inside["available_bytes"] + 100 * MIB, ramp=0)
+        wait_until(lambda: guest.load.work("burst")["filled_usec"] > 0 or not guest.load.work("burst")["running"], 60, "the burst is over")
+        crossed, after = guest.load.crossed(since), self.metrics()
+        answers = [when for when, target in guest.balloon_targets() if crossed and target > size and when >= crossed - 0.01]
+        guest.load.free_all()
+        if not answers:
+            return None
+        count, total = (after[f"aerostat_reaction_seconds_{end}"] - before[f"aerostat_reaction_seconds_{end}"] for end in ("count", "sum"))
+        log(f"{guest.name}: by the daemon {count:.0f} of mean {1000 * total / max(count, 1):.1f} ms; "
+            f"by the lab {1000 * (min(answers) - crossed):.1f} ms")
+        return (total, min(answers) - crossed) if count == 1 else None
+
+    def test_reactions_agree(self) -> None:
+        """The lab's time runs from the moment at which memory is short inside the guest to QEMU's own trace of the new target; the
+        daemon's from the report of it. What is between is the agent's, the channel's and libvirt's: the daemon's time is a part of the
+        lab's, and not much less."""
+        self.start({"host": {"memory": "1900M"}})
+        pairs: List[Tuple[float, float]] = []
+        for i in range(12):
+            pair = self.burst(self.guest("bc"[i % 2]))
+            if pair:
+                pairs.append(pair)
+            if len(pairs) == 5:
+                break
+        self.assertGreaterEqual(len(pairs), 3, "too few bursts outran the daemon")
+        apart = [lab - daemon for daemon, lab in pairs]
+        log(f"{len(pairs)} bursts: by the daemon median {1000 * statistics.median(d for d, _ in pairs):.1f} ms, by the lab "
+            f"{1000 * statistics.median(l for _, l in pairs):.1f} ms; apart by {1000 * min(apart):.1f} to {1000 * max(apart):.1f} ms")
+        self.assertGreater(min(apart), -0.005, "the daemon measures more than there was")
+        self.assertLess(statistics.median(apart), 0.15)
+
+    def test_decisions_agree(self) -> None:
+        """The kernel's account of the main thread, which does little but decide: time on a CPU and waiting for one, for each decision."""
+        daemon = self.start({"host": {"memory": "1900M"}})
+        self.wait_calm()
+        thread = f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/schedstat"
+
+        def look() -> Tuple[float, float, float, float]:
+            ran, waited = (int(word) / 1e9 for word in read_text(thread).split()[:2])
+            values = self.metrics()
+            return ran, waited, values["aerostat_decision_seconds_count"], values["aerostat_decision_seconds_sum"]
+        before = look()
+        time.sleep(30)
+        ran, waited, count, total = (now - then for now, then in zip(look(), before))
+        log(f"{count:.0f} decisions in 30 s: {1000 * total / count:.3f} ms each by the daemon; its main thread ran "
+            f"{1000 * ran / count:.3f} ms for each, and waited {1000 * waited / count:.3f} ms for a CPU")
+        self.assertGreaterEqual(count, 20)
+        self.assertLess(total, 1.05 * (ran + waited))
+        self.assertGreater(total, 0.3 * ran)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What `whatif` foresees is what then happens: a VM that fits starts, one that does not is refused, a burst gets what was said."""
+
+import os
+import time
+
+from aerolab import GIB, MIB, LabCase, Options, log, main, mib, wait_until
+from aerolab.machine import read_text
+
+CONFIG = {"host": {"memory": "2100M"}, "policy": {"max-shrink-rate": "10%"}}
+NEAR = 96 * MIB  # of a balloon's size: guests learn on the way, and QEMU's overhead grows
+SIZE = 512 * MIB
+
+
+class WhatIf(LabCase):
+    guests = [Options("a"), Options("b")]
+
+    def start_full(self, config=None, *args):
+        daemon = self.start_daemon(config or CONFIG, *args)
+        wait_until(lambda: daemon.status()["committed_bytes"] <= daemon.status()["rule_bytes"], 30, "the rule holds")
+        self.wait_calm()
+        return daemon
+
+    def watch(self, daemon, seconds):
+        """The worst of swap and of unsafe within that time."""
+        end, swap, unsafe = time.monotonic() + seconds, 0, False
+        while time.monotonic() < end:
+            status = daemon.status()
+            swap, unsafe = max(swap, status["swap"]["used_bytes"]), unsafe or status["unsafe"]
+            time.sleep(0.1)
+        return swap, unsafe
+
+    def known(self, daemon):
+        """All that asking must leave as it is: what QEMU was asked, what the daemon decided, and what it keeps."""
+        moves = [[(move["after_bytes"], move["steps"]) for move in daemon.json("explain", guest.name)["decisions"]] for guest in self.lab.guests]
+        path = os.path.join(daemon.state_folder, "state")
+        kept = read_text(path) if os.path.exists(path) else None
+        return [guest.balloon_targets() for guest in self.lab.guests], moves, kept, daemon.json("reservations")["reservations"]
+
+    def test_start(self) -> None:
+        daemon = self.start_full()
+        before = self.known(daemon)
+        for what in ("", "burst all", "start 4G", "burst a start 256M swap 8G host-use 100M"):
+            for _ in range(5):
+                daemon.json("whatif", *what.split())
+        time.sleep(2)
+        self.assertEqual(self.known(daemon), before, "asking changed something")
+
+        # What fits and what does not, by the numbers that a reservation is judged by.
+        yes = daemon.json("whatif", "start", f"{SIZE // MIB}M")
+        self.assertTrue(yes["fits"], yes["sentences"])
+        self.assertFalse(yes["then"]["worst_oom_possible"])
+        edge = yes["rule_bytes"] - yes["least_bytes"] - yes["start_bytes"] + SIZE  # the most that has room on paper
+        for size, fits in ((edge - 64 * MIB, True), (edge + 64 * MIB, False), (4 * GIB, False)):
+            said = daemon.json("whatif", "start", f"{size // MIB}M")
+            self.assertEqual(said["missing_bytes"] == 0, fits, said["sentences"])
+            reserved = daemon.ctl("reserve", f"{size // MIB}M", "--for-vm", "d")
+            self.assertEqual(reserved.returncode, 0 if fits else 1, reserved.stderr)
+            if fits:
+                time.sleep(1.5)  # balloons are seen moving
+                daemon.ctl("release", "--for-vm", "d")
+            else:
+                self.assertIn("is missing", reserved.stderr)
+        self.wait_calm()
+
+        # And now really.
+        swap = daemon.status()["swap"]["used_bytes"]
+        yes = daemon.json("whatif", "start", f"{SIZE // MIB}M")
+        self.assertTrue(yes["speed_measured"])
+        start = time.monotonic()
+        self.assertEqual(daemon.ctl("reserve", f"{SIZE // MIB}M", "--for-vm", "c", "--wait", "20s").returncode, 0)
+        took = time.monotonic() - start
+        then = {vm["name"]: vm["then_bytes"] for vm in yes["vms"]}
+        time.sleep(3)
+        for guest in self.lab.guests:
+            log(f"{guest.name}: foreseen {mib(then[guest.name])}, is {mib(guest.actual())}")
+            self.assertLess(abs(guest.actual() - then[guest.name]), NEAR)
+        log(f"balloons: {mib(yes['inflate_bytes_per_second'])}/s; room foreseen after {yes['safe_seconds']:.1f} s, was there after {took:.1f} s")
+        self.assertLess(took, 3 * yes["safe_seconds"] + 3)
+        self.add_guest(Options("c", memory=SIZE))
+        most, unsafe = self.watch(daemon, 5)
+        self.assertFalse(unsafe)
+        self.assertLessEqual(most, swap + MIB)
+
+    def test_burst(self) -> None:
+        daemon = self.start_full()
+        said = daemon.json("whatif", "burst", "b")
+        then = {vm["name"]: vm["then_bytes"] for vm in said["vms"]}
+        self.guest("b").load.hold("burst", 780 * MIB)  # with the kernel's own and headroom, all of 1 GiB
+        time.sleep(3)
+        self.wait_calm()
+        for guest in self.lab.guests:
+            log(f"{guest.name}: foreseen {mib(then[guest.name])}, is {mib(guest.actual())}")
+            self.assertLess(abs(guest.actual() - then[guest.name]), NEAR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Clients that stall, flood, or are many: they delay nobody. */
+
+#include "tests/unit/varlink-server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "protocol/base.h"
+#include "protocol/units.h"
+
+static void test_slow_reader(void **state) {
+        struct fixture *f = *state;
+        int slow = client(f), other = client(f);
+        size_t n = 0;
+        json_t *reply;
+
+        /* Asks twice for more than the socket's buffer takes, and does not read: neither it nor its second call is a burden to
+         * others. */
+        put_call(f, slow, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":4000000}}");
+        put_call(f, slow, ECHO("second"));
+        settle(f);
+        assert_echo(ask(f, other, ECHO("quick")), "quick");
+        assert_int_equal(f->served, 1);
+
+        /* Then it reads, and gets all of it. */
+        reply = get_reply(f, slow);
+        n = json_string_length(json_object_get(json_object_get(reply, "parameters"), "text"));
+        json_decref(reply);
+        assert_int_equal(n, 4000000);
+        assert_echo(get_reply(f, slow), "second");
+
+        /* More than a connection may have is refused, for that call only. */
+        assert_error(ask(f, slow, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":17000000}}"),
+                     "org.test.Fake.OutOfMemory", NULL, NULL);
+        assert_echo(ask(f, slow, ECHO("fine")), "fine");
+        close(slow);
+        close(other);
+}
+
+/* What all connections together may have is bounded, too: those that do not read go first. */
+static void test_total_output(void **state) {
+        struct fixture *f = *state;
+        int slow[8], other = client(f);
+
+        for (size_t i = 0; i < ARRAY_SIZE(slow); i++) {
+                slow[i] = client(f);
+                put_call(f, slow[i], "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":15000000}}");
+                settle(f);
+        }
+        assert_echo(ask(f, other, ECHO("x")), "x");
+        json_decref(get_reply(f, slow[ARRAY_SIZE(slow) - 1]));
+        for (size_t i = 0; i < ARRAY_SIZE(slow); i++) {
+                char buf[65536];
+                bool cut = false;
+                ssize_t r;
+
+                while ((r = recv(slow[i], buf, sizeof(buf), 0)) > 0)
+                        ;
+                cut = r == 0;
+                if (i < 3) /* 8 x 15 MB against 64 MiB */
+                        assert_true(cut);
+                close(slow[i]);
+        }
+        close(other);
+}
+
+static void test_stalled_clients(void **state) {
+        static const char *const openings[] = { "", "{\"method\":", ECHO("x"),
+                                                "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1000000}}" };
+        struct fixture *f = *state;
+        int stalled[200], fd;
+        uint64_t worst = 0;
+
+        /* 200 clients, by turns saying nothing, half a call, and not reading; and one that is always served, on an old connection
+         * and on new ones. */
+        fd = client(f);
+        for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
+                const char *opening = openings[i % ARRAY_SIZE(openings)];
+                uint64_t before;
+                int fresh;
+
+                stalled[i] = client(f);
+                if (*opening)
+                        (void) send(stalled[i], opening, strlen(opening) + (i % 4 == 3), MSG_NOSIGNAL);
+                before = now_usec();
+                assert_echo(ask(f, fd, ECHO("old")), "old");
+                worst = MAX(worst, now_usec() - before);
+                if (i % 20 == 0) {
+                        fresh = client(f);
+                        assert_echo(ask(f, fresh, ECHO("new")), "new");
+                        close(fresh);
+                }
+        }
+        print_message("worst answer beside 200 stalled clients: %llu us\n", (unsigned long long) worst);
+        assert_true(worst < 500 * USEC_PER_MSEC);
+        for (size_t i = 0; i < ARRAY_SIZE(stalled); i++)
+                close(stalled[i]);
+        close(fd);
+        settle(f);
+}
+
+/* A flood of calls on one connection is served one by one, with everybody else in between. */
+static void test_flood(void **state) {
+        struct fixture *f = *state;
+        int flood = client(f), fd = client(f);
+        static char calls[60000];
+        size_t size = 0;
+        unsigned before;
+
+        while (size + sizeof("{\"method\":\"org.test.Fake.Echo\",\"oneway\":true}") < sizeof(calls))
+                size += (size_t) sprintf(calls + size, "{\"method\":\"org.test.Fake.Echo\",\"oneway\":true}") + 1;
+        assert_int_equal(send(flood, calls, size, 0), size);
+        for (int i = 0; i < 100; i++) /* let it get going */
+                sd_event_run(f->event, 0);
+        before = f->served;
+        assert_true(before > 0);
+        put_call(f, fd, ECHO("between"));
+        assert_echo(get_reply(f, fd), "between");
+        print_message("calls of the flood served before the other client's: %u\n", f->served - before - 1);
+        assert_true(f->served - before < 10);
+        close(flood);
+        close(fd);
+        settle(f);
+}
+
+/* 200 that all flood at once, and go on: as many as may be connected are served in turns, and a newcomer among them. */
+static void test_many_floods(void **state) {
+        static const char call[] = "{\"method\":\"org.test.Fake.Echo\",\"oneway\":true}";
+        static char calls[40000];
+        struct fixture *f = *state;
+        int floods[200];
+        size_t size = 0;
+        unsigned worst = 0;
+
+        while (size + sizeof(call) < sizeof(calls)) {
+                memcpy(calls + size, call, sizeof(call));
+                size += sizeof(call);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(floods); i++) {
+                floods[i] = client(f);
+                (void) send(floods[i], calls, size, MSG_NOSIGNAL);
+        }
+        for (int round = 0; round < 10; round++) {
+                int fd = client(f);
+                unsigned before = f->served;
+
+                assert_echo(ask(f, fd, ECHO("between")), "between");
+                worst = MAX(worst, f->served - before - 1);
+                close(fd);
+                for (size_t i = 0; i < ARRAY_SIZE(floods); i++)
+                        (void) send(floods[i], calls, size, MSG_NOSIGNAL);
+        }
+        print_message("calls of 200 floods served before a newcomer's: %u at most\n", worst);
+        assert_true(worst > 0);
+        /* One or two turns of each that is connected, of the 64 that one user may have. */
+        assert_true(worst <= 3 * 64);
+        for (size_t i = 0; i < ARRAY_SIZE(floods); i++)
+                close(floods[i]);
+        settle(f);
+}
+
+static const struct varlink_limits hasty = {
+        .message_bytes = 64 * KIB,
+        .output_bytes = 16 * MIB,
+        .output_total_bytes = 64 * MIB,
+        .connections = 8,
+        .connections_per_user = 4,
+        .message_usec = USEC_PER_SEC / 2,
+        .reply_usec = USEC_PER_SEC / 2,
+        .idle_usec = USEC_PER_SEC / 2,
+};
+
+static int setup_hasty(void **state) {
+        static struct fixture f;
+
+        setup_with(&f, &hasty);
+        *state = &f;
+        return 0;
+}
+
+static bool is_closed(int fd) {
+        char buf[65536];
+        ssize_t n;
+
+        while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+                ;
+        return n == 0 || errno == ECONNRESET;
+}
+
+static void test_deadlines(void **state) {
+        struct fixture *f = *state;
+        int idle = client(f), half = client(f), reader = client(f), held = client(f);
+
+        put_call(f, held, "{\"method\":\"org.test.Fake.Hold\"}");
+        put_call(f, reader, "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":4000000}}");
+        settle(f);
+        /* A byte now and then is not patience without end. */
+        for (int i = 0; i < 12; i++) {
+                (void) send(half, "{", 1, MSG_NOSIGNAL);
+                run_for(f, USEC_PER_SEC / 5);
+        }
+        assert_true(is_closed(idle));
+        assert_true(is_closed(half));
+        assert_true(is_closed(reader));
+        assert_false(is_closed(held)); /* it waits for us, not we for it */
+        close(idle);
+        close(half);
+        close(reader);
+        close(held);
+        settle(f);
+        assert_int_equal(f->closed, 1);
+}
+
+static void test_connection_limit(void **state) {
+        struct fixture *f = *state;
+        int held = client(f), fds[6];
+
+        put_call(f, held, "{\"method\":\"org.test.Fake.Hold\"}");
+        settle(f);
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+                fds[i] = client(f);
+                assert_echo(ask(f, fds[i], ECHO("x")), "x");
+        }
+        /* The latest stay, the most silent went, and the one that is owed an answer stayed. */
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+                assert_int_equal(is_closed(fds[i]), i < 3);
+                close(fds[i]);
+        }
+        assert_false(is_closed(held));
+        close(held);
+        settle(f);
+}
+
+int main(void) {
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH_HASTY_SERVER(test) cmocka_unit_test_setup_teardown(test, setup_hasty, teardown)
+        const struct CMUnitTest tests[] = {
+                WITH_SERVER(test_slow_reader),
+                WITH_SERVER(test_total_output),
+                WITH_SERVER(test_stalled_clients),
+                WITH_SERVER(test_flood),
+                WITH_SERVER(test_many_floods),
+                WITH_HASTY_SERVER(test_deadlines),
+                WITH_HASTY_SERVER(test_connection_limit),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
