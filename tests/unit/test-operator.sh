@@ -16,11 +16,17 @@ failed_at_start() { echo "aerostatd does not start:"; cat "$folder/log"; exit 99
 # configure LINE...: what follows KSM, which is one for the whole machine and left alone.
 configure() { printf '[ksm]\nmode = leave\n' >"$folder/conf"; printf '%s\n' "$@" >>"$folder/conf"; }
 
+# A host of 64 GiB, the same on every machine: what others do with this one's memory is no matter here.
+mkdir -p "$folder/host/proc/sys/kernel/random"
+cp /proc/sys/kernel/random/boot_id "$folder/host/proc/sys/kernel/random"
+printf 'Filename Type Size Used Priority\n' >"$folder/host/proc/swaps"
+printf '%-15s %d kB\n' MemTotal: 67108864 MemFree: 60000000 MemAvailable: 62914560 Buffers: 0 Cached: 2000000 SwapTotal: 0 SwapFree: 0 SReclaimable: 100000 >"$folder/host/proc/meminfo"
+
 start_daemon() { # URI [ARGUMENT...]
 	mkdir -p "$folder/state"
 	uri=$1
 	shift
-	"$build/aerostatd" -c "$folder/conf" --connect "$uri" --socket "$folder/socket" --state-dir "$folder/state" "$@" >>"$folder/log" 2>&1 &
+	"$build/aerostatd" -c "$folder/conf" --connect "$uri" --root "$folder/host" --socket "$folder/socket" --state-dir "$folder/state" "$@" >>"$folder/log" 2>&1 &
 	pid=$!
 	n=0
 	while ! "$ctl" --json list 2>/dev/null | grep -q '"reason": "'; do
