@@ -12,11 +12,11 @@ import threading
 import time
 import unittest
 from random import Random
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, virsh, wait_until
 from aerolab.ksm import knobs
-from aerolab.load import Load
+from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
 
 SWAP = GIB
@@ -99,6 +99,15 @@ class Swap(LabCase):
         for guest in guests:
             virsh("undefine", guest.name)  # each test defines its own anew
 
+    def wait_filled(self, pair: Tuple[str, str], deadline: float) -> None:
+        """Until both bursts are there: how fast that goes is the machine's affair, and a guest that is short waits."""
+        for name in pair:
+            try:
+                while self.guest(name).load.work("burst")["filled_bytes"] < BURST and time.monotonic() < deadline:
+                    time.sleep(0.5)
+            except (OSError, LoadError):
+                pass  # it is lost, or was killed inside the guest
+
     def burst(self) -> None:
         """Pairs of guests burst, each pair in its turn; all have a hot set and read a file."""
         for name in NAMES:
@@ -110,7 +119,8 @@ class Swap(LabCase):
                     self.guest(name).load.hold("burst", BURST, ramp=RAMP, rate_hz=1)
                 except OSError:
                     log(f"{name} is lost")
-            time.sleep(14)
+            self.wait_filled(pair, time.monotonic() + 45)
+            time.sleep(8)
             for name in pair:
                 try:
                     self.guest(name).load.free("burst")
