@@ -9,7 +9,8 @@
 #define WINDOW_USEC (5 * USEC_PER_SEC)
 #define WINDOW_PROGRESS_PPM 50000                      /* of the gap at the window's start ... */
 #define WINDOW_PROGRESS_BYTES (5 * 2 * MIB)            /* ... or 2 MiB/s: a fiftieth of what TCG guests manage (measured 0.15 GiB/s) */
-#define WINDOW_RUN_USEC (50 * USEC_PER_MSEC)           /* less CPU time than this in a window: it could not run */
+#define WINDOW_RUN_USEC (20 * USEC_PER_MSEC)           /* with less CPU time than this it may not have been able to run (an idle TCG guest: 30 ms in 5 s) */
+#define WINDOW_LONGEST_USEC (2 * WINDOW_USEC)          /* what a window counts for at most, however long it took to run so much */
 #define UNCOOPERATIVE_USEC (20 * USEC_PER_SEC)
 #define SCORE_MAX_USEC (30 * USEC_PER_SEC)             /* so that forgiveness takes 30 s of obedience at most */
 #define PRACTICAL_FLOOR_USEC (10 * USEC_PER_MINUTE)
@@ -23,25 +24,27 @@ static bool is_exhausted(const struct policy_context *c, const struct policy_vm 
         return policy_is_fresh(c, vm) && policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < policy_exhaustion(vm);
 }
 
-static void judge_window(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
+/* False: it has hardly run so far, and the window goes on. (A guest without a balloon driver idles: it must not get away with that.) */
+static bool judge_window(const struct policy_context *c, struct policy_vm *vm, uint64_t actual) {
         struct policy_vm_state *s = &vm->state;
-        uint64_t length = c->now_usec - s->window_since_usec;
+        uint64_t length = MIN(c->now_usec - s->window_since_usec, WINDOW_LONGEST_USEC);
         uint64_t progress = u64_sub(s->window_actual_bytes, actual);
 
         if (vm->input.run_usec != AEROSTAT_UNKNOWN && s->window_run_usec != AEROSTAT_UNKNOWN &&
             u64_sub(vm->input.run_usec, s->window_run_usec) < WINDOW_RUN_USEC)
-                return;
+                return false;
         if (progress >= policy_share(s->window_gap_bytes, WINDOW_PROGRESS_PPM) || progress >= WINDOW_PROGRESS_BYTES) {
                 s->stuck_usec = u64_sub(s->stuck_usec, length);
-                return;
+                return true;
         }
         if (is_exhausted(c, vm) && !s->taking) { /* willing, but not able */
                 s->practical_floor_bytes = actual;
                 s->practical_floor_until_usec = u64_add(c->now_usec, PRACTICAL_FLOOR_USEC);
                 s->stuck_usec = 0;
-                return;
+                return true;
         }
         s->stuck_usec = MIN(u64_add(s->stuck_usec, length), SCORE_MAX_USEC);
+        return true;
 }
 
 /* It had done what it was asked, and now holds clearly more than was asked since. (With autodeflate a guest does so by design: that is said by the
@@ -114,9 +117,7 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm) {
                 s->window_since_usec = 0;
                 s->speed_bps = AEROSTAT_UNKNOWN;
                 s->stuck_usec = u64_sub(s->stuck_usec, c->elapsed_usec);
-        } else if (s->window_since_usec == 0 || c->now_usec - s->window_since_usec >= WINDOW_USEC) {
-                if (s->window_since_usec != 0)
-                        judge_window(c, vm, actual);
+        } else if (s->window_since_usec == 0 || (c->now_usec - s->window_since_usec >= WINDOW_USEC && judge_window(c, vm, actual))) {
                 s->window_since_usec = MAX(c->now_usec, 1);
                 s->window_actual_bytes = actual;
                 s->window_gap_bytes = gap;

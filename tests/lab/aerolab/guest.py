@@ -107,7 +107,7 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
   <features><acpi/><tcg><tb-cache unit='MiB'>32</tb-cache></tcg></features>
   {CPU}
   <devices>
-    <serial type='file'><source path='{folder}/{name}.console'/></serial>
+    <serial type='file'><source path={quoteattr(f"{folder}/{name}.console")}/></serial>
     {channels}{balloon}{disks}{options.devices}
   </devices>
   <qemu:commandline>{''.join(f"<qemu:arg value={quoteattr(a)}/>" for a in arguments)}</qemu:commandline>
@@ -150,7 +150,9 @@ class Guest:
         return open(path, encoding="utf-8", errors="replace").read() if os.path.exists(path) else ""
 
     def destroy(self) -> None:
+        """Ends it, and leaves its name to others."""
         virsh("destroy", self.name)
+        virsh("undefine", self.name)
         self.forget()
 
     def forget(self) -> None:

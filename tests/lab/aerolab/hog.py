@@ -8,7 +8,7 @@ import unittest
 from typing import List
 
 from .lab import wait_until
-from .machine import read_text
+from .machine import meminfo, read_text
 
 MIB = 1 << 20
 GROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
@@ -73,6 +73,11 @@ class Group:
         os.rmdir(self.path)
 
 
+def swapped() -> int:
+    host = meminfo()
+    return host["SwapTotal"] - host["SwapFree"]
+
+
 class SwapHog(Group):
     """A process whose memory is in swap but for a little."""
 
@@ -82,7 +87,15 @@ class SwapHog(Group):
         super().__init__(self.RESIDENT)
 
     def fill(self, size: int, busy: float = 0.0) -> None:
-        """Puts about `size` bytes into swap; busy: for so much of each second it goes on reading them, and the host thrashes."""
+        """Puts `size` bytes into swap; busy: for so much of each second it goes on reading them, and the host thrashes."""
         self.stop()
-        process = self.start(HOLDER, size + self.RESIDENT - 12 * MIB, busy) # Python itself takes about 12 MiB
-        process.stdout.readline()
+        before, more = swapped(), 0
+        for _ in range(3): # how much the limit leaves in memory shows only then
+            self.stop()
+            self.start(HOLDER, size + more, 0).stdout.readline()
+            more += size - (swapped() - before)
+            if abs(swapped() - before - size) < MIB:
+                break
+        if busy > 0:
+            self.stop()
+            self.start(HOLDER, size + more, busy)
