@@ -82,9 +82,9 @@ class Top(LabCase):
         start = time.monotonic()
         self.guest("a").load.hold("burst", BURST, ramp=150 * MIB, rate_hz=5)
         grown = BURST / before.max * sum(before.parts)
-        took = wait_until(lambda: self.row("a").parts[0] >= before.parts[0] + 0.8 * grown, 30, "the burst is seen in the bar", every=0.1)
-        after = self.row("a")
-        log(f"a used {before.parts[0]} of {sum(before.parts)} columns, then {after.parts[0]}, {took or time.monotonic() - start:.1f} s after its burst began")
+        wait_until(lambda: self.row("a").parts[0] >= before.parts[0] + 0.8 * grown, 30, "the burst is seen in the bar", every=0.1)
+        took, after = time.monotonic() - start, self.row("a")
+        log(f"a used {before.parts[0]} of {sum(before.parts)} columns, then {after.parts[0]}, {took:.1f} s after its burst began")
         self.wait_agrees("a")
         self.terminal.type("a")  # by actual: who has most comes first
         wait_until(lambda: self.names()[0] == "a", 10, "the burster has most")

@@ -10,8 +10,9 @@ import time
 import unittest
 from typing import Any, Callable, Dict, List, Optional
 
-# Around the program: what the terminal's settings are before and after, who the program is and how it ends. Signals of the terminal are the program's alone:
-# a handler in the shell is not handed on to it, being ignored would be. In the end cat keeps the terminal for as long as there is one.
+# Around the program: what the terminal's settings are before and after, who the program is and how it ends. Signals of the terminal are
+# the program's alone: a handler in the shell is not handed on to it, being ignored would be. In the end cat keeps the terminal for as long
+# as there is one.
 FRAME = """trap : INT HUP TERM QUIT
 ulimit -c 0
 cd "$1" || exit
@@ -36,7 +37,8 @@ class Terminal:
         for name in ("before", "after", "pid", "code"):
             if os.path.exists(f"{folder}/{name}"):
                 os.unlink(f"{folder}/{name}")
-        words = ["env", "-u", "NO_COLOR", "-u", "COLUMNS", "-u", "LINES", *(f"{k}={v}" for k, v in inside.items()), "sh", "-c", FRAME, "sh", folder, *command]
+        words = ["env", "-u", "NO_COLOR", "-u", "COLUMNS", "-u", "LINES", *(f"{k}={v}" for k, v in inside.items()),
+                 "sh", "-c", FRAME, "sh", folder, *command]
         # The server's own locale: it must keep UTF-8 apart, whatever the program runs in. It ends with its only session.
         subprocess.run([*self.server, "-u", "new-session", "-d", "-x", str(width), "-y", str(height), shlex.join(words)], check=True,
                        env={**os.environ, "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL)

@@ -33,11 +33,12 @@ static json_t *reply_of(const struct invented *vms, size_t n) {
                 char uuid[UUID_STRING_SIZE];
 
                 snprintf(uuid, sizeof(uuid), "%08x-0000-0000-0000-000000000000", 0xabc00000u + (unsigned char) vm->name[0]);
-                json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "name", vm->name, "uuid", uuid, "state",
-                                                       vm->state, "max_bytes", mib_or_null(vm->max), "actual_bytes", mib_or_null(vm->actual), "demand_bytes",
-                                                       mib_or_null(vm->demand), "swap_bytes", mib_or_null(vm->swap), "guest", "available_bytes",
-                                                       mib_or_null(vm->available), "free_bytes", mib_or_null(vm->free), "psi_some_ratio",
-                                                       vm->psi < 0 ? json_null() : json_real(vm->psi)));
+                json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}",
+                                                       "name", vm->name, "uuid", uuid, "state", vm->state,
+                                                       "max_bytes", mib_or_null(vm->max), "actual_bytes", mib_or_null(vm->actual),
+                                                       "demand_bytes", mib_or_null(vm->demand), "swap_bytes", mib_or_null(vm->swap),
+                                                       "guest", "available_bytes", mib_or_null(vm->available), "free_bytes", mib_or_null(vm->free),
+                                                       "psi_some_ratio", vm->psi < 0 ? json_null() : json_real(vm->psi)));
         }
         return json_pack("{s:o}", "vms", array);
 }
@@ -210,7 +211,8 @@ static void test_parts(void **state) {
                 { "no-free", "managed", 1000, 600, 0, 300, NO, 0, 0 },
         };
         static const uint64_t expected[][_TOP_PARTS] = {
-                { 300, 200, 100, 0, 400 }, { 0, 0, 600, 0, 400 }, { 990, 0, 10, 0, 0 }, { 0, 0, 0, 600, 400 }, { 0, 0, 0, 1000, 0 }, { 300, 300, 0, 0, 400 },
+                { 300, 200, 100, 0, 400 }, { 0, 0, 600, 0, 400 }, { 990, 0, 10, 0, 0 },
+                { 0, 0, 0, 600, 400 }, { 0, 0, 0, 1000, 0 }, { 300, 300, 0, 0, 400 },
         };
         struct top_model model = {};
 
@@ -232,7 +234,8 @@ static void test_names(void **state) {
 
 /* A reply of another version, or none of ours. */
 static void test_strange_replies(void **state) {
-        static const char *const texts[] = { "{}", "{\"vms\": 7}", "{\"vms\": [7, null, {}]}", "{\"vms\": [{\"name\": 1, \"max_bytes\": -5, \"guest\": []}]}" };
+        static const char *const texts[] = { "{}", "{\"vms\": 7}", "{\"vms\": [7, null, {}]}",
+                                             "{\"vms\": [{\"name\": 1, \"max_bytes\": -5, \"guest\": []}]}" };
         struct top_model model = {};
 
         for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -272,9 +275,9 @@ static void test_sizes(void **state) {
                 uint64_t bytes;
                 const char *text;
         } sizes[] = {
-                { 0, "0" }, { AEROSTAT_UNKNOWN, "-" }, { 512 * MIB, "512M" }, { GIB + 920 * MIB, "1.90G" }, { 4 * GIB, "4.00G" }, { 64 * GIB, "64.0G" },
-                { 512 * GIB, "512G" }, { 1023 * MIB, "1023M" }, { GIB - 1, "1.00G" }, { 10 * GIB - 1, "10.0G" }, { 100 * GIB - 1, "100G" }, { 700 * KIB, "700K" },
-                { 2 * TIB, "2.00T" },
+                { 0, "0" }, { AEROSTAT_UNKNOWN, "-" }, { 512 * MIB, "512M" }, { GIB + 920 * MIB, "1.90G" }, { 4 * GIB, "4.00G" },
+                { 64 * GIB, "64.0G" }, { 512 * GIB, "512G" }, { 1023 * MIB, "1023M" }, { GIB - 1, "1.00G" }, { 10 * GIB - 1, "10.0G" },
+                { 100 * GIB - 1, "100G" }, { 700 * KIB, "700K" }, { 2 * TIB, "2.00T" },
         };
         char buf[TOP_SIZE_MAX];
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * top: a loop that waits for keys, signals and the daemon at once, and never for one of them alone. The daemon is asked again an interval after the last question,
- * but not before it has answered and the terminal has taken what came of it: a slow one of either makes the view slower, and nothing pile up.
+ * top: a loop that waits for keys, signals and the daemon at once, and never for one of them alone. The daemon is asked again an interval
+ * after the last question, but not before it has answered and the terminal has taken what came of it: a slow one of either makes the view
+ * slower, and nothing pile up.
  */
 
 #include <curses.h>

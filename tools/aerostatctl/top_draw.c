@@ -29,7 +29,8 @@ static const struct {
 } help[] = {
         { "", "The host, and a line for each virtual machine, live. Nothing is changed from here." },
         { "", "" },
-        { "Up Down j k", "go through the list; so do PgUp, PgDn, Home and End. The selected VM stays selected; on the first row it is whatever comes first" },
+        { "Up Down j k", "go through the list; so do PgUp, PgDn, Home and End. The selected VM stays selected; "
+                         "on the first row it is whatever comes first" },
         { "Enter", "why that VM has what it has" },
         { "/", "show only VMs with this in their name (or with a UUID that begins so); Enter keeps it, Esc shows all" },
         { "< >", "the order before, the order after. Or at once, and twice from the other end:" },
@@ -40,8 +41,8 @@ static const struct {
         { "q Esc ^C", "leave" },
         { "", "" },
         { "Pressure", "first VMs that do not obey or take too much, then those whose guests wait longest for memory, then those that lack most" },
-        { "The bar", "is a VM's maximum: what it uses, cache that its guest could do without, what is free in the guest, and what the balloon took. What a "
-                     "guest does not tell is drawn as one. Not green (bold without colours): it waits for memory, or lacks some" },
+        { "The bar", "is a VM's maximum: what it uses, cache that its guest could do without, what is free in the guest, and what the balloon took. "
+                     "What a guest does not tell is drawn as one. Not green (bold without colours): it waits for memory, or lacks some" },
         { "ACTUAL", "what it has" },
         { "DEMAND", "what it needs, with headroom" },
         { "MAX", "its limit" },
@@ -125,14 +126,16 @@ static void add_moves(struct page *page, const json_t *moves) {
         const json_t *move;
         size_t i;
 
-        page_add(page, STYLE_HEADER, json_array_size(moves) > 0 ? "Its last moves, newest first:" : "It has not been moved since the daemon started.");
+        page_add(page, STYLE_HEADER,
+                 json_array_size(moves) > 0 ? "Its last moves, newest first:" : "It has not been moved since the daemon started.");
         json_array_foreach(moves, i, move) {
                 char age[FORMAT_DURATION_MAX], when[FORMAT_DURATION_MAX + 8], before[TOP_SIZE_MAX], after[TOP_SIZE_MAX], line[256];
                 _cleanup_free_ char *reason = text_safe(field_text(move, "reason") ?: "-");
 
                 snprintf(when, sizeof(when), "%s ago", field_duration(move, "last_age_seconds", age));
                 snprintf(line, sizeof(line), "%16s  %5s -> %-5s  %s%s", when, top_size(field_count(move, "before_bytes"), before),
-                         top_size(field_count(move, "after_bytes"), after), reason ?: "-", field_is_true(move, "applied") ? "" : " (dry run: not done)");
+                         top_size(field_count(move, "after_bytes"), after), reason ?: "-",
+                         field_is_true(move, "applied") ? "" : " (dry run: not done)");
                 page_add(page, STYLE_PLAIN, line);
         }
 }
@@ -147,7 +150,8 @@ static void add_explanation(struct page *page, const json_t *e) {
                 page_add(page, STYLE_PLAIN, field_text(e, "message") ? "It does not run any more." : "aerostatd cannot explain it.");
         if (!e || !field_text(e, "name"))
                 return;
-        snprintf(title, sizeof(title), "%s: %s, %s", name ?: "-", field_size(e, "target_bytes", target), reason && *reason ? reason : "nothing decided yet");
+        snprintf(title, sizeof(title), "%s: %s, %s", name ?: "-", field_size(e, "target_bytes", target),
+                 reason && *reason ? reason : "nothing decided yet");
         page_add(page, STYLE_HEADER, title);
         page_add(page, STYLE_PLAIN, "");
         page_add_field(page, e, "need");
@@ -166,7 +170,8 @@ void top_draw_text(struct top_view *view, int row, int rows) {
         else
                 for (size_t i = 0; i < ARRAY_SIZE(help); i++)
                         page_add_led(&page, help[i].keys, *help[i].keys ? KEYS_WIDTH : 0, STYLE_PLAIN, help[i].text);
-        if (rows > 0 && view->text_first > 0 && view->text_first + (size_t) rows > page.lines) { /* scrolled beyond the end, or the window has grown */
+        if (rows > 0 && view->text_first > 0 && view->text_first + (size_t) rows > page.lines) {
+                /* It is scrolled beyond the end, or the window has grown. */
                 view->text_first = page.lines > (size_t) rows ? page.lines - (size_t) rows : 0;
                 for (int i = row; i < row + rows; i++) {
                         (void) move(i, 0);
@@ -194,7 +199,8 @@ static void draw_footer(const struct top_view *view) {
         if (*model->filter)
                 snprintf(right, sizeof(right), "%zu of %zu VMs", model->n_shown, model->n_vms);
         else
-                snprintf(right, sizeof(right), "%zu VM%s, every %s", model->n_vms, model->n_vms == 1 ? "" : "s", format_duration(view->interval_usec, interval));
+                snprintf(right, sizeof(right), "%zu VM%s, every %s", model->n_vms, model->n_vms == 1 ? "" : "s",
+                         format_duration(view->interval_usec, interval));
         pen.end = MAX(COLS - (int) strlen(right) - 1, 0);
         top_put(&pen, STYLE_FAINT, "? help  q quit  / filter");
         if (*model->filter)

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What `top` asks of the daemon, all at once and over one connection that is kept, without ever waiting: the caller polls fd. A connection that breaks is opened
- * again by the next fetch.
+ * What `top` asks of the daemon, all at once and over one connection that is kept, without ever waiting: the caller polls fd. A connection
+ * that breaks is opened again by the next fetch.
  */
 
 #include <stdint.h>
@@ -34,6 +34,6 @@ static inline bool top_fetch_is_under_way(const struct top_fetch *fetch) {
 /* Asks for Status and List, and for Explain of a UUID unless that is NULL. 0; negative: error says why. */
 int top_fetch_begin(struct top_fetch *fetch, const char *explain_uuid);
 
-/* To be called when fd is readable or the deadline has passed. 1: all replies are there; 0: not yet; negative: error says why, and the connection is closed.
- * A daemon that closes while nothing is asked of it is no error, but negative, too. */
+/* To be called when fd is readable or the deadline has passed. 1: all replies are there; 0: not yet; negative: error says why, and the
+ * connection is closed. A daemon that closes while nothing is asked of it is no error, but negative, too. */
 int top_fetch_read(struct top_fetch *fetch);

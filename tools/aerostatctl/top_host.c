@@ -56,7 +56,8 @@ static void draw_state(const struct top_view *view, struct top_pen *pen) {
                 return;
         }
         label(pen, "Host");
-        put_safe(pen, is(state, "normal") ? STYLE_GOOD : is(state, "hard") || is(state, "critical") ? STYLE_BAD : STYLE_WARN, state ?: "no decision yet");
+        put_safe(pen, is(state, "normal") ? STYLE_GOOD : is(state, "hard") || is(state, "critical") ? STYLE_BAD : STYLE_WARN,
+                 state ?: "no decision yet");
         top_put(pen, STYLE_PLAIN, ", guarantee ");
         put_safe(pen, is(guarantee, "full") ? STYLE_GOOD : is(guarantee, "conditional") ? STYLE_WARN : STYLE_BAD, guarantee);
         if (is(automation, "running"))
@@ -116,7 +117,8 @@ static void draw_memory(const struct top_view *view, struct top_pen *pen) {
         double ratio;
 
         label(pen, "Memory");
-        bar(pen, known ? u64_sub(memory, available) : 0, memory, !known || available > reserve ? STYLE_GOOD : available > reserve / 2 ? STYLE_WARN : STYLE_BAD);
+        bar(pen, known ? u64_sub(memory, available) : 0, memory,
+            !known || available > reserve ? STYLE_GOOD : available > reserve / 2 ? STYLE_WARN : STYLE_BAD);
         top_putf(pen, STYLE_PLAIN, "%s of %s available; capacity %s", top_size(available, a), top_size(memory, b), size_of(s, "capacity_bytes", c));
         if (field_ratio(s, "overcommit_ratio", &ratio))
                 top_putf(pen, STYLE_PLAIN, " (%.2f x)", ratio);
@@ -153,15 +155,16 @@ static void draw_pressure(const struct top_view *view, struct top_pen *pen) {
 
         label(pen, "Pressure");
         if (field_ratio(psi, "some_ratio", &ratio))
-                top_putf(pen, ratio >= 0.1 ? STYLE_BAD : ratio >= 0.01 ? STYLE_WARN : STYLE_PLAIN, "some %s, full %s", field_percent(psi, "some_ratio", some),
-                         field_percent(psi, "full_ratio", full));
+                top_putf(pen, ratio >= 0.1 ? STYLE_BAD : ratio >= 0.01 ? STYLE_WARN : STYLE_PLAIN, "some %s, full %s",
+                         field_percent(psi, "some_ratio", some), field_percent(psi, "full_ratio", full));
         else
                 top_put(pen, STYLE_PLAIN, "unknown");
         top_put(pen, STYLE_HEADER, "   KSM ");
         if (run == AEROSTAT_UNKNOWN)
                 top_put(pen, STYLE_PLAIN, "not in this kernel");
         else
-                top_putf(pen, STYLE_PLAIN, "%s, saves %s", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging", size_of(ksm, "saved_bytes", a));
+                top_putf(pen, STYLE_PLAIN, "%s, saves %s", run == 1 ? "scanning" : run == 0 ? "not scanning" : "unmerging",
+                         size_of(ksm, "saved_bytes", a));
         if (field_ratio(ksm, "cpu_ratio", &ratio))
                 top_putf(pen, STYLE_PLAIN, ", takes %s of a CPU", field_percent(ksm, "cpu_ratio", some));
 }

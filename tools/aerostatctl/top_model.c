@@ -33,7 +33,8 @@ static uint64_t known(uint64_t value, uint64_t otherwise) {
         return value == AEROSTAT_UNKNOWN ? otherwise : value;
 }
 
-/* Where its memory is. Some of what is free is not available (the kernel keeps it), and what the guest says may be of another moment than what it has: each part is cut to what is left for it. */
+/* Where its memory is. Some of what is free is not available (the kernel keeps it), and what the guest says may be of another moment than
+ * what it has: each part is cut to what is left for it. */
 static void split(struct top_vm *vm, const json_t *guest) {
         uint64_t available = field_count(guest, "available_bytes"), free_bytes = field_count(guest, "free_bytes");
         uint64_t actual = MIN(known(vm->actual_bytes, vm->max_bytes), vm->max_bytes);
@@ -60,15 +61,15 @@ static bool take_vm(struct top_vm *vm, const json_t *object) {
         snprintf(vm->uuid, sizeof(vm->uuid), "%s", field_text(object, "uuid") ?: "");
         snprintf(vm->state, sizeof(vm->state), "%s", field_text(object, "state") ?: "-");
         vm->max_bytes = field_count(object, "max_bytes");
-        vm->floor_bytes = field_count(object, "floor_bytes");
         vm->target_bytes = field_count(object, "target_bytes");
         vm->actual_bytes = field_count(object, "actual_bytes");
         vm->demand_bytes = field_count(object, "demand_bytes");
-        vm->entitled_bytes = field_count(object, "entitled_bytes");
         vm->committed_bytes = field_count(object, "committed_bytes");
         vm->rss_bytes = field_count(object, "rss_bytes");
         vm->swap_bytes = field_count(object, "swap_bytes");
-        vm->psi_ppm = field_ratio(guest, "psi_some_ratio", &psi) && psi >= 0 && psi <= 1 ? (uint64_t) (psi * (double) PPM_ONE + 0.5) : AEROSTAT_UNKNOWN;
+        vm->psi_ppm = AEROSTAT_UNKNOWN;
+        if (field_ratio(guest, "psi_some_ratio", &psi) && psi >= 0 && psi <= 1)
+                vm->psi_ppm = (uint64_t) (psi * (double) PPM_ONE + 0.5);
         split(vm, guest);
         return vm->name && vm->reason;
 }

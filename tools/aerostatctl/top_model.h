@@ -29,7 +29,8 @@ struct top_vm {
         char uuid[UUID_STRING_SIZE];
         char state[16];         /* "managed", ... */
         char *reason;           /* why it has its target; "-" */
-        uint64_t max_bytes, floor_bytes, target_bytes, actual_bytes, demand_bytes, entitled_bytes, committed_bytes, rss_bytes, swap_bytes; /* or UNKNOWN */
+        /* Each may be unknown. */
+        uint64_t max_bytes, target_bytes, actual_bytes, demand_bytes, committed_bytes, rss_bytes, swap_bytes;
         uint64_t psi_ppm;       /* share of the last 10 s in which something in the guest waited for memory; UNKNOWN */
         uint64_t parts_bytes[_TOP_PARTS];
 };
@@ -70,7 +71,8 @@ bool top_model_update(struct top_model *model, const json_t *list);
 
 void top_model_sort(struct top_model *model, enum top_sort sort);       /* the same again reverses */
 
-/* Appends UTF-8 text to the filter, or takes its last character off. Names that contain it pass, whatever the case; so do UUIDs that begin with it. */
+/* Appends UTF-8 text to the filter, or takes its last character off. Names that contain it pass, whatever the case; so do UUIDs that begin
+ * with it. */
 void top_model_filter_add(struct top_model *model, const char *text);
 void top_model_filter_back(struct top_model *model);
 void top_model_filter_clear(struct top_model *model);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Who ends how: q, Esc and ^C end the loop in top.c, which closes the screen; SIGTERM, SIGHUP and SIGQUIT are read from a descriptor, so that they do, too, and
- * ncurses is never interrupted; exit() from anywhere closes it by atexit(). A crash cannot be trusted with ncurses: its handler writes a text and terminal
- * settings that were made ready at the start, and lets the signal kill us then. SIGTSTP is left to ncurses, which gives the terminal back for as long.
+ * Who ends how: q, Esc and ^C end the loop in top.c, which closes the screen; SIGTERM, SIGHUP and SIGQUIT are read from a descriptor, so
+ * that they do, too, and ncurses is never interrupted; exit() from anywhere closes it by atexit(). A crash cannot be trusted with ncurses:
+ * its handler writes a text and terminal settings that were made ready at the start, and lets the signal kill us then. SIGTSTP is left to
+ * ncurses, which gives the terminal back for as long.
  */
 
 #include "tools/aerostatctl/top_screen.h"
@@ -80,7 +81,8 @@ int top_screen_check(void) {
                 return complain(CTL_FAILED, "the terminal \"%s\" is not known here\nTry `TERM=xterm aerostatctl top`.", term ?: "");
         move = tigetstr("cup");
         if (!move || move == (char *) -1)
-                return complain(CTL_FAILED, "the terminal \"%s\" cannot place its cursor\nTry `aerostatctl list`, or `TERM=xterm aerostatctl top`.", term ?: "");
+                return complain(CTL_FAILED, "the terminal \"%s\" cannot place its cursor\n"
+                                "Try `aerostatctl list`, or `TERM=xterm aerostatctl top`.", term ?: "");
         (void) del_curterm(cur_term);
         return CTL_DONE;
 }
@@ -123,8 +125,8 @@ int top_screen_open(int *ret_signal_fd) {
 void top_screen_close(void) {
         if (!screen)
                 return;
-        /* A terminal that was stopped (^S) must not keep us: without IXON the kernel starts it again. Where that does not help SIGALRM kills, and the settings at
-         * least are as they were. */
+        /* A terminal that was stopped (^S) must not keep us: without IXON the kernel starts it again. Where that does not help SIGALRM
+         * kills, and the settings at least are as they were. */
         if (!top_screen_is_ready()) {
                 struct termios going = settings;
 
@@ -171,7 +173,8 @@ bool top_screen_is_ready(void) {
 
 unsigned long top_screen_style(enum style style) {
         static const attr_t plain[] = {
-                [STYLE_PLAIN] = A_NORMAL, [STYLE_HEADER] = A_BOLD, [STYLE_GOOD] = A_NORMAL, [STYLE_WARN] = A_BOLD, [STYLE_BAD] = A_BOLD, [STYLE_FAINT] = A_DIM,
+                [STYLE_PLAIN] = A_NORMAL, [STYLE_HEADER] = A_BOLD, [STYLE_GOOD] = A_NORMAL,
+                [STYLE_WARN] = A_BOLD, [STYLE_BAD] = A_BOLD, [STYLE_FAINT] = A_DIM,
         };
         bool coloured = *text_style(STYLE_BAD) && has_colors() && (style == STYLE_GOOD || style == STYLE_WARN || style == STYLE_BAD);
 

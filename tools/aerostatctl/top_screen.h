@@ -12,7 +12,8 @@
 /* CTL_DONE if there is a terminal that can be used; otherwise an exit code, and stderr has a sentence. To be called first. */
 int top_screen_check(void);
 
-/* CTL_DONE and the terminal is ours; otherwise an exit code, and stderr has a sentence. Terminal signals are read from *ret_signal_fd from then on. */
+/* CTL_DONE and the terminal is ours; otherwise an exit code, and stderr has a sentence. Terminal signals are read from *ret_signal_fd from
+ * then on. */
 int top_screen_open(int *ret_signal_fd);
 
 /* Gives the terminal back. May be called twice. */

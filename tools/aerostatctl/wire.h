@@ -27,10 +27,10 @@ int wire_connect(const char *path, uint64_t deadline_usec);
 /* All of the bytes, or -errno. */
 int wire_send(int fd, const char *bytes, size_t size, uint64_t deadline_usec);
 
-/* Reads one message, up to its NUL; what comes behind it is kept in input. 0 and an object, which the caller gives back with json_decref(); -ECONNRESET: the
- * other side has closed; -EBADMSG, -EMSGSIZE: that is not a daemon of ours; -ETIMEDOUT; -errno. */
+/* Reads one message, up to its NUL; what comes behind it is kept in input. 0 and an object, which the caller gives back with json_decref();
+ * -ECONNRESET: the other side has closed; -EBADMSG, -EMSGSIZE: that is not a daemon of ours; -ETIMEDOUT; -errno. */
 int wire_receive(int fd, struct wire_input *input, uint64_t deadline_usec, json_t **ret);
 
-/* A call of org.aerostat.Host.METHOD as it is sent, without its NUL; the caller frees it. Takes the reference of parameters, NULL for none. NULL: a text of ours
- * is not UTF-8. */
+/* A call of org.aerostat.Host.METHOD as it is sent, without its NUL; the caller frees it. Takes the reference of parameters, NULL for none.
+ * NULL: a text of ours is not UTF-8. */
 char *wire_format_call(const char *method, json_t *parameters, bool more);
