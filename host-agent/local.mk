@@ -46,6 +46,7 @@ aerostatd_SOURCES = \
 	%D%/ksm_control.c %D%/ksm_control.h \
 	%D%/swap_control.c %D%/swap_control.h %D%/swap_keeper.c %D%/swap_keeper.h %D%/swap_systemd.c %D%/swap_systemd.h \
 	%D%/by_hand.c \
+	%D%/contain.c %D%/contain.h %D%/contain_writer.c %D%/contain_writer.h \
 	%D%/keep.c \
 	%D%/paused.c %D%/paused.h \
 	%D%/limits.h \

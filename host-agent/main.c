@@ -16,6 +16,7 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
+#include "host-agent/contain.h"
 #include "host-agent/control/control.h"
 #include "host-agent/control/delivery.h"
 #include "host-agent/log.h"
@@ -59,7 +60,7 @@ static void usage(FILE *f) {
                    "      --state-dir=DIR    state (default " DEFAULT_STATE_DIR ")\n"
                    "      --root=DIR         where /proc, /sys and /run/libvirt are read (default /)\n"
                    "      --host-proc=DIR        the host's own /proc, where a container's hides kernel threads (for ksmd's CPU time)\n"
-                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, swap limits, paused VMs), and end\n"
+                   "      --undo                 put back what a daemon that was killed had set on this host (KSM, limits of VMs, paused VMs), and end\n"
                    "      --dry-run          decide and log, but change nothing\n"
                    "      --once             look for a few seconds, decide once, print what would be done, and end\n"
                    "      --check-config     check the configuration and end\n"
@@ -345,7 +346,7 @@ static int run(struct daemon *d, const struct settings *settings) {
 static int undo_what_was_left(const struct options *o) {
         _cleanup_close_ int root_fd = procfs_open_root(o->root);
         _cleanup_(undo_freep) struct undo *undo = NULL;
-        int r, knobs, limits, resumed, error, swap_error, pause_error;
+        int r, knobs, limits, resumed, error, contain_error, swap_error, pause_error;
 
         if (root_fd < 0)
                 return root_fd;
@@ -361,13 +362,15 @@ static int undo_what_was_left(const struct options *o) {
         }
         if (r > 0)
                 log_error("%s/undo is not what aerostatd writes: set aside as undo.bad; nothing is put back", o->state_dir);
-        limits = swap_keeping_lift_all(root_fd, undo, &swap_error);
+        limits = contain_lift(root_fd, undo, &contain_error);
+        limits += swap_keeping_lift_all(root_fd, undo, &swap_error);
         knobs = undo_restore_files(undo, "sys/", &error);
         resumed = paused_resume_all(undo, &pause_error); /* last: it waits for libvirt */
         if (limits > 0 || knobs > 0 || resumed > 0)
-                log_info("put back what aerostatd had set: %d swap limits, %d settings of KSM, %d paused VMs", limits, knobs, resumed);
-        if (error != 0 || swap_error != 0 || pause_error != 0) {
-                log_error("not everything could be put back: %s", strerror(error ?: swap_error ?: pause_error));
+                log_info("put back what aerostatd had set: %d limits of VMs, %d settings of KSM, %d paused VMs", limits, knobs, resumed);
+        error = error ?: contain_error ?: swap_error ?: pause_error;
+        if (error != 0) {
+                log_error("not everything could be put back: %s", strerror(error));
                 return -EIO;
         }
         return 0;

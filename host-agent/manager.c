@@ -36,16 +36,19 @@ void manager_tell(struct manager *m, int level, const struct vm *vm, const char 
 }
 
 /* A trigger without CAP_SYS_RESOURCE fires once at the first stall, whatever it is (measured on 6.18: its window starts from another counter's
- * value). Believed is what has stalled by the trigger's own measure since the last event. */
+ * value). Believed is what has stalled by the trigger's own measure since the last event, and not in a VM that we hold to its target. */
 static bool has_stalled(struct manager *m) {
+        struct contain_pressure ours;
         struct pressure pressure;
         char text[256];
 
         if (procfs_read(m->root_fd, "proc/pressure/memory", text, sizeof(text)) < 0 || pressure_parse(text, &pressure) < 0)
                 return true;
-        if (u64_sub(pressure.some_total_usec, m->psi_stalled_usec) < PSI_STALL_USEC)
+        contain_measure(m->contain, &ours);
+        if (u64_sub(u64_sub(pressure.some_total_usec, m->psi_stalled_usec), ours.some_total_usec - m->contained_stall_usec) < PSI_STALL_USEC)
                 return false;
         m->psi_stalled_usec = pressure.some_total_usec;
+        m->contained_stall_usec = ours.some_total_usec;
         return true;
 }
 
@@ -153,6 +156,7 @@ struct manager *manager_free(struct manager *m) {
         free(m->policy_vms);
         free(m->work);
         free(m->last_resort_vms);
+        free(m->contain_vms);
         state_writer_free(m->writer);
         state_done(&m->kept);
         history_kept_done(&m->kept_history);

@@ -35,8 +35,14 @@ static void sample_nodes(struct manager *m, uint64_t now_usec) {
                 h->nodes[i] = (struct policy_node) { m->nodes.nodes[i].total_bytes, m->nodes.nodes[i].available_bytes };
 }
 
+/* Pressure of the host but for what our own limits make. */
+static uint64_t without(uint64_t ppm, uint64_t ours_ppm) {
+        return ppm == AEROSTAT_UNKNOWN ? ppm : u64_sub(ppm, ours_ppm);
+}
+
 static void sample_host(struct manager *m, uint64_t now_usec) {
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), swap_out_before = m->sample.vmstat.pswpout;
+        struct contain_pressure ours;
         struct host_sample sample;
         struct policy_host *h = &m->host;
         int r;
@@ -57,6 +63,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                                                         now_usec - m->sample_usec);
         m->sample = sample;
         m->sample_usec = now_usec;
+        contain_measure(m->contain, &ours);
 
         *h = (struct policy_host) {
                 .total_bytes = sample.meminfo.total_bytes,
@@ -69,8 +76,8 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                                                                                    : u64_sub(sample.arc_size_bytes, sample.arc_min_bytes),
                 .ksm_saved_bytes = sample.ksm_saved_bytes == AEROSTAT_UNKNOWN ? 0 : sample.ksm_saved_bytes,
                 .swap_out_bytes_per_sec = m->swap_out_bytes_per_sec,
-                .psi_some_ppm = sample.pressure.some_avg10_ppm,
-                .psi_full_ppm = sample.pressure.full_avg10_ppm,
+                .psi_some_ppm = without(sample.pressure.some_avg10_ppm, ours.some_ppm),
+                .psi_full_ppm = without(sample.pressure.full_avg10_ppm, ours.full_ppm),
                 .psi_event = m->psi_event,
                 .only_zram = sample.swap_disk_total_bytes == 0 && sample.swap_zram_total_bytes != AEROSTAT_UNKNOWN && sample.swap_zram_total_bytes > 0,
                 .khugepaged_refills = !m->host_config.thp_never && m->host_config.khugepaged_max_ptes_none != AEROSTAT_UNKNOWN &&

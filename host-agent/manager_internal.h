@@ -6,6 +6,7 @@
  * ask), manager_report.c (what the last days were like), keep.c (what outlives us). */
 
 #include "host-agent/balloon_speed.h"
+#include "host-agent/contain.h"
 #include "host-agent/ksm_control.h"
 #include "host-agent/histogram.h"
 #include "host-agent/history_file.h"
@@ -85,6 +86,9 @@ struct manager {
         struct swap_control *swap;
         struct swap_vm *swap_vms;      /* scratch */
         size_t n_swap_vms;
+        struct contain *contain;
+        struct contain_vm *contain_vms; /* scratch */
+        uint64_t contained_stall_usec; /* of the VMs that we hold, at the last event of the host's pressure that was believed */
         uint64_t memory_usec;          /* when KSM and swap were last looked at; 0: now */
         uint64_t starts;               /* VMs whose memory may merge that have started */
 

@@ -37,6 +37,9 @@ int manager_memory_new(struct manager *m) {
         r = ksm_control_new(&m->ksm, m->event, m->root_fd, m->options.host_proc, m->undo);
         if (r < 0)
                 return r;
+        r = contain_new(&m->contain, m->event, m->root_fd, m->undo); /* before the swap control, which takes over what it finds */
+        if (r < 0)
+                return r;
         r = swap_control_new(&m->swap, m->event, m->root_fd, m->undo);
         if (r < 0)
                 return r;
@@ -46,6 +49,7 @@ int manager_memory_new(struct manager *m) {
 
 void manager_memory_free(struct manager *m) {
         m->ksm = ksm_control_free(m->ksm);
+        m->contain = contain_free(m->contain);
         m->swap = swap_control_free(m->swap);
         m->undo = undo_free(m->undo);
         free(m->swap_vms);
@@ -152,6 +156,36 @@ static void tick_swap(struct manager *m, const struct swap_input *in) {
                             (unsigned long long) plan->in_per_sec, (unsigned long long) plan->out_per_sec);
 }
 
+static void tick_contain(struct manager *m, uint64_t now_usec) {
+        bool acts_now = acts(m) && m->settings.contain && !m->ending;
+
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct policy_vm *policy = &m->policy_vms[i];
+                uint64_t overhead = policy->input.overhead_bytes == AEROSTAT_UNKNOWN ? POLICY_OVERHEAD_DEFAULT : policy->input.overhead_bytes;
+
+                m->contain_vms[i] = (struct contain_vm) {
+                        .pid = m->vms[i]->pid,
+                        .start_ticks = m->vms[i]->process.start_ticks,
+                        .bytes = acts_now && policy->plan.contain ? u64_add(policy->plan.target_bytes, overhead) : AEROSTAT_UNKNOWN,
+                };
+        }
+        contain_tick(m->contain, now_usec, m->contain_vms, m->n_vms);
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct contain_vm *now = &m->contain_vms[i];
+                struct vm *vm = m->vms[i];
+                char a[FORMAT_SIZE_MAX];
+
+                if ((now->held_bytes != AEROSTAT_UNKNOWN) != (vm->contained_bytes != AEROSTAT_UNKNOWN))
+                        manager_tell(m, LOG_WARNING, vm, now->held_bytes != AEROSTAT_UNKNOWN ? "it uses more than it may: being held to %s by memory.high"
+                                                                                            : "obeys again, or is not asked to: no longer held by memory.high",
+                                     format_size(now->bytes, a));
+                if (now->why_not && now->why_not != vm->why_not_contained)
+                        manager_tell(m, LOG_WARNING, vm, "it uses more than it may, and cannot be contained: %s", now->why_not);
+                vm->contained_bytes = now->held_bytes;
+                vm->why_not_contained = now->why_not;
+        }
+}
+
 void manager_memory_tick(struct manager *m, uint64_t now_usec) {
         struct swap_input in = swap_input(m, now_usec);
         bool due = m->memory_usec == 0 || now_usec - m->memory_usec >= TICK_USEC;
@@ -159,6 +193,7 @@ void manager_memory_tick(struct manager *m, uint64_t now_usec) {
         if (due) {
                 m->memory_usec = MAX(now_usec, 1);
                 tick_ksm(m, now_usec);
+                tick_contain(m, now_usec);
         }
         if (due || swap_is_urgent(&in))
                 tick_swap(m, &in);

@@ -54,6 +54,10 @@ int manager_make_room(struct manager *m) {
         if (!p)
                 return -ENOMEM;
         m->last_resort_vms = p;
+        p = reallocarray(m->contain_vms, n, sizeof(*m->contain_vms));
+        if (!p)
+                return -ENOMEM;
+        m->contain_vms = p;
         m->n_allocated = n;
         return 0;
 }

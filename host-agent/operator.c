@@ -82,6 +82,8 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .last_resort = vm->resort.action,
                 .last_resort_paused = vm->resort.step >= RESORT_PAUSED,
                 .last_resort_left_usec = u64_sub(u64_add(vm->last_resort_usec, m->settings.last_resort_max_duration_usec), now_usec),
+                .contained_bytes = vm->contained_bytes,
+                .why_not_contained = vm->why_not_contained,
                 .history = &vm->history,
                 .note = vm->note[0] ? vm->note : vm->pid < 0 ? "its QEMU process was not found: resident memory and swap are not known" : NULL,
         };

@@ -129,7 +129,7 @@ static int limit_by_systemd(struct swap_keeping *keeping, struct swap_keeper *k,
                 return 0;
         k->sent_usec = MAX(keeping->now_usec, 1);
         k->sent_bytes = bytes;
-        r = swap_systemd_set(keeping->bus, k->group.unit, bytes, on_set, k, &k->slot);
+        r = swap_systemd_set(keeping->bus, k->group.unit, "MemorySwapMax", bytes, on_set, k, &k->slot);
         return r < 0 ? fail(k) : 0;
 }
 
@@ -219,7 +219,7 @@ int swap_keeping_lift(struct swap_keeping *keeping, const char *name) {
                 (void) undo_restore_files(keeping->undo, copy, &error);
                 return -error;
         }
-        r = find_bus(keeping) ? swap_systemd_set(keeping->bus, unit, value_of(value), NULL, NULL, NULL) : -ENOTCONN;
+        r = find_bus(keeping) ? swap_systemd_set(keeping->bus, unit, "MemorySwapMax", value_of(value), NULL, NULL, NULL) : -ENOTCONN;
         if (r >= 0)
                 undo_forget(keeping->undo, copy);
         return r;
@@ -248,7 +248,7 @@ int swap_keeping_lift_all(int root_fd, struct undo *undo, int *ret_error) {
                         continue;
                 if (!bus && error == 0)
                         bus = open_bus();
-                r = bus ? swap_systemd_set_wait(bus, path + strlen(SWAP_UNIT), value_of(value)) : -ENOTCONN;
+                r = bus ? swap_systemd_set_wait(bus, path + strlen(SWAP_UNIT), "MemorySwapMax", value_of(value)) : -ENOTCONN;
                 units += r >= 0;
                 if (r >= 0 || r == -ENOENT) /* a scope that has ended */
                         continue;

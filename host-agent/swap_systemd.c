@@ -24,14 +24,14 @@ static int result_of(const sd_bus_error *error) {
         return sd_bus_error_has_name(error, SYSTEMD ".NoSuchUnit") ? -ENOENT : -sd_bus_error_get_errno(error);
 }
 
-static int make_set(sd_bus *bus, const char *unit, uint64_t bytes, sd_bus_message **ret) {
+static int make_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
         r = sd_bus_message_new_method_call(bus, &m, SYSTEMD, "/org/freedesktop/systemd1", SYSTEMD ".Manager", "SetUnitProperties");
         /* systemd's "infinity" is UINT64_MAX, as is our "unknown". */
         if (r >= 0)
-                r = sd_bus_message_append(m, "sba(sv)", unit, 1, 1, "MemorySwapMax", "t", bytes);
+                r = sd_bus_message_append(m, "sba(sv)", unit, 1, 1, property, "t", bytes);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -91,9 +91,9 @@ static int call(sd_bus *bus, sd_bus_message *m, swap_systemd_done done, void *us
         return 0;
 }
 
-int swap_systemd_set(sd_bus *bus, const char *unit, uint64_t bytes, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot) {
+int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r = make_set(bus, unit, bytes, &m);
+        int r = make_set(bus, unit, property, bytes, &m);
 
         return r < 0 ? r : call(bus, m, done, userdata, ret_slot);
 }
@@ -105,10 +105,10 @@ int swap_systemd_get(sd_bus *bus, const char *unit, swap_systemd_done done, void
         return r < 0 ? r : call(bus, m, done, userdata, ret_slot);
 }
 
-int swap_systemd_set_wait(sd_bus *bus, const char *unit, uint64_t bytes) {
+int swap_systemd_set_wait(sd_bus *bus, const char *unit, const char *property, uint64_t bytes) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         sd_bus_error error = SD_BUS_ERROR_NULL;
-        int r = make_set(bus, unit, bytes, &m);
+        int r = make_set(bus, unit, property, bytes, &m);
 
         if (r >= 0)
                 r = sd_bus_call(bus, m, WAIT_USEC, &error, NULL);

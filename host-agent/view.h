@@ -77,6 +77,8 @@ struct vm_view {
         enum last_resort_action last_resort;   /* what it was; none: never */
         bool last_resort_paused;               /* and it is paused by it ... */
         uint64_t last_resort_left_usec;        /* ... for so long at the most */
+        uint64_t contained_bytes;              /* breaching, and held to so much by memory.high of its control group; unknown: it is not */
+        const char *why_not_contained;         /* breaching, and why it cannot be held; or NULL */
         const char *note;                      /* a sentence about what is wrong with it (bad metadata, protocol error, no pid), or NULL */
 };
 

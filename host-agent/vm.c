@@ -33,7 +33,7 @@ int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 1
         vm->id = -1;
         vm->pid = -ESRCH;
         vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
-        vm->overhead_bytes = vm->limit_bytes = vm->reaction_usec = AEROSTAT_UNKNOWN;
+        vm->overhead_bytes = vm->limit_bytes = vm->reaction_usec = vm->contained_bytes = AEROSTAT_UNKNOWN;
         vm->managed = true;
         *ret = vm;
         return 0;

@@ -104,6 +104,8 @@ struct vm {
         struct report_burst burst;
         struct shadow_vm shadow;               /* what would be, in a dry run */
         struct resort resort;
+        uint64_t contained_bytes;              /* held to so much by memory.high; unknown: not */
+        const char *why_not_contained;         /* static; NULL */
         char note[160];                        /* a sentence about what is wrong; "" nothing */
         struct log_limit move_log, error_log;
 };

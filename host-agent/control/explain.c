@@ -143,7 +143,7 @@ static void explain_share(const struct vm_view *vm, const struct words *w, char 
 
 /* Why it cannot simply have its share. */
 static void explain_obstacle(const struct vm_view *vm, const struct words *w, char buf[static EXPLAIN_MAX]) {
-        char duration[FORMAT_DURATION_MAX];
+        char duration[MAX(FORMAT_DURATION_MAX, FORMAT_SIZE_MAX)], held[128] = "";
 
         switch (vm->policy->plan.reason) {
         case POLICY_REASON_STUCK:
@@ -188,8 +188,12 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                 SAY("QEMU does not answer, so it cannot be moved. It holds %s resident and %s swapped.", w->rss, w->swap);
                 break;
         case POLICY_REASON_BREACHING:
-                SAY("It holds %s resident and %s swapped, more than the %s that its balloon leaves it: it counts at its maximum of %s.",
-                    w->rss, w->swap, w->target, w->max);
+                if (vm->why_not_contained)
+                        snprintf(held, sizeof(held), ", and cannot be contained: %s", vm->why_not_contained);
+                else if (vm->contained_bytes != AEROSTAT_UNKNOWN)
+                        snprintf(held, sizeof(held), ", and is held to %s in memory until it obeys", format_size(vm->contained_bytes, duration));
+                SAY("It holds %s resident and %s swapped, more than the %s that its balloon leaves it: it counts at its maximum of %s%s.",
+                    w->rss, w->swap, w->target, w->max, held);
                 break;
         default:
                 explain_share(vm, w, buf);

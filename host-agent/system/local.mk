@@ -7,6 +7,7 @@ libaerostat_system_a_SOURCES = \
 	%D%/nodes.c %D%/nodes.h \
 	%D%/parsers.c %D%/parsers.h \
 	%D%/ksm.c %D%/ksm.h %D%/ksm_process.c %D%/ksm_parsers.c %D%/ksm_parsers.h \
+	%D%/group_high.c %D%/group_high.h \
 	%D%/save_space.c %D%/save_space.h \
 	%D%/swap_limit.c %D%/swap_limit.h \
 	%D%/undo.c %D%/undo.h

@@ -34,7 +34,9 @@ EXTRA_DIST += \
 	%D%/guest/load/watch.c \
 	%D%/guest/load/work.c \
 	%D%/test_badinput.py \
+	%D%/test_cache.py \
 	%D%/test_alerts.py \
+	%D%/test_contain.py \
 	%D%/test_dashboard.py \
 	%D%/test_faults.py \
 	%D%/test_kinds.py \
@@ -69,3 +71,11 @@ EXTRA_PROGRAMS += %D%/swap-ceiling
 EXTRA_PROGRAMS += %D%/node-sample
 %C%_node_sample_SOURCES = %D%/guest/node-sample.c
 %C%_node_sample_LDADD = libaerostat-system.a libaerostat-protocol.a
+# The same for containment and test_contain.py.
+EXTRA_PROGRAMS += %D%/contain
+%C%_contain_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+%C%_contain_SOURCES = \
+	%D%/guest/contain.c \
+	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
+	host-agent/log.c host-agent/log.h
+%C%_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

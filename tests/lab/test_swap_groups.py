@@ -33,14 +33,14 @@ mount -t devtmpfs devtmpfs /dev
 while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
 mkswap /dev/vda > /dev/null
 swapon /dev/vda
-exec /swap-ceiling {phases}
+exec /{name} {arguments}
 """
 
 
-def boot(phases: str, command_line: str = "") -> List[Dict[str, Any]]:
+def boot(phases: str, command_line: str = "", name: str = "swap-ceiling") -> List[Dict[str, Any]]:
     """Runs the phases in a guest, and returns what was seen in each."""
     with tempfile.TemporaryDirectory(prefix="aerostat-lab-groups.") as folder:
-        kernel = build_overlay(folder, program("tests/lab/swap-ceiling"), INIT.format(phases=phases))
+        kernel = build_overlay(folder, program(f"tests/lab/{name}"), INIT.format(name=name, arguments=phases))
         with open(f"{folder}/swap.raw", "wb") as file:
             file.truncate(SWAP * MIB)
         done = subprocess.run(

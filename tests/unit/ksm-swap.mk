@@ -44,3 +44,13 @@ endif
 %C%_test_save_space_CPPFLAGS = $(unit_cppflags)
 %C%_test_save_space_SOURCES = %D%/test-save-space.c %D%/tree.h %D%/unit.h
 %C%_test_save_space_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
+
+# Containment.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-contain
+TESTS += %D%/test-contain
+endif
+%C%_test_contain_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+%C%_test_contain_SOURCES = %D%/test-contain.c %D%/tree.h %D%/unit.h \
+	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
+%C%_test_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)

@@ -99,6 +99,7 @@ static void invent_vm(struct manager *m, size_t i, const char *name) {
                 .oom_kill_usec_ago = AEROSTAT_UNKNOWN,
                 .violation_usec_ago = AEROSTAT_UNKNOWN,
                 .last_resort_usec_ago = AEROSTAT_UNKNOWN,
+                .contained_bytes = AEROSTAT_UNKNOWN,
         };
         parse_uuid("11111111-2222-3333-4444-555555555500", m->views[i].uuid);
         m->views[i].uuid[14] ^= (uint8_t) (i >> 8);

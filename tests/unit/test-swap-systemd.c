@@ -147,7 +147,7 @@ static void test_calls(void **state) {
         tree = tree_make(none);
         start_systemd();
         assert_true(sd_event_new(&event) >= 0 && sd_bus_open_system(&bus) >= 0 && sd_bus_attach_event(bus, event, 0) >= 0);
-        assert_int_equal(swap_systemd_set(bus, "machine.slice", 300 * MIB, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(bus, "machine.slice", "MemorySwapMax", 300 * MIB, on_done, &result, &slot), 0);
         wait_for_result(event, &result);
         assert_int_equal(result, 0);
         assert_string_equal(heard->unit, "machine.slice");
@@ -167,19 +167,19 @@ static void test_calls(void **state) {
 
         heard->answer = UNKNOWN_UNIT;
         result = 1;
-        assert_int_equal(swap_systemd_set(bus, "gone.scope", AEROSTAT_UNKNOWN, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(bus, "gone.scope", "MemorySwapMax", AEROSTAT_UNKNOWN, on_done, &result, &slot), 0);
         wait_for_result(event, &result);
         assert_int_equal(result, -ENOENT);
         assert_true(heard->value == UINT64_MAX); /* systemd's infinity */
         slot = sd_bus_slot_unref(slot);
-        assert_int_equal(swap_systemd_set_wait(bus, "gone.scope", AEROSTAT_UNKNOWN), -ENOENT);
+        assert_int_equal(swap_systemd_set_wait(bus, "gone.scope", "MemorySwapMax", AEROSTAT_UNKNOWN), -ENOENT);
         heard->answer = REFUSE;
-        assert_int_equal(swap_systemd_set_wait(bus, "machine.slice", 1), -EACCES);
+        assert_int_equal(swap_systemd_set_wait(bus, "machine.slice", "MemorySwapMax", 1), -EACCES);
         heard->answer = DO_IT;
-        assert_int_equal(swap_systemd_set_wait(bus, "machine.slice", 1), 0);
+        assert_int_equal(swap_systemd_set_wait(bus, "machine.slice", "MemorySwapMax", 1), 0);
 
         result = 1;
-        assert_int_equal(swap_systemd_set(bus, "machine.slice", MIB, on_done, &result, &slot), 0);
+        assert_int_equal(swap_systemd_set(bus, "machine.slice", "MemorySwapMax", MIB, on_done, &result, &slot), 0);
         slot = sd_bus_slot_unref(slot); /* given up: nobody is called */
         settle(event);
         assert_int_equal(result, 1);

@@ -73,6 +73,8 @@ def domain_xml(options: Options, image: str, folder: str) -> str:
     if options.swap:
         disks += disk_xml(f"{folder}/{name}.swap", "vdb", read_only=False)
         command_line.append("lab.swap=vdb")
+    if options.psi:
+        command_line.append("psi=1")
     if options.zram:
         command_line.append(f"lab.zram={options.zram}")
     if options.agent_zram:
