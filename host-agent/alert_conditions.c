@@ -45,7 +45,8 @@ static uint64_t share(uint64_t bytes, uint64_t ppm) {
         return bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul_div(bytes, ppm, PPM_ONE);
 }
 
-/* Of the host; or of the second bound alone, where swap backs the rest but not these; or of a part of its NUMA nodes, where the host could bear more. */
+/* Of the host; or of the second bound alone, where swap backs the rest but not these; or of a part of its NUMA nodes, where the host could bear
+ * more. */
 static void observe_envelope(const struct context *c, const struct host_view *h) {
         const struct policy_plan *p = h->plan;
         const struct policy_nodeset *s = nodes_unsafe(p);

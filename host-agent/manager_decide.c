@@ -32,7 +32,7 @@ static void sample_nodes(struct manager *m, uint64_t now_usec) {
                 log_error("cannot read the memory of this host's NUMA nodes: %s; the last reading stays in force", strerror(-r));
         h->n_nodes = MIN(m->nodes.n, (size_t) POLICY_NODES_MAX);
         for (size_t i = 0; i < h->n_nodes; i++)
-                h->nodes[i] = (struct policy_node) { .total_bytes = m->nodes.nodes[i].total_bytes, .available_bytes = m->nodes.nodes[i].available_bytes };
+                h->nodes[i] = (struct policy_node) { m->nodes.nodes[i].total_bytes, m->nodes.nodes[i].available_bytes };
 }
 
 /* Pressure of the host but for what our own limits make. */

@@ -132,15 +132,17 @@ uint64_t manager_least_bytes(struct manager *m, size_t index, uint64_t bytes) {
 }
 
 /* Whether it is more than the NUMA nodes that it is bound to can bear of all VMs there; then error says so. */
-static bool exceeds_node(const struct manager *m, const struct policy_vm *policy, const char *name, uint64_t bytes, bool force, char error[static VIEW_ERROR_MAX]) {
+static bool exceeds_node(const struct manager *m, const struct policy_vm *policy, const char *name, uint64_t bytes, bool force,
+                         char error[static VIEW_ERROR_MAX]) {
         size_t place = policy->plan.nodeset;
         const struct policy_nodeset *s = place > 0 && place <= m->plan.n_nodesets ? &m->plan.nodesets[place - 1] : NULL;
         char nodes[NODES_TEXT_MAX], a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX];
 
         if (!s || bytes <= s->rule_bytes)
                 return false;
-        snprintf(error, VIEW_ERROR_MAX, "beyond what NUMA node %s can bear, which \"%.128s\" is bound to: %s of %s; %s", nodes_to_string(s->mask, nodes), name,
-                 format_size(bytes, a), format_size(s->rule_bytes, b), force ? "it gets what its nodes have" : "--force sets it all the same, and it gets what its nodes have");
+        snprintf(error, VIEW_ERROR_MAX, "beyond what NUMA node %s can bear, which \"%.128s\" is bound to: %s of %s; %s",
+                 nodes_to_string(s->mask, nodes), name, format_size(bytes, a), format_size(s->rule_bytes, b),
+                 force ? "it gets what its nodes have" : "--force sets it all the same, and it gets what its nodes have");
         return true;
 }
 

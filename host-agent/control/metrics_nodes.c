@@ -34,7 +34,8 @@ static void format_bounds(FILE *f, const struct policy_plan *p) {
                 const char *name, *help;
                 size_t offset;
         } bounds[] = {
-                { "aerostat_host_node_capacity_bytes", "Memory that VMs bound to the node can have there.", offsetof(struct policy_nodeset, capacity_bytes) },
+                { "aerostat_host_node_capacity_bytes", "Memory that VMs bound to the node can have there.",
+                        offsetof(struct policy_nodeset, capacity_bytes) },
                 { "aerostat_host_node_limit_bytes", "What they may be committed to: with the node's part of what swap or KSM may add.",
                   offsetof(struct policy_nodeset, rule_bytes) },
                 { "aerostat_host_node_committed_bytes", "What they can take at most as they are.", offsetof(struct policy_nodeset, committed_bytes) },

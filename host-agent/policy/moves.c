@@ -137,8 +137,8 @@ static bool is_asked(const struct policy_context *c, const struct policy_work *w
         return whom == EVERYBODY || (whom == RESIDENT ? w->resident : policy_is_within(c, w, whom));
 }
 
-/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. What is asked for is
- * coming from now on. */
+/* Takes `amount` from the largest surpluses: level them down. Filling the surpluses with what may stay is the same, seen from below. What is asked
+ * for is coming from now on. */
 static void fund(struct policy_context *c, struct flow *f, uint64_t amount, size_t whom) {
         uint64_t all = 0;
 

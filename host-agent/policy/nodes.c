@@ -2,21 +2,21 @@
 #include "host-agent/policy/internal.h"
 
 /*
- * A second bound, for VMs that are strictly bound to some of the host's NUMA nodes: memory on another node does not help them, and when theirs are full
- * the kernel swaps, or kills, however much is free elsewhere.
+ * A second bound, for VMs that are strictly bound to some of the host's NUMA nodes: memory on another node does not help them, and when theirs are
+ * full the kernel swaps, or kills, however much is free elsewhere.
  *
- * Each set of nodes that some VM is bound to, and that is not all of memory, is a bound on all VMs within it: those that may use these nodes or some of them
- * and no other. What everybody else uses there counts as it is found, as what others use counts for the host: it may go elsewhere, so nothing is promised on it.
- * Sets that overlap, and neither holds the other, have no fair shares (less demand of one VM can mean less for another that it shares no node with): of such
- * the first counts, and VMs bound to the other are found.
- * A node's part of the reserve, of what the envelope has beyond capacity, and of KSM's savings is by its size: where they really are is not known.
+ * Each set of nodes that some VM is bound to, and that is not all of memory, is a bound on all VMs within it: those that may use these nodes or
+ * some of them and no other. What everybody else uses there counts as it is found, as what others use counts for the host: it may go elsewhere, so
+ * nothing is promised on it. Sets that overlap, and neither holds the other, have no fair shares (less demand of one VM can mean less for another
+ * that it shares no node with): of such the first counts, and VMs bound to the other are found. A node's part of the reserve, of what the envelope
+ * has beyond capacity, and of KSM's savings is by its size: where they really are is not known.
  *
- * VMs within a set share its room by the same water-filling as all VMs share the host's. To give each no more than its own level there, and then
- * to fill all, is weighted max-min fairness under both bounds: where the host's level is lower it decides, and else the set is just full. Smaller sets go first, so
- * that a socket's level is found among what its nodes have left standing.
+ * VMs within a set share its room by the same water-filling as all VMs share the host's. To give each no more than its own level there, and then to
+ * fill all, is weighted max-min fairness under both bounds: where the host's level is lower it decides, and else the set is just full. Smaller sets
+ * go first, so that a socket's level is found among what its nodes have left standing.
  *
- * What cannot swap, and the floors of the rest, have to fit a set's own memory, as they have to fit the host's: where there are VMs that cannot swap, the envelope beyond
- * capacity backs no more than what the others have beyond their floors, and what they lack of these is kept for them.
+ * What cannot swap, and the floors of the rest, have to fit a set's own memory, as they have to fit the host's: where there are VMs that cannot
+ * swap, the envelope beyond capacity backs no more than what the others have beyond their floors, and what they lack of these is kept for them.
  */
 
 #define OTHER_DECAY_USEC (30 * USEC_PER_SEC)
@@ -58,6 +58,7 @@ static size_t find_set(struct policy_context *c, uint64_t mask) {
 
 void policy_nodes_add(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         uint64_t mask = vm->input.node_mask & c->nodes_mask;
+        uint64_t least = vm->input.hugepages && vm->input.managed ? work->liable : u64_add(work->floor, policy_overhead(vm));
         struct policy_nodeset *s;
         size_t k;
 
@@ -78,8 +79,7 @@ void policy_nodes_add(struct policy_context *c, struct policy_vm *vm, struct pol
                 c->rooms[k].unswappable_bytes = u64_add(c->rooms[k].unswappable_bytes, work->liable);
         } else {
                 c->rooms[k].swappable_bytes = u64_add(c->rooms[k].swappable_bytes, work->liable);
-                c->rooms[k].least_bytes = u64_add(c->rooms[k].least_bytes, vm->input.hugepages && vm->input.managed ? work->liable
-                                                                                                                    : u64_add(work->floor, policy_overhead(vm)));
+                c->rooms[k].least_bytes = u64_add(c->rooms[k].least_bytes, least);
         }
 }
 
@@ -155,8 +155,8 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         s->rule_bytes = u64_add(s->capacity_bytes, beyond);
         if (residents > 0) /* unswappable + least <= capacity, in other words */
                 s->rule_bytes = MIN(s->rule_bytes, u64_sub(u64_add(s->capacity_bytes, swappable), least));
-        /* By size, so that the parts of all the sets within another are no more than its own: what each leaves to demand beyond entitlements never exceeds
-         * what the larger leaves to it. */
+        /* By size, so that the parts of all the sets within another are no more than its own: what each leaves to demand beyond entitlements never
+         * exceeds what the larger leaves to it. */
         s->pool_bytes = u64_mul_div(policy_share(p->envelope_bytes, c->config->growth_pool_ppm), s->total_bytes, all_bytes);
         s->deficit_bytes = u64_sub(s->liable_bytes, s->rule_bytes);
         s->free_bytes = u64_sub(s->rule_bytes, s->liable_bytes);
@@ -197,13 +197,15 @@ bool policy_nodes_room(struct policy_context *c) {
 
                 for (size_t i = 0; i < c->n_vms; i++) {
                         const struct policy_work *w = &c->work[i];
+                        uint64_t gone;
 
                         if (!policy_is_within(c, w, k))
                                 continue;
                         if (w->moves) /* as in targets.c: others cover for what a slow balloon will not have given back soon */
-                                room->gone = u64_add(room->gone, u64_add(w->overhead, s->deficit_bytes > 0 ? u64_sub(u64_sub(w->actual, w->base), w->coming) : 0));
+                                gone = u64_add(w->overhead, s->deficit_bytes > 0 ? u64_sub(u64_sub(w->actual, w->base), w->coming) : 0);
                         else
-                                room->gone = u64_add(room->gone, w->pinned ? u64_add(w->ideal, w->overhead) : w->liable);
+                                gone = w->pinned ? u64_add(w->ideal, w->overhead) : w->liable;
+                        room->gone = u64_add(room->gone, gone);
                         room->floors = u64_add(room->floors, w->moves ? w->floor : 0);
                         maxes = u64_add(maxes, w->moves ? w->max : 0);
                 }

@@ -281,7 +281,7 @@ struct policy_plan {
         uint64_t resident_least_bytes;         /* the same when all that can move are at their floors */
         uint64_t resident_deficit_bytes;       /* resident + reservations above it; 0: it holds */
         bool fits;                             /* everybody has max */
-        bool unsafe;                           /* the rule of the host or of a set of nodes does not hold, or what cannot swap is more than capacity */
+        bool unsafe;                           /* a rule does not hold, the host's or that of nodes, or what cannot swap is more than capacity */
         bool floors_fit;
         enum policy_host_state host_state;
         enum policy_guarantee guarantee;

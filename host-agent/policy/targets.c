@@ -47,8 +47,8 @@ static void fill_demand(struct policy_context *c, struct policy_room *room) {
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_work *w = &c->work[i];
 
-                /* What nobody vouches for is met up to the entitlement. So is that of VMs that two bounds hold which cross: what one of these leaves it would else be
-                 * at the expense of others' entitlement under the other. */
+                /* What nobody vouches for is met up to the entitlement. So is that of VMs that two bounds hold which cross: what one of these
+                 * leaves it would else be at the expense of others' entitlement under the other. */
                 w->cap = u64_sub(w->vouched && !(w->resident && w->nodeset > 0) ? w->demand : MIN(w->demand, w->entitled), w->floor);
         }
         policy_nodes_cut(c, NODES_DEMAND, 0);
@@ -113,7 +113,8 @@ void policy_targets(struct policy_context *c) {
         left = (struct policy_room) { .all = u64_sub(room, floors), .resident = resident_room(c, margin) };
         pool = policy_share(p->envelope_bytes, c->config->growth_pool_ppm);
         /* From short back to fits only with room for the pool, too: its size must not be pumped in and out at the border. */
-        p->fits = policy_nodes_room(c) && u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room && residents <= left.resident;
+        p->fits = policy_nodes_room(c) && u64_add(maxes, c->state->fits || c->state->decided_usec == 0 ? 0 : pool) <= room &&
+                residents <= left.resident;
         c->state->fits = p->fits;
         p->floors_fit = floors <= room && u64_add(p->resident_least_bytes, policy_size(c->host->reserved_bytes, 0)) <= p->resident_rule_bytes;
         p->pool_bytes = p->fits ? 0 : pool;

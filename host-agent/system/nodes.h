@@ -3,9 +3,9 @@
 
 /*
  * The memory of the host's NUMA nodes. A node has no MemAvailable of its own in the kernel; here it is estimated as the kernel does it for the host
- * (si_mem_available() in mm/show_mem.c): what is free, file cache and slab that can be reclaimed, less what the kernel keeps for itself of these. How much
- * that is (watermarks, half of a small cache) is the difference to the host's own MemAvailable, and each node's part of it is by size: so that the nodes together have
- * what the host has. Takes a root directory fd ("/" or a fixture tree). Main thread.
+ * (si_mem_available() in mm/show_mem.c): what is free, file cache and slab that can be reclaimed, less what the kernel keeps for itself of these.
+ * How much that is (watermarks, half of a small cache) is the difference to the host's own MemAvailable, and each node's part of it is by size: so
+ * that the nodes together have what the host has. Takes a root directory fd ("/" or a fixture tree). Main thread.
  */
 
 #include <stddef.h>

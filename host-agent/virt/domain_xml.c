@@ -156,8 +156,8 @@ static int parse_nodeset(const char *s, uint64_t *ret) {
         return 0;
 }
 
-/* "restrictive" binds through the cpuset cgroup alone, but as strictly as "strict", which is the default; "preferred" and "interleave" may go elsewhere.
- * Which nodes placement='auto' means only numad knows. False: this part of memory is not bound to known nodes. */
+/* "restrictive" binds through the cpuset cgroup alone, but as strictly as "strict", which is the default; "preferred" and "interleave" may go
+ * elsewhere. Which nodes placement='auto' means only numad knows. False: this part of memory is not bound to known nodes. */
 static bool parse_numa_binding(const xmlNode *node, uint64_t *mask) {
         _cleanup_string_ xmlChar *nodeset = attribute(node, "nodeset");
         uint64_t nodes;

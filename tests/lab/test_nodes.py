@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """NUMA nodes: real guests that libvirt binds to node 0, and a kernel that has two nodes.
 
-This machine may have one node only. So that a node can be full here, the daemon is shown two: files in place of /sys/devices/system/node, in which the first
-node has what the guests bound to it leave of a size of our choice.
+This machine may have one node only. So that a node can be full here, the daemon is shown two: files in place of /sys/devices/system/node, in
+which the first node has what the guests bound to it leave of a size of our choice.
 """
 
 import json
@@ -126,10 +126,12 @@ class RealNodes(unittest.TestCase):
             # no_timer_check: on a busy machine an emulated timer may be late, which the kernel takes for a broken one.
             kernel = build_overlay(folder, program("tests/lab/node-sample"), INIT)
             done = subprocess.run(
-                ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "384", "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none",
+                ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "384", "-smp", "2", "-nodefaults", "-no-reboot",
+                 "-display", "none",
                  "-object", "memory-backend-ram,id=m0,size=256M", "-object", "memory-backend-ram,id=m1,size=128M",
                  "-numa", "node,nodeid=0,cpus=0,memdev=m0", "-numa", "node,nodeid=1,cpus=1,memdev=m1",
-                 "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", "console=ttyS0 quiet panic=-1 no_timer_check", "-serial", "stdio"],
+                 "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", "console=ttyS0 quiet panic=-1 no_timer_check", "-serial",
+                 "stdio"],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=120, check=False)
         seen = [json.loads(line[line.index("{"):]) for line in done.stdout.splitlines() if '{"' in line]
         self.assertEqual([one.get("when") for one in seen], ["idle", "held"], done.stdout[-2000:] + done.stderr[-500:])

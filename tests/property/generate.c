@@ -103,7 +103,9 @@ static void make_nodes(struct generator *g, struct policy_host *h) {
                 return;
         h->n_nodes = 2 + below(g, CASE_NODES - 1);
         for (size_t i = 0; i < h->n_nodes; i++) {
-                h->nodes[i].total_bytes = i + 1 == h->n_nodes ? left : once(g, 16) ? 0 : MIN(left, h->total_bytes / h->n_nodes + up_to(g, h->total_bytes / 8));
+                uint64_t size = h->total_bytes / h->n_nodes + up_to(g, h->total_bytes / 8);
+
+                h->nodes[i].total_bytes = i + 1 == h->n_nodes ? left : once(g, 16) ? 0 : MIN(left, size);
                 left -= h->nodes[i].total_bytes;
         }
         spread(g, h);

@@ -29,7 +29,8 @@ static bool are_comparable(const struct decision *a, const struct decision *b, s
                a->vms[who].state.stuck_usec == b->vms[who].state.stuck_usec && a->vms[who].plan.floor_bytes == b->vms[who].plan.floor_bytes;
 }
 
-/* Of a VM that cannot swap and is bound to NUMA nodes two bounds cross: what its node leaves it is not there for another that cannot swap, on another node. */
+/* Of a VM that cannot swap and is bound to NUMA nodes two bounds cross: what its node leaves it is not there for another that cannot swap, on
+ * another node. */
 static bool is_crossed(const struct test_case *test, const struct decision *d) {
         for (size_t i = 0; i < test->n_vms; i++)
                 if (d->vms[i].plan.nodeset > 0 && (d->vms[i].input.cannot_swap || d->vms[i].input.fixed))

@@ -35,7 +35,8 @@ const struct field vm_fields[] = {
         U64(policy_vm_input, guest_available_bytes), U64(policy_vm_input, guest_free_bytes), U64(policy_vm_input, guest_cache_bytes),
         U64(policy_vm_input, guest_swap_total_bytes), U64(policy_vm_input, guest_swap_used_bytes),
         U64(policy_vm_input, guest_psi_some_total_usec), U64(policy_vm_input, guest_refault_bytes), U64(policy_vm_input, guest_swap_in_bytes),
-        U64(policy_vm_input, guest_oom_kills), U64(policy_vm_input, guest_swap_excess_bytes), U64(policy_vm_input, node_mask), BOOL(policy_vm_input, managed), BOOL(policy_vm_input, fixed), BOOL(policy_vm_input, hugepages),
+        U64(policy_vm_input, guest_oom_kills), U64(policy_vm_input, guest_swap_excess_bytes), U64(policy_vm_input, node_mask),
+        BOOL(policy_vm_input, managed), BOOL(policy_vm_input, fixed), BOOL(policy_vm_input, hugepages),
         BOOL(policy_vm_input, held), BOOL(policy_vm_input, unresponsive), BOOL(policy_vm_input, autodeflate),
         BOOL(policy_vm_input, cannot_swap), BOOL(policy_vm_input, balloon_confirmed), BOOL(policy_vm_input, guest_pressure), { 0 },
 };

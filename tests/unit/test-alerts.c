@@ -120,7 +120,8 @@ static void hold_node(struct world *w) {
         w->plan.unsafe = true;
         w->plan.n_nodesets = 2;
         w->plan.nodesets[0] = (struct policy_nodeset) { .mask = 1, .rule_bytes = 7 * GIB, .floors_fit = true };
-        w->plan.nodesets[1] = (struct policy_nodeset) { .mask = 2, .rule_bytes = 6 * GIB, .deficit_bytes = 2 * GIB, .floors_bytes = GIB, .floors_fit = true };
+        w->plan.nodesets[1] = (struct policy_nodeset) { .mask = 2, .rule_bytes = 6 * GIB, .deficit_bytes = 2 * GIB, .floors_bytes = GIB,
+                .floors_fit = true };
 }
 static void hold_weak(struct world *w) { w->plan.weaknesses = POLICY_WEAK_AUTODEFLATE | POLICY_WEAK_UNSAFE; }
 static void hold_near(struct world *w) { w->host.swap_used_bytes = 2500 * MIB; }

@@ -283,7 +283,8 @@ static void invent_nodes(struct manager *manager) {
         host->nodes[2] = (struct policy_node) { 8 * GIB, 5 * GIB };
         plan->n_nodesets = 1;
         plan->nodesets[0] = (struct policy_nodeset) {
-                .mask = 1, .total_bytes = 8 * GIB, .available_bytes = GIB, .capacity_bytes = 6 * GIB, .rule_bytes = 6 * GIB, .committed_bytes = 5 * GIB,
+                .mask = 1, .total_bytes = 8 * GIB, .available_bytes = GIB, .capacity_bytes = 6 * GIB, .rule_bytes = 6 * GIB,
+                .committed_bytes = 5 * GIB,
                 .liable_bytes = 5 * GIB, .free_bytes = GIB, .floors_bytes = 2 * GIB, .n_vms = 2, .floors_fit = true,
         };
         vm->input.node_mask = 1;

@@ -268,7 +268,8 @@ static void test_node_meminfo(void **state) {
         assert_int_equal(n.total_bytes, 100 * KIB);
         assert_int_equal(n.reclaimable_bytes, 5 * KIB);
         /* No part is larger than the whole. */
-        assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100 kB\nNode 0 MemFree: 99999999999999999999 kB\nNode 0 Active(file): 200 kB\n", &n), -EBADMSG);
+        assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100 kB\nNode 0 MemFree: 99999999999999999999 kB\nNode 0 Active(file): 200 kB\n", &n),
+                         -EBADMSG);
         assert_int_equal(node_meminfo_parse("Node 0 MemTotal: 100 kB\nNode 0 MemFree: 200 kB\nNode 0 Active(file): 200 kB\n", &n), 0);
         assert_int_equal(n.free_bytes, 100 * KIB);
         assert_int_equal(n.file_bytes, 100 * KIB);
@@ -280,7 +281,8 @@ static void test_node_meminfo(void **state) {
 
 /* What the kernel keeps is never more than what a node has, and where the host's number is unknown nothing is taken off. */
 static void test_node_estimate(void **state) {
-        struct nodes_sample n = { .n = 2, .nodes = { { .total_bytes = 8 * GIB, .free_bytes = 64 * MIB }, { .total_bytes = 8 * GIB, .free_bytes = 4 * GIB } } };
+        struct nodes_sample n = { .n = 2, .nodes = { { .total_bytes = 8 * GIB, .free_bytes = 64 * MIB },
+                { .total_bytes = 8 * GIB, .free_bytes = 4 * GIB } } };
 
         nodes_estimate(&n, 3 * GIB);
         assert_int_equal(n.nodes[0].available_bytes, 0);

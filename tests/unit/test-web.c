@@ -259,7 +259,8 @@ static int teardown(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_numbers_and_labels), cmocka_unit_test(test_node_metrics), cmocka_unit_test(test_before_the_first_decision), cmocka_unit_test(test_odd_names),
+                cmocka_unit_test(test_numbers_and_labels), cmocka_unit_test(test_node_metrics), cmocka_unit_test(test_before_the_first_decision),
+                cmocka_unit_test(test_odd_names),
                 cmocka_unit_test(test_hosts), cmocka_unit_test(test_pages), cmocka_unit_test(test_address),
         };
 

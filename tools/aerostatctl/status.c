@@ -113,7 +113,8 @@ static void print_nodes(const json_t *s) {
 
                 label(heading);
                 heading = "";
-                printf("%s: %s of %s available", field_text(node, "nodes") ?: "-", field_size(node, "available_bytes", a), field_size(node, "total_bytes", b));
+                printf("%s: %s of %s available", field_text(node, "nodes") ?: "-", field_size(node, "available_bytes", a),
+                       field_size(node, "total_bytes", b));
                 if (field_count(node, "rule_bytes") != AEROSTAT_UNKNOWN)
                         printf("; the %" PRIi64 " VM(s) bound to it can take %s of %s", (int64_t) json_integer_value(json_object_get(node, "vms")),
                                field_size(node, "committed_bytes", c), field_size(node, "rule_bytes", d));

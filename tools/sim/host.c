@@ -36,7 +36,8 @@ bool host_kill_largest(struct host *h, struct guest *guests, size_t n_guests, in
         struct guest *largest = NULL;
 
         for (size_t i = 0; i < n_guests; i++)
-                if (guests[i].running && (node < 0 || guests[i].spec->node == node) && (!largest || host_guest_rss(&guests[i]) > host_guest_rss(largest)))
+                if (guests[i].running && (node < 0 || guests[i].spec->node == node) &&
+                    (!largest || host_guest_rss(&guests[i]) > host_guest_rss(largest)))
                         largest = &guests[i];
         if (!largest)
                 return false;
@@ -97,13 +98,15 @@ static void share_swap(const struct host *h, struct guest *guests, size_t n_gues
         *ret_resident = 0;
         for (size_t i = 0; i < n_guests; i++)
                 if (guests[i].running) {
-                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + guests[i].node_swap_bytes + u64_mul_div(shared, host_guest_swappable(&guests[i]), MAX(touched, 1));
+                        guests[i].host_swap_bytes = guests[i].own_swap_bytes + guests[i].node_swap_bytes +
+                                                    u64_mul_div(shared, host_guest_swappable(&guests[i]), MAX(touched, 1));
                         *ret_resident += u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes);
                 }
 }
 
 void host_step(struct host *h, struct guest *guests, size_t n_guests, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t own_before = h->own_swap_bytes, before = u64_sub(h->swap_used_bytes, own_before), used = h->swap_used_bytes, shared = u64_sub(before, h->node_swap_bytes);
+        uint64_t own_before = h->own_swap_bytes, before = u64_sub(h->swap_used_bytes, own_before), used = h->swap_used_bytes;
+        uint64_t shared = u64_sub(before, h->node_swap_bytes);
         uint64_t own = 0, pushed, touched = 0, excess, resident;
 
         for (size_t i = 0; i < n_guests; i++)

@@ -2,8 +2,9 @@
 #include "tools/sim/host_internal.h"
 
 /*
- * A host with several NUMA nodes. Guests that are bound to one have their memory there and nowhere else: what does not fit is swapped, and when swap
- * is full the largest on that node is killed, however much is free on others; so does the kernel with a strict policy. All else goes where there is room.
+ * A host with several NUMA nodes. Guests that are bound to one have their memory there and nowhere else: what does not fit is swapped, and when
+ * swap is full the largest on that node is killed, however much is free on others; so does the kernel with a strict policy. All else goes where
+ * there is room.
  */
 
 static uint64_t usable(const struct host_node *node) {
@@ -48,7 +49,8 @@ static uint64_t push(struct guest *guests, size_t n_guests, size_t node, uint64_
                         continue;
                 part = u64_mul_div(excess, host_guest_swappable(g), touched);
                 if (g->node_swap_bytes > part)
-                        g->node_swap_bytes -= MIN(g->node_swap_bytes - part, MAX(u64_mul_div(g->node_swap_bytes, w->elapsed_usec, SWAP_IN_USEC), 4096));
+                        g->node_swap_bytes -= MIN(g->node_swap_bytes - part,
+                                                  MAX(u64_mul_div(g->node_swap_bytes, w->elapsed_usec, SWAP_IN_USEC), 4096));
                 else
                         g->node_swap_bytes = part;
                 g->node_swap_bytes = MIN(g->node_swap_bytes, u64_sub(host_guest_swappable(g), g->own_swap_bytes));
@@ -78,12 +80,15 @@ void host_nodes_settle(struct host *h, const struct guest *guests, size_t n_gues
         for (size_t n = 0; n < h->n_nodes; n++)
                 room[n] = usable(&h->nodes[n]);
         for (size_t i = 0; i < n_guests; i++) {
+                uint64_t has;
+
                 if (!guests[i].running)
                         continue;
+                has = u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes);
                 if (guests[i].spec->node < 0)
-                        elsewhere += u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes);
+                        elsewhere += has;
                 else
-                        room[guests[i].spec->node] = u64_sub(room[guests[i].spec->node], u64_sub(host_guest_takes(&guests[i]), guests[i].host_swap_bytes));
+                        room[guests[i].spec->node] = u64_sub(room[guests[i].spec->node], has);
         }
         for (size_t n = 0; n < h->n_nodes; n++)
                 rooms += room[n];

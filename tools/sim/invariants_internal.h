@@ -25,5 +25,5 @@ struct reckoned {
 struct reckoned invariants_reckon(const struct policy_vm *vm, uint64_t now_usec);
 
 /* I2 and I3 for NUMA nodes that VMs are bound to. */
-void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan,
-                            struct violations *v);
+void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms,
+                            const struct policy_plan *plan, struct violations *v);

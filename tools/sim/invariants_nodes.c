@@ -31,20 +31,23 @@ static bool is_looked_after(const struct policy_plan *plan, uint64_t mask) {
 
 /* What may be promised on these nodes is no more than their memory, and what the envelope has beyond the host's. */
 static void check_rule(const struct policy_host *host, const struct policy_plan *plan, const struct policy_nodeset *s, struct violations *v) {
-        uint64_t total = 0;
+        uint64_t total = 0, most;
 
         for (size_t i = 0; i < POLICY_NODES_MAX; i++)
                 if (s->mask >> i & 1)
                         total = u64_add(total, size(host->nodes[i].total_bytes, 0));
-        if (s->total_bytes != total || s->capacity_bytes > total || s->rule_bytes > u64_add(s->capacity_bytes, u64_sub(plan->envelope_bytes, plan->capacity_bytes)))
+        most = u64_add(s->capacity_bytes, u64_sub(plan->envelope_bytes, plan->capacity_bytes));
+        if (s->total_bytes != total || s->capacity_bytes > total || s->rule_bytes > most)
                 invariants_violate(v, 10, "nodes %llx: %llu may be promised of %llu", LLU(s->mask), LLU(s->rule_bytes), LLU(total));
-        if (s->n_vms == 0 || (s->deficit_bytes > 0 && s->free_bytes > 0) || (s->liable_bytes > u64_add(s->capacity_bytes, u64_sub(plan->envelope_bytes, plan->capacity_bytes)) && !plan->unsafe))
-                invariants_violate(v, 10, "nodes %llx: deficit %llu, free %llu, unsafe %d", LLU(s->mask), LLU(s->deficit_bytes), LLU(s->free_bytes), plan->unsafe);
+        if (s->n_vms == 0 || (s->deficit_bytes > 0 && s->free_bytes > 0) || (s->liable_bytes > most && !plan->unsafe))
+                invariants_violate(v, 10, "nodes %llx: deficit %llu, free %llu, unsafe %d", LLU(s->mask), LLU(s->deficit_bytes), LLU(s->free_bytes),
+                                   plan->unsafe);
         if (s->available_bytes > total)
                 invariants_violate(v, 10, "nodes %llx: %llu available of %llu", LLU(s->mask), LLU(s->available_bytes), LLU(total));
 }
 
-static void check_set(uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, uint64_t all, const struct policy_nodeset *s, struct violations *v) {
+static void check_set(uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, uint64_t all, const struct policy_nodeset *s,
+                      struct violations *v) {
         uint64_t unswappable = 0, unswappable_after = 0, least = 0, liable = 0, liable_after = 0, grants = 0, asked = 0, could_give = 0, n = 0;
 
         for (size_t i = 0; i < n_vms; i++) {
@@ -75,16 +78,17 @@ static void check_set(uint64_t now_usec, const struct policy_vm *vms, size_t n_v
         if (s->deficit_bytes == 0 && liable_after > s->rule_bytes)
                 invariants_violate(v, 2, "nodes %llx: %llu promised of %llu", LLU(s->mask), LLU(liable_after), LLU(s->rule_bytes));
         if (s->deficit_bytes > 0 && asked > u64_add(s->rule_bytes, GRAIN) && could_give > (n + 1) * MIB)
-                invariants_violate(v, 2, "nodes %llx: %llu are missing, %llu could still be asked for", LLU(s->mask), LLU(asked - s->rule_bytes), LLU(could_give));
+                invariants_violate(v, 2, "nodes %llx: %llu are missing, %llu could still be asked for", LLU(s->mask), LLU(asked - s->rule_bytes),
+                                   LLU(could_give));
         if (unswappable_after > unswappable && u64_add(unswappable_after, least) > s->capacity_bytes)
-                invariants_violate(v, 2, "nodes %llx: what cannot swap grows to %llu, with floors of %llu, in %llu", LLU(s->mask), LLU(unswappable_after), LLU(least),
-                                   LLU(s->capacity_bytes));
+                invariants_violate(v, 2, "nodes %llx: what cannot swap grows to %llu, with floors of %llu, in %llu", LLU(s->mask),
+                                   LLU(unswappable_after), LLU(least), LLU(s->capacity_bytes));
         if (grants > s->free_bytes)
                 invariants_violate(v, 3, "nodes %llx: granted %llu where %llu are free", LLU(s->mask), LLU(grants), LLU(s->free_bytes));
 }
 
-void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms, const struct policy_plan *plan,
-                            struct violations *v) {
+void invariants_check_nodes(const struct policy_host *host, uint64_t now_usec, const struct policy_vm *vms, size_t n_vms,
+                            const struct policy_plan *plan, struct violations *v) {
         uint64_t all = memory_nodes(host);
 
         for (size_t i = 0; i < n_vms; i++) {

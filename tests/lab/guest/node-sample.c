@@ -39,7 +39,8 @@ static void sample(int root_fd, const char *when) {
         if (host_config_read(root_fd, &config) < 0 || host_sample_read(root_fd, &host) < 0 ||
             nodes_sample_read(root_fd, config.node_mask, host.meminfo.available_bytes, &nodes) < 0)
                 end("sampling");
-        printf("{\"when\": \"%s\", \"total\": %" PRIu64 ", \"available\": %" PRIu64 ", \"nodes\": [", when, host.meminfo.total_bytes, host.meminfo.available_bytes);
+        printf("{\"when\": \"%s\", \"total\": %" PRIu64 ", \"available\": %" PRIu64 ", \"nodes\": [", when, host.meminfo.total_bytes,
+               host.meminfo.available_bytes);
         for (size_t i = 0; i < nodes.n; i++)
                 printf("%s{\"total\": %" PRIu64 ", \"free\": %" PRIu64 ", \"available\": %" PRIu64 "}", i > 0 ? ", " : "", nodes.nodes[i].total_bytes,
                        nodes.nodes[i].free_bytes, nodes.nodes[i].available_bytes);
