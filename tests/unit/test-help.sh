@@ -9,7 +9,8 @@ AEROSTAT_SOCKET=$folder/socket
 export AEROSTAT_SOCKET
 LC_ALL=C.UTF-8
 export LC_ALL
-: >"$folder/out" >"$folder/err"
+: >"$folder/out"
+: >"$folder/err"
 
 # options FILE: the long options that a text names, one to a line.
 options() { grep -oE -e '--[a-z][a-z-]*' "$1" | sort -u; }

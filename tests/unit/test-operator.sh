@@ -10,7 +10,8 @@ AEROSTAT_SOCKET=$folder/socket
 export AEROSTAT_SOCKET
 LC_ALL=C.UTF-8
 export LC_ALL
-: >"$folder/out" >"$folder/err"
+: >"$folder/out"
+: >"$folder/err"
 failed_at_start() { echo "aerostatd does not start:"; cat "$folder/log"; exit 99; }
 
 # configure LINE...: what follows KSM, which is one for the whole machine and left alone.

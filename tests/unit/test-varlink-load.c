@@ -73,30 +73,31 @@ static void test_stalled_clients(void **state) {
                                                 "{\"method\":\"org.test.Fake.Large\",\"parameters\":{\"bytes\":1000000}}" };
         struct fixture *f = *state;
         int stalled[200], fd;
-        uint64_t worst = 0;
+        unsigned worst = 0;
 
         /* 200 clients, by turns saying nothing, half a call, and not reading; and one that is always served, on an old connection
          * and on new ones. */
         fd = client(f);
         for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
                 const char *opening = openings[i % ARRAY_SIZE(openings)];
-                uint64_t before;
+                unsigned before;
                 int fresh;
 
                 stalled[i] = client(f);
                 if (*opening)
                         (void) send(stalled[i], opening, strlen(opening) + (i % 4 == 3), MSG_NOSIGNAL);
-                before = now_usec();
+                before = f->turns;
                 assert_echo(ask(f, fd, ECHO("old")), "old");
-                worst = MAX(worst, now_usec() - before);
+                worst = MAX(worst, f->turns - before);
                 if (i % 20 == 0) {
                         fresh = client(f);
                         assert_echo(ask(f, fresh, ECHO("new")), "new");
                         close(fresh);
                 }
         }
-        print_message("worst answer beside 200 stalled clients: %llu us\n", (unsigned long long) worst);
-        assert_true(worst < 500 * USEC_PER_MSEC);
+        /* What the newest of them asked for may come first, but nothing of the others. */
+        print_message("turns of the loop before an answer beside 200 stalled clients: %u at most\n", worst);
+        assert_true(worst < 10);
         for (size_t i = 0; i < ARRAY_SIZE(stalled); i++)
                 close(stalled[i]);
         close(fd);

@@ -195,7 +195,7 @@ json_t *get_reply(struct fixture *f, int fd) {
                         return NULL;
                 if (n < 0) {
                         assert_true(now_usec() < end);
-                        sd_event_run(f->event, USEC_PER_MSEC);
+                        f->turns += sd_event_run(f->event, USEC_PER_MSEC) > 0;
                         continue;
                 }
                 nul = memchr(text + fill, 0, (size_t) n);

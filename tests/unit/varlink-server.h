@@ -18,6 +18,7 @@ struct fixture {
         struct varlink_call *held;
         unsigned closed;               /* how often a held call was closed by its client */
         unsigned served;               /* calls of Echo, Change and Look */
+        unsigned turns;                /* of the loop that did something while get_reply() waited */
         char asked[128];               /* of the last call that needed the right to write, "UID METHOD NUMBER-OF-PARAMETERS" */
 };
 
