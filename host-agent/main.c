@@ -16,16 +16,16 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
-#include "host-agent/contain.h"
 #include "host-agent/control/control.h"
 #include "host-agent/control/delivery.h"
 #include "host-agent/log.h"
-#include "host-agent/manager.h"
-#include "host-agent/paused.h"
-#include "host-agent/settings.h"
-#include "host-agent/swap_keeper.h"
+#include "host-agent/manager/manager.h"
+#include "host-agent/manager/paused.h"
+#include "host-agent/manager/view.h"
+#include "host-agent/memory/contain.h"
+#include "host-agent/memory/swap_keeper.h"
+#include "host-agent/settings/settings.h"
 #include "host-agent/system/undo.h"
-#include "host-agent/view.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 json_t *json_alert(const struct alert *alert);
 json_t *json_alerts_firing(const struct alerts *alerts);       /* an array, the worst first, then the oldest */

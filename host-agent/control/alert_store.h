@@ -3,7 +3,7 @@
 
 /* Firing alerts on disk (alerts.json in the state folder), so that a restart of the daemon neither forgets nor repeats them. */
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 /* Writes all that fire, in place of what is there. 0 or -errno. Does not wait for the disk: after a crash of the host alerts begin anew. */
 int alert_store_save(const char *path, const struct alerts *alerts, uint64_t now_usec);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host-agent/nodes.h"
+#include "host-agent/manager/nodes.h"
 #include "host-agent/policy/last_resort.h"
 #include "host-agent/policy/policy.h"
 #include "protocol/parse.h"

@@ -9,7 +9,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 #define CONTROL_ERROR_MAX 512
 

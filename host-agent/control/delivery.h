@@ -9,7 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "host-agent/control/runner.h"
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 struct delivery;
 

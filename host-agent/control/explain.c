@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "host-agent/nodes.h"
+#include "host-agent/manager/nodes.h"
 #include "protocol/parse.h"
 
 const char *explain_briefly(enum policy_reason reason) {

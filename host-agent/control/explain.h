@@ -5,7 +5,7 @@
  * The policy's decisions in plain words, with the numbers that decided. Pure.
  */
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 #define EXPLAIN_MAX 640
 

@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 
 #include "host-agent/control/varlink.h"
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 struct follower;
 TAILQ_HEAD(follower_list, follower);

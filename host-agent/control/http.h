@@ -13,7 +13,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 #define HTTP_ERROR_MAX 512
 

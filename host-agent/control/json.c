@@ -6,7 +6,7 @@
 #include "host-agent/control/alert_json.h"
 #include "host-agent/control/explain.h"
 #include "host-agent/control/put.h"
-#include "host-agent/nodes.h"
+#include "host-agent/manager/nodes.h"
 #include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 /* "running", "paused" or "dry_run". */
 const char *json_automation(struct manager *manager);

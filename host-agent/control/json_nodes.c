@@ -4,7 +4,7 @@
 
 #include "host-agent/control/json.h"
 #include "host-agent/control/put.h"
-#include "host-agent/nodes.h"
+#include "host-agent/manager/nodes.h"
 
 /* s: what the VMs bound to just these nodes may have; NULL: nobody is bound so. */
 static json_t *json_node(const struct host_view *h, uint64_t mask, const struct policy_nodeset *s) {

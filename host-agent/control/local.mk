@@ -1,4 +1,5 @@
-# The control socket: a varlink server, and what it says about the manager (host-agent/view.h).
+# The control socket: a varlink server, and what it says about the manager (host-agent/manager/view.h).
+noinst_LIBRARIES += libaerostat-control.a
 libaerostat_control_a_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS) $(MICROHTTPD_CFLAGS)
 libaerostat_control_a_SOURCES = \
 	%D%/alert_json.c %D%/alert_json.h \
@@ -30,7 +31,7 @@ libaerostat_control_a_SOURCES = \
 	%D%/report.c %D%/report.h %D%/report_text.c %D%/report_text.h \
 	%D%/reserve.c \
 	%D%/varlink.c %D%/varlink.h \
-	%D%/what_if.c %D%/what_if.h
+	%D%/whatif.c %D%/whatif.h
 nodist_libaerostat_control_a_SOURCES = %D%/description.c %D%/dashboard.c
 
 # The description of the interface is one file: clients read it, and the daemon hands it out.

@@ -232,7 +232,7 @@ const struct varlink_method control_methods[] = {
         { "Reserve", true, method_reserve },
         { "Release", true, method_release },
         { "Reservations", false, method_reservations },
-        { "WhatIf", false, method_what_if },
+        { "WhatIf", false, method_whatif },
         { "Report", false, method_report },
         { "Version", false, answer_version },
         { "Config", true, answer_config },

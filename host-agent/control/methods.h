@@ -28,7 +28,7 @@ int method_find_vm(struct varlink_call *call, struct manager *manager, const cha
 void method_limits(struct varlink_call *call, json_t *parameters, void *userdata);
 bool method_limits_only_looks(const json_t *parameters);
 
-void method_what_if(struct varlink_call *call, json_t *parameters, void *userdata); /* what_if.c */
+void method_whatif(struct varlink_call *call, json_t *parameters, void *userdata); /* whatif.c */
 
 void method_report(struct varlink_call *call, json_t *parameters, void *userdata); /* report.c */
 

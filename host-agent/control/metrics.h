@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 /* 0 and a text, which the caller frees; -ENOMEM. */
 int metrics_format(struct manager *manager, char **ret, size_t *ret_size);

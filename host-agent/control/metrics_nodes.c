@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "host-agent/control/metrics.h"
-#include "host-agent/nodes.h"
+#include "host-agent/manager/nodes.h"
 
 static void head(FILE *f, const char *name, const char *help) {
         fprintf(f, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);

@@ -5,7 +5,7 @@
 
 #include <microhttpd.h>
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 struct pages;
 

@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "host-agent/control/explain.h"
-#include "host-agent/report.h"
+#include "host-agent/state/report.h"
 
 /* Of VMs of this maximum, floor and demand at its peak, so many more fit; all unknown where there is none to go by. */
 struct report_fit {

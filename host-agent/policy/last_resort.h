@@ -3,7 +3,7 @@
 
 /*
  * The last resort: what is done to a VM when the host has been critically short for long, and balloons, KSM and swap could not help. Off by default.
- * Pure: (configuration, state, what is seen, now) -> which VM to take, which to let go on. Who carries it out: host-agent/manager_last_resort.c.
+ * Pure: (configuration, state, what is seen, now) -> which VM to take, which to let go on. Who carries it out: host-agent/manager/last_resort.c.
  */
 
 #include <stdbool.h>

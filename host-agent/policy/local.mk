@@ -1,4 +1,5 @@
 # Pure: no I/O, no clock, no log, no allocation, no library but libc's memory functions (tests/unit/check-includes watches).
+noinst_LIBRARIES += libaerostat-policy.a
 libaerostat_policy_a_SOURCES = \
 	%D%/alerts.c %D%/alerts.h %D%/alert_kinds.c \
 	%D%/policy.c %D%/policy.h %D%/internal.h \

@@ -228,7 +228,7 @@ static void run(struct world *w, const struct policy_state *start, uint64_t star
         ret->settled_usec = still_usec == AEROSTAT_UNKNOWN || now - still_usec < QUIET_USEC ? AEROSTAT_UNKNOWN : still_usec - start_usec;
 }
 
-void policy_what_if(const struct whatif_live *live, const struct whatif_request *request, struct whatif_vm *models, struct policy_vm *scratch,
+void policy_whatif(const struct whatif_live *live, const struct whatif_request *request, struct whatif_vm *models, struct policy_vm *scratch,
                     struct policy_work *work, struct whatif_result *ret) {
         struct world w = { .config = live->config, .request = request, .models = models, .vms = scratch, .n_vms = live->n_vms };
         const struct policy_host *host = live->host;

@@ -65,5 +65,5 @@ struct whatif_live {
 
 /* models, scratch and work: n_vms entries each. scratch and work are written over; scratch then holds the VMs as they end. At most 300,000 VM-steps:
  * less than 100 ms. */
-void policy_what_if(const struct whatif_live *live, const struct whatif_request *request, struct whatif_vm *models, struct policy_vm *scratch,
+void policy_whatif(const struct whatif_live *live, const struct whatif_request *request, struct whatif_vm *models, struct policy_vm *scratch,
                     struct policy_work *work, struct whatif_result *ret);

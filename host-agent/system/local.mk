@@ -1,3 +1,4 @@
+noinst_LIBRARIES += libaerostat-system.a
 libaerostat_system_a_CPPFLAGS = $(AM_CPPFLAGS)
 libaerostat_system_a_SOURCES = \
 	%D%/host.c %D%/host.h \

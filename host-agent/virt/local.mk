@@ -1,4 +1,5 @@
 # libvirt and the channels. libvirt.h is included here only.
+noinst_LIBRARIES += libaerostat-virt.a
 libaerostat_virt_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS) $(XML_CFLAGS) $(SYSTEMD_CFLAGS)
 libaerostat_virt_a_SOURCES = \
 	%D%/calls.c \

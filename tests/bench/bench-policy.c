@@ -42,7 +42,7 @@ static void make_vm(uint64_t *random, size_t i, struct policy_vm *vm) {
 }
 
 /* A request of an operator, in the daemon's loop: everything in motion, so that all of its steps are made. Target: under 100 ms up to 1,000 VMs. */
-static void bench_what_if(const struct whatif_live *live, struct policy_work *work) {
+static void bench_whatif(const struct whatif_live *live, struct policy_work *work) {
         size_t n = live->n_vms;
         struct whatif_request request = {
                 .start_bytes = n * GIB / 8, .swap_total_bytes = AEROSTAT_UNKNOWN, .inflate_bps = 20 * MIB, .deflate_bps = 20 * MIB,
@@ -53,8 +53,8 @@ static void bench_what_if(const struct whatif_live *live, struct policy_work *wo
         uint64_t start = now_nsec();
 
         if (models && scratch) {
-                policy_what_if(live, &request, models, scratch, work, &result);
-                printf("policy_what_if %6zu VMs: %10.1f ms, %u steps\n", n, (double) (now_nsec() - start) / 1e6, result.steps);
+                policy_whatif(live, &request, models, scratch, work, &result);
+                printf("policy_whatif %6zu VMs: %10.1f ms, %u steps\n", n, (double) (now_nsec() - start) / 1e6, result.steps);
         }
         free(models);
         free(scratch);
@@ -102,7 +102,7 @@ static int bench(size_t n) {
         qsort(times, ROUNDS, sizeof(times[0]), compare);
         printf("policy_decide %7zu VMs: median %10.1f us, worst %10.1f us, %6.1f ns a VM, %llu moves in %d decisions\n", n, (double) times[ROUNDS / 2] / 1000,
                (double) times[ROUNDS - 1] / 1000, (double) times[ROUNDS / 2] / (double) n, (unsigned long long) moves, ROUNDS);
-        bench_what_if(&(const struct whatif_live) { &config, &host, &state, vms, n, now }, work);
+        bench_whatif(&(const struct whatif_live) { &config, &host, &state, vms, n, now }, work);
         free(vms);
         free(work);
         return 0;

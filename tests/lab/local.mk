@@ -60,12 +60,8 @@ EXTRA_DIST += \
 # The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
 EXTRA_PROGRAMS += %D%/swap-ceiling
 %C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
-%C%_swap_ceiling_SOURCES = \
-	%D%/guest/swap-ceiling.c \
-	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_keeper.c host-agent/swap_keeper.h \
-	host-agent/swap_systemd.c host-agent/swap_systemd.h \
-	host-agent/log.c host-agent/log.h
-%C%_swap_ceiling_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
+%C%_swap_ceiling_SOURCES = %D%/guest/swap-ceiling.c
+%C%_swap_ceiling_LDADD = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
 
 # aerostatd's reading of NUMA nodes, for test_nodes.py.
 EXTRA_PROGRAMS += %D%/node-sample
@@ -74,8 +70,5 @@ EXTRA_PROGRAMS += %D%/node-sample
 # The same for containment and test_contain.py.
 EXTRA_PROGRAMS += %D%/contain
 %C%_contain_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
-%C%_contain_SOURCES = \
-	%D%/guest/contain.c \
-	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h \
-	host-agent/log.c host-agent/log.h
-%C%_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
+%C%_contain_SOURCES = %D%/guest/contain.c
+%C%_contain_LDADD = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

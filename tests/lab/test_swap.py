@@ -14,7 +14,7 @@ import unittest
 from random import Random
 from typing import Any, Callable, Dict, List, Tuple
 
-from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, wait_until
 from aerolab.ksm import knobs
 from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
@@ -90,14 +90,8 @@ class Swap(LabCase):
         # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
         # slows the guest down.
         options = [Options(name, reporting=False, swap=512 * MIB) for name in NAMES]
-        self.addCleanup(self.forget)
+        self.addCleanup(lambda: self.lab.remove(*list(self.lab.guests)))
         self.lab.add(*options, will_use=0)
-
-    def forget(self) -> None:
-        guests = list(self.lab.guests)
-        self.lab.remove(*guests)
-        for guest in guests:
-            virsh("undefine", guest.name)  # each test defines its own anew
 
     def wait_filled(self, pair: Tuple[str, str], deadline: float) -> None:
         """Until both bursts are there: how fast that goes is the machine's affair, and a guest that is short waits."""

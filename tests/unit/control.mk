@@ -8,7 +8,7 @@ dist_check_SCRIPTS += %D%/test-operator.sh
 TESTS += %D%/test-operator.sh
 EXTRA_DIST += %D%/cli.sh
 control_test_cppflags = $(unit_cppflags) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS)
-control_test_ldadd = libaerostat-control.a libaerostat-host.a libaerostat-settings.a libaerostat-policy.a libaerostat-state.a libaerostat-protocol.a \
+control_test_ldadd = libaerostat-control.a libaerostat-settings.a libaerostat-state.a libaerostat-host.a libaerostat-policy.a libaerostat-protocol.a \
 	$(SYSTEMD_LIBS) $(JANSSON_LIBS) $(MICROHTTPD_LIBS) $(INIH_LIBS)
 
 %C%_stub_aerostatd_CPPFLAGS = $(control_test_cppflags)

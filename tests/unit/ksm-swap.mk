@@ -20,21 +20,16 @@ endif
 %C%_test_swap_limit_CPPFLAGS = $(unit_cppflags)
 %C%_test_swap_limit_SOURCES = %D%/test-swap-limit.c %D%/tree.h %D%/unit.h
 %C%_test_swap_limit_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
-swap_control_sources = \
-	%D%/swap-run.h %D%/tree.h %D%/unit.h \
-	host-agent/swap_control.c host-agent/swap_control.h host-agent/swap_keeper.c host-agent/swap_keeper.h \
-	host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
-swap_control_libs = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+memory_test_libs = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 %C%_test_swap_control_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_swap_control_SOURCES = %D%/test-swap-control.c $(swap_control_sources)
-%C%_test_swap_control_LDADD = $(swap_control_libs)
+%C%_test_swap_control_SOURCES = %D%/test-swap-control.c %D%/swap-run.h %D%/tree.h %D%/unit.h
+%C%_test_swap_control_LDADD = $(memory_test_libs)
 %C%_test_swap_systemd_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_swap_systemd_SOURCES = %D%/test-swap-systemd.c $(swap_control_sources)
-%C%_test_swap_systemd_LDADD = $(swap_control_libs)
+%C%_test_swap_systemd_SOURCES = %D%/test-swap-systemd.c %D%/swap-run.h %D%/tree.h %D%/unit.h
+%C%_test_swap_systemd_LDADD = $(memory_test_libs)
 %C%_test_ksm_control_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_ksm_control_SOURCES = %D%/test-ksm-control.c %D%/tree.h %D%/unit.h \
-	host-agent/ksm_control.c host-agent/ksm_control.h host-agent/log.c host-agent/log.h
-%C%_test_ksm_control_LDADD = $(swap_control_libs)
+%C%_test_ksm_control_SOURCES = %D%/test-ksm-control.c %D%/tree.h %D%/unit.h
+%C%_test_ksm_control_LDADD = $(memory_test_libs)
 
 # Where the last resort's saves would go.
 if HAVE_CMOCKA
@@ -51,6 +46,5 @@ check_PROGRAMS += %D%/test-contain
 TESTS += %D%/test-contain
 endif
 %C%_test_contain_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
-%C%_test_contain_SOURCES = %D%/test-contain.c %D%/tree.h %D%/unit.h \
-	host-agent/contain.c host-agent/contain.h host-agent/contain_writer.c host-agent/contain_writer.h host-agent/swap_systemd.c host-agent/swap_systemd.h host-agent/log.c host-agent/log.h
-%C%_test_contain_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+%C%_test_contain_SOURCES = %D%/test-contain.c %D%/tree.h %D%/unit.h
+%C%_test_contain_LDADD = $(memory_test_libs)

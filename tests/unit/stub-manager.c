@@ -439,7 +439,7 @@ const struct report *manager_report(struct manager *m) {
 }
 
 /* The real policy, on what was invented. */
-int manager_what_if(struct manager *m, const struct what_if_request *request, struct what_if *ret, char error[static VIEW_ERROR_MAX]) {
+int manager_whatif(struct manager *m, const struct whatif_question *request, struct whatif_answer *ret, char error[static VIEW_ERROR_MAX]) {
         static const struct policy_state state;
         static const struct balloon_speed speed = { 0 };
         const struct whatif_live live = { &m->settings.policy, &m->host, &state, m->vms, m->n_vms, USEC_PER_SEC + 1 };
@@ -448,7 +448,7 @@ int manager_what_if(struct manager *m, const struct what_if_request *request, st
                 snprintf(error, VIEW_ERROR_MAX, "this host's VMs are not all known yet; try again in a few seconds");
                 return -EAGAIN;
         }
-        return what_if(&live, &speed, request, ret);
+        return whatif_answer(&live, &speed, request, ret);
 }
 
 void manager_limits_abandon(struct manager *m, void *userdata) {

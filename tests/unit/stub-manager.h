@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * An invented manager behind host-agent/view.h, for tests of what looks at the daemon: a host of 16 GiB that is short of memory,
+ * An invented manager behind host-agent/manager/view.h, for tests of what looks at the daemon: a host of 16 GiB that is short of memory,
  * and VMs in every state. It obeys Set, Auto, Pause and Resume, and refuses as the real one does.
  */
 
-#include "host-agent/view.h"
+#include "host-agent/manager/view.h"
 
 enum { STUB_WEB, STUB_DB, STUB_SILENT, STUB_FIXED, STUB_ODD, STUB_NEW, STUB_VMS };
 

@@ -8,7 +8,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/swap_control.h"
+#include "host-agent/memory/swap_control.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 #include "tests/unit/unit.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host-agent/alert_conditions.h"
 #include "host-agent/control/alert_text.h"
+#include "host-agent/manager/alert_conditions.h"
 #include "protocol/units.h"
 
 #define REPEAT USEC_PER_HOUR

@@ -8,7 +8,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/contain.h"
+#include "host-agent/memory/contain.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 

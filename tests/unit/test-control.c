@@ -12,8 +12,8 @@
 #include "host-agent/control/methods.h"
 #include "host-agent/control/put.h"
 #include "host-agent/control/report.h"
-#include "host-agent/control/what_if.h"
-#include "host-agent/nodes.h"
+#include "host-agent/control/whatif.h"
+#include "host-agent/manager/nodes.h"
 #include "protocol/base.h"
 #include "protocol/clock.h"
 #include "protocol/units.h"
@@ -371,13 +371,13 @@ static void test_put(void **state) {
 /* The description says what is there: every method and every member. */
 static void test_description(void **state) {
         struct manager *manager = stub_manager_new(0);
-        struct what_if_request request = { .swap_total_bytes = AEROSTAT_UNKNOWN };
-        _cleanup_(what_if_done) struct what_if what;
+        struct whatif_question request = { .swap_total_bytes = AEROSTAT_UNKNOWN };
+        _cleanup_(whatif_answer_done) struct whatif_answer what;
         char error[VIEW_ERROR_MAX];
-        int r = manager_what_if(manager, &request, &what, error);
-        json_t *what_if = r < 0 ? NULL : json_what_if(manager, &request, &what);
-        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB), json_explain(manager, STUB_WEB), json_incref(json_object_get(what_if, "now")),
-                              json_incref(json_array_get(json_object_get(what_if, "vms"), 0)), what_if,
+        int r = manager_whatif(manager, &request, &what, error);
+        json_t *whatif = r < 0 ? NULL : json_whatif(manager, &request, &what);
+        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB), json_explain(manager, STUB_WEB), json_incref(json_object_get(whatif, "now")),
+                              json_incref(json_array_get(json_object_get(whatif, "vms"), 0)), whatif,
                               json_report(manager, clock_realtime_usec() / USEC_PER_SEC, 86400, GIB) };
         char wanted[96];
         const char *key;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/unit.h"
 
-#include "host-agent/decisions.h"
+#include "host-agent/manager/decisions.h"
 #include "protocol/units.h"
 
 static void add(struct decisions *d, uint64_t at_sec, uint64_t before, uint64_t after, enum policy_reason reason, bool dry_run) {

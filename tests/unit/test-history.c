@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "host-agent/history_file.h"
+#include "host-agent/state/history_file.h"
 #include "protocol/base.h"
 #include "protocol/units.h"
 

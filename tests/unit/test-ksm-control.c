@@ -11,7 +11,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/ksm_control.h"
+#include "host-agent/memory/ksm_control.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 

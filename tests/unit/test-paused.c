@@ -6,7 +6,7 @@
 
 #include <libvirt/libvirt.h>
 
-#include "host-agent/paused.h"
+#include "host-agent/manager/paused.h"
 #include "tests/unit/tree.h"
 
 #define URI "test:///default"

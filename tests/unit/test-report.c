@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "host-agent/policy/shadow.h"
-#include "host-agent/report_file.h"
-#include "host-agent/state_file.h"
+#include "host-agent/state/report_file.h"
+#include "host-agent/state/state_file.h"
 
 #define NOW_SEC UINT64_C(1700000000)
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "host-agent/settings.h"
+#include "host-agent/settings/settings.h"
 #include "protocol/units.h"
 
 static struct settings s;
@@ -141,7 +141,7 @@ static void test_sentences(void **state) {
         }
 }
 
-/* The traps of libinih 55 (settings_parse.c). */
+/* The traps of libinih 55 (settings/parse.c). */
 static void test_libinih(void **state) {
         char text[1024];
 

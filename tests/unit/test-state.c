@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "host-agent/state_file.h"
+#include "host-agent/state/state_file.h"
 #include "protocol/units.h"
 
 #define BOOT "boot 01010101-0101-0101-0101-010101010101\n"

@@ -14,8 +14,8 @@
 
 #include <systemd/sd-bus.h>
 
-#include "host-agent/swap_keeper.h"
-#include "host-agent/swap_systemd.h"
+#include "host-agent/memory/swap_keeper.h"
+#include "host-agent/memory/swap_systemd.h"
 #include "tests/unit/swap-run.h"
 
 /* ---- systemd's side of the wire: a process behind a bus address of its own, which does to a tree of files what systemd does to cgroups ---- */

@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host-agent/what_if.h"
+#include "host-agent/manager/whatif.h"
 #include "tools/sim/random.h"
 
 static const struct balloon_speed no_speed;
 
-static void ask(const struct fixture *f, const struct what_if_request *request, struct what_if *ret) {
+static void ask(const struct fixture *f, const struct whatif_question *request, struct whatif_answer *ret) {
         const struct whatif_live live = { &f->config, &f->host, &f->state, f->vms, f->n, f->now_usec };
         struct fixture before = *f;
 
-        assert_int_equal(what_if(&live, &no_speed, request, ret), 0);
+        assert_int_equal(whatif_answer(&live, &no_speed, request, ret), 0);
         assert_memory_equal(f, &before, sizeof(before)); /* the live state is only read */
 }
 
@@ -28,10 +28,10 @@ static void fixture_full(struct fixture *f) {
 
 static void test_nothing_asked_nothing_moves(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
 
         fixture_full(&f);
-        ask(&f, &(struct what_if_request) { .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         for (size_t i = 0; i < f.n; i++) {
                 assert_true(what.models[i].now_bytes == f.vms[i].input.actual_bytes);
                 assert_true(what.models[i].then_bytes == f.vms[i].input.actual_bytes);
@@ -42,18 +42,18 @@ static void test_nothing_asked_nothing_moves(void **state) {
         assert_memory_equal(&what.result.worst_before, &what.result.worst_after, sizeof(what.result.worst_after));
         assert_false(what.result.worst_after.oom_possible || what.result.worst_after.above_ceiling);
         assert_true(what.result.worst_after.swap_used_bytes == 0);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 /* What is foreseen is what comes, when guests do what they are foreseen to do. */
 static void test_start_is_as_foreseen(void **state) {
         const uint64_t size = 4 * GIB;
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
         unsigned steps = 0;
 
         fixture_full(&f);
-        ask(&f, &(struct what_if_request) { .start_bytes = size, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .start_bytes = size, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.request.start_bytes == size + POLICY_OVERHEAD_DEFAULT);
         assert_true(what.result.missing_bytes == 0);
         assert_true(what.result.least_bytes == 3 * 256 * MIB);
@@ -69,46 +69,46 @@ static void test_start_is_as_foreseen(void **state) {
         assert_int_equal(f.plan.deficit_bytes, 0);
         for (size_t i = 0; i < f.n; i++)
                 assert_near(what.models[i].then_bytes, f.vms[i].input.actual_bytes, 64 * MIB);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 static void test_start_that_cannot_fit(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
 
         fixture_full(&f);
         f.host.reserved_bytes = GIB;
         fixture_run(&f, 300);
-        ask(&f, &(struct what_if_request) { .start_bytes = 20 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .start_bytes = 20 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.result.least_bytes == GIB + 3 * 256 * MIB);
         assert_true(what.result.missing_bytes == 20 * GIB + POLICY_OVERHEAD_DEFAULT + what.result.least_bytes - f.plan.rule_bytes);
         assert_true(what.result.safe_usec == AEROSTAT_UNKNOWN);
         assert_true(what.result.worst_after.oom_possible && what.result.worst_after.above_ceiling);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 /* On paper it fits, but the guests use what they would have to give. */
 static void test_guests_do_not_give_what_they_use(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
 
         fixture_full(&f);
-        ask(&f, &(struct what_if_request) { .start_bytes = 6 * GIB, .n_starts = 1, .burst_all = true, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .start_bytes = 6 * GIB, .n_starts = 1, .burst_all = true, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.result.missing_bytes == 0);
         assert_true(what.result.safe_usec == AEROSTAT_UNKNOWN);
         for (size_t i = 0; i < f.n; i++)
                 assert_true(what.models[i].then_bytes >= what.models[i].now_bytes);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 static void test_burst_is_as_foreseen(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
         struct policy_vm_input *in = &f.vms[1].input;
         size_t burster = 1;
 
         fixture_full(&f);
-        ask(&f, &(struct what_if_request) { .bursts = &burster, .n_bursts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .bursts = &burster, .n_bursts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.models[1].bursts && !what.models[0].bursts);
         assert_true(what.models[1].then_bytes > what.models[1].now_bytes);
         for (unsigned step = 0; step < 900; step++) {
@@ -121,12 +121,12 @@ static void test_burst_is_as_foreseen(void **state) {
         }
         for (size_t i = 0; i < f.n; i++)
                 assert_near(what.models[i].then_bytes, f.vms[i].input.actual_bytes, 64 * MIB);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 static void test_worst_case_in_numbers(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
 
         fixture_init(&f);
         fixture_add(&f, 8 * GIB, 8 * GIB, 2 * GIB)->input.rss_bytes = 2 * GIB; /* has touched little of it */
@@ -134,7 +134,7 @@ static void test_worst_case_in_numbers(void **state) {
         f.host.swap_total_bytes = 10 * GIB;
         f.host.swap_used_bytes = GIB;
         fixture_decide(&f);
-        ask(&f, &(struct what_if_request) { .host_use_bytes = 9 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.result.worst_before.memory_bytes == 15 * GIB);
         assert_true(what.result.worst_before.needed_bytes == 8 * GIB);
         assert_true(what.result.worst_before.swap_used_bytes == GIB && !what.result.worst_before.above_ceiling);
@@ -142,48 +142,48 @@ static void test_worst_case_in_numbers(void **state) {
         assert_true(what.models[0].then_bytes < 6 * GIB); /* the policy squeezed it */
         assert_true(what.result.worst_after.needed_bytes == what.models[0].then_bytes);
         assert_false(what.result.worst_after.oom_possible);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 
         /* What cannot be squeezed: 2 GiB of it would be in swap, beside the 1 GiB of others: 30 %. */
         f.vms[0].input.fixed = true;
         fixture_decide(&f);
-        ask(&f, &(struct what_if_request) { .host_use_bytes = 9 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.result.worst_after.swap_used_bytes == 3 * GIB);
         assert_false(what.result.worst_after.above_ceiling || what.result.worst_after.oom_possible);
-        what_if_done(&what);
-        ask(&f, &(struct what_if_request) { .host_use_bytes = 9 * GIB, .swap_total_bytes = 2 * GIB }, &what);
+        whatif_answer_done(&what);
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = 2 * GIB }, &what);
         assert_true(what.result.worst_after.above_ceiling && what.result.worst_after.oom_possible);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 
         /* What is locked has to fit memory, whatever swap there is. */
         f.vms[0].input.cannot_swap = true;
-        ask(&f, &(struct what_if_request) { .host_use_bytes = 9 * GIB, .swap_total_bytes = 100 * GIB }, &what);
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = 100 * GIB }, &what);
         assert_true(what.result.worst_after.oom_possible && !what.result.worst_after.above_ceiling);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 static void test_who_does_not_move(void **state) {
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
 
         fixture_full(&f);
         f.vms[0].input.held = true;
         f.vms[1].input.unresponsive = true;
         fixture_decide(&f);
-        ask(&f, &(struct what_if_request) { .start_bytes = 2 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .start_bytes = 2 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         assert_true(what.models[0].then_bytes == what.models[0].now_bytes);
         assert_true(what.models[1].then_bytes == what.models[1].now_bytes);
         assert_true(what.models[2].then_bytes < what.models[2].now_bytes);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 /* The slower the balloons, the longer it takes; and never longer to find out than allowed. */
 static void test_speed_and_bounds(void **state) {
         struct balloon_speed slow = { 0 };
         struct fixture f;
-        struct what_if fast, slower;
+        struct whatif_answer fast, slower;
         struct whatif_live live;
-        struct what_if_request request = { .start_bytes = 4 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN };
+        struct whatif_question request = { .start_bytes = 4 * GIB, .n_starts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN };
         struct policy_vm *many = calloc(5000, sizeof(*many));
 
         balloon_speed_learn(&slow, GIB, GIB - 8 * MIB, 0, USEC_PER_SEC);      /* noise */
@@ -201,20 +201,20 @@ static void test_speed_and_bounds(void **state) {
         ask(&f, &request, &fast);
         assert_false(fast.speed_measured);
         live = (struct whatif_live) { &f.config, &f.host, &f.state, f.vms, f.n, f.now_usec };
-        assert_int_equal(what_if(&live, &slow, &request, &slower), 0);
+        assert_int_equal(whatif_answer(&live, &slow, &request, &slower), 0);
         assert_true(slower.speed_measured);
         assert_true(slower.result.safe_usec > 2 * fast.result.safe_usec && slower.result.safe_usec != AEROSTAT_UNKNOWN);
-        what_if_done(&fast);
-        what_if_done(&slower);
+        whatif_answer_done(&fast);
+        whatif_answer_done(&slower);
 
         for (size_t i = 0; i < 5000; i++)
                 many[i] = f.vms[i % f.n];
         request.burst_all = true;
         live.vms = many;
         live.n_vms = 5000;
-        assert_int_equal(what_if(&live, &no_speed, &request, &fast), 0);
+        assert_int_equal(whatif_answer(&live, &no_speed, &request, &fast), 0);
         assert_true(fast.result.steps * 5000 <= 300000);
-        what_if_done(&fast);
+        whatif_answer_done(&fast);
         free(many);
 }
 
@@ -224,9 +224,9 @@ static void test_anything(void **state) {
 
         for (unsigned round = 0; round < 300; round++) {
                 struct fixture f;
-                struct what_if what;
+                struct whatif_answer what;
                 size_t burster = 0;
-                struct what_if_request request = { .bursts = &burster, .n_bursts = round % 2 };
+                struct whatif_question request = { .bursts = &burster, .n_bursts = round % 2 };
 
                 fixture_init(&f);
                 fixture_add(&f, 6 * GIB, 6 * GIB, 2 * GIB);
@@ -246,7 +246,7 @@ static void test_anything(void **state) {
                 ask(&f, &request, &what);
                 for (size_t i = 0; i < f.n; i++)
                         assert_true(what.models[i].then_bytes <= MIN(f.vms[i].input.max_bytes, POLICY_SIZE_MAX));
-                what_if_done(&what);
+                whatif_answer_done(&what);
         }
 }
 
@@ -254,7 +254,7 @@ static void test_anything(void **state) {
 static void test_nodes(void **state) {
         struct whatif_vm *models;
         struct fixture f;
-        struct what_if what;
+        struct whatif_answer what;
         const size_t burster = 0;
 
         fixture_init(&f);
@@ -264,7 +264,7 @@ static void test_nodes(void **state) {
         f.host.nodes[0] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 6 * GIB };
         f.host.nodes[1] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 4 * GIB };
         fixture_decide(&f);
-        ask(&f, &(struct what_if_request) { .bursts = &burster, .n_bursts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        ask(&f, &(struct whatif_question) { .bursts = &burster, .n_bursts = 1, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
         models = what.models;
         assert_true(models[0].then_bytes > 3900 * MIB);
         assert_true(models[1].then_bytes < 3 * GIB);
@@ -272,7 +272,7 @@ static void test_nodes(void **state) {
         assert_true(models[2].then_bytes == 4 * GIB);
         assert_near(what.result.after.nodesets[0].other_bytes, 512 * MIB, 4 * MIB);
         assert_near(what.result.after.nodesets[0].capacity_bytes, 7 * GIB, 4 * MIB);
-        what_if_done(&what);
+        whatif_answer_done(&what);
 }
 
 int main(void) {

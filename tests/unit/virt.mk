@@ -29,5 +29,5 @@ check_PROGRAMS += %D%/test-paused
 TESTS += %D%/test-paused
 endif
 %C%_test_paused_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
-%C%_test_paused_SOURCES = %D%/test-paused.c %D%/tree.h %D%/unit.h host-agent/paused.c host-agent/paused.h
-%C%_test_paused_LDADD = libaerostat-system.a $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
+%C%_test_paused_SOURCES = %D%/test-paused.c %D%/tree.h %D%/unit.h
+%C%_test_paused_LDADD = libaerostat-manager.a libaerostat-system.a $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)

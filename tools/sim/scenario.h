@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host-agent/settings.h"
+#include "host-agent/settings/settings.h"
 #include "tools/sim/reader.h"
 
 #define SCENARIO_NAME_MAX 64

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "host-agent/history_file.h"
+#include "host-agent/state/history_file.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ENTRIES_MAX 32

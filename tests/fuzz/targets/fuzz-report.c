@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "host-agent/report_file.h"
+#include "host-agent/state/report_file.h"
 #include "tests/fuzz/fuzz.h"
 
 static void sum_up(const struct report *report) {

@@ -2,7 +2,7 @@
 
 /* aerostatd.conf: any text is taken or refused with a sentence, and what was taken prints as a text that reads back the same. */
 
-#include "host-agent/settings.h"
+#include "host-agent/settings/settings.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

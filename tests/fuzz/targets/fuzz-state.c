@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "host-agent/state_file.h"
+#include "host-agent/state/state_file.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -25,7 +25,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/contain.h"
+#include "host-agent/memory/contain.h"
 #include "host-agent/system/host.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"

@@ -27,7 +27,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "host-agent/swap_control.h"
+#include "host-agent/memory/swap_control.h"
 #include "host-agent/system/host.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
