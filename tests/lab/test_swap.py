@@ -79,6 +79,7 @@ class Swap(LabCase):
         cls.machine.keep_ksm()
         super().setUpClass()
         cls.swap = cls.machine.add_swap(SWAP)
+        cls.addClassCleanup(cls.machine.remove_swap, cls.swap)
 
     def setUp(self) -> None:
         taken = 0
@@ -273,7 +274,7 @@ class Tools(LabCase):
                 used = swap_used(path)
                 self.assertGreater(used, 32 * MIB)
                 # A reserve that leaves nothing: what is swapped would not fit.
-                daemon.write_config({"host": {"reserve": f"{meminfo()['MemTotal'] * 9 // 10 >> 20}M"}})
+                daemon.write_config({"host": {"reserve": f"{meminfo()['MemTotal'] - 128 * MIB >> 20}M"}})
                 daemon.process.send_signal(signal.SIGHUP)
                 wait_until(lambda: daemon.status()["reserve_bytes"] > meminfo()["MemAvailable"], 10, "the reserve is changed")
                 done = daemon.ctl("swap", "remove", path)

@@ -169,6 +169,12 @@ class Machine:
         subprocess.run(["swapon", path], check=True)
         return path
 
+    def remove_swap(self, path: str) -> None:
+        """Before the run ends: what is in it has to fit into memory."""
+        subprocess.run(["swapoff", path], check=True)
+        self.state["swaps"].remove(path)
+        self.save()
+
     def take_memory(self, size: int) -> int:
         """Makes the machine smaller by `size` bytes (huge pages nobody uses) until the run ends; returns by how much it did."""
         pages = size // meminfo()["Hugepagesize"]
