@@ -71,9 +71,10 @@ static inline uint64_t policy_dead_band(uint64_t max_bytes) {
         return MAX(max_bytes / 100, 16 * MIB);
 }
 
-/* Never given away: what QEMUs' own memory may grow by between two readings. Without it the lab saw hosts unsafe by a few KiB, many times a minute. */
-static inline uint64_t policy_margin(uint64_t envelope_bytes) {
-        return CLAMP(envelope_bytes / 1024, 4 * MIB, 64 * MIB);
+/* Never given away: what QEMUs' own memory may grow by between two readings, a few KiB each. Without it the lab saw hosts unsafe by that, many times a
+ * minute. */
+static inline uint64_t policy_margin(size_t n_vms) {
+        return CLAMP(n_vms * 256 * KIB, 4 * MIB, 64 * MIB);
 }
 
 /* A guest with less available than this has nothing left to give: 1/32 of its memory, at least 16 MiB. (Of its balloon's size: its own MemTotal

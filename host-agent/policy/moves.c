@@ -218,7 +218,7 @@ static void equalize(struct policy_context *c, uint64_t wanted) {
 void policy_moves(struct policy_context *c) {
         struct policy_plan *p = c->plan;
         struct flow f = measure(c);
-        uint64_t margin = policy_margin(p->envelope_bytes), waiting = p->deficit_bytes, granted, spare = 0;
+        uint64_t margin = policy_margin(c->n_vms), waiting = p->deficit_bytes, granted, spare = 0;
         struct policy_room left = {
                 .all = u64_sub(p->free_bytes, margin),
                 .resident = u64_sub(p->resident_rule_bytes, u64_add(u64_add(p->resident_bytes, policy_size(c->host->reserved_bytes, 0)), margin)),

@@ -210,7 +210,7 @@ bool policy_nodes_room(struct policy_context *c) {
                         maxes = u64_add(maxes, w->moves ? w->max : 0);
                 }
                 s->floors_bytes = u64_add(room->gone, room->floors);
-                room->left = u64_sub(u64_sub(s->rule_bytes, policy_margin(s->rule_bytes)), room->gone);
+                room->left = u64_sub(u64_sub(s->rule_bytes, policy_margin(c->n_vms)), room->gone);
                 s->fits = u64_add(maxes, c->state->nodesets[k].fits || c->state->decided_usec == 0 ? 0 : s->pool_bytes) <= room->left;
                 c->state->nodesets[k].fits = s->fits;
                 s->floors_fit = room->floors <= room->left && s->floors_bytes <= s->capacity_bytes;
@@ -279,7 +279,7 @@ void policy_nodes_take(struct policy_context *c, const struct policy_work *w, ui
 void policy_nodes_pool(struct policy_context *c) {
         for (size_t k = 0; k < c->plan->n_nodesets; k++) {
                 struct policy_nodeset *s = &c->plan->nodesets[k];
-                uint64_t used = u64_add(c->rooms[k].gone, policy_margin(s->rule_bytes));
+                uint64_t used = u64_add(c->rooms[k].gone, policy_margin(c->n_vms));
 
                 for (size_t i = 0; i < c->n_vms; i++)
                         if (c->work[i].moves && policy_is_within(c, &c->work[i], k))
@@ -301,7 +301,7 @@ void policy_nodes_measured(struct policy_context *c) {
                 struct policy_node_room *room = &c->rooms[k];
                 const struct policy_nodeset *s = &c->plan->nodesets[k];
 
-                room->left = u64_sub(s->free_bytes, policy_margin(s->rule_bytes));
+                room->left = u64_sub(s->free_bytes, policy_margin(c->n_vms));
                 room->urgent = u64_sub(room->urgent, room->left); /* from here on: what is lacking */
         }
 }

@@ -95,7 +95,7 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
 
 void policy_targets(struct policy_context *c) {
         struct policy_plan *p = c->plan;
-        uint64_t floors = 0, maxes = 0, residents = 0, room, pool, demand_room, ideals = 0, margin = policy_margin(p->envelope_bytes);
+        uint64_t floors = 0, maxes = 0, residents = 0, room, pool, demand_room, ideals = 0, margin = policy_margin(c->n_vms);
         struct policy_room left, demand;
 
         aim_pinned(c);
