@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -415,5 +416,6 @@ int main(void) {
                 WITH_HOST(test_long_stump), WITH_HOST(test_host_does_not_read), WITH_HOST(test_unreadable_memory),
                 WITH_HOST(test_quit_says_goodbye), WITH_HOST(test_port_breaks), cmocka_unit_test(test_port_comes_late),
         };
+        signal(SIGPIPE, SIG_IGN); /* as main() does */
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
