@@ -31,6 +31,7 @@ char *explain_need(const struct vm_view *vm, char buf[static EXPLAIN_MAX]) {
 char *explain_entitlement(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]) {
         const struct policy_vm_plan *p = &vm->policy->plan;
         char entitled[FORMAT_SIZE_MAX], floor[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX], all[FORMAT_SIZE_MAX], practical[FORMAT_SIZE_MAX + 64] = "";
+        const char *stays;
 
         switch (p->class) {
         case POLICY_FIXED:
@@ -44,15 +45,16 @@ char *explain_entitlement(const struct host_view *host, const struct vm_view *vm
         format_size(vm->policy->input.floor_bytes, floor);
         format_size(host->plan->rule_bytes, rule);
         format_size(host->plan->max_bytes, all);
+        stays = vm->policy->input.cannot_swap ? " It is allowed no swap, so what it has is backed by memory alone." : "";
         if (p->floor_bytes > vm->policy->input.floor_bytes)
                 snprintf(practical, sizeof(practical), " (the guest was found unable to go below %s)", format_size(p->floor_bytes, entitled));
         format_size(p->entitled_bytes, entitled);
         if (host->plan->fits)
-                SAY("It is entitled to %s: the maximums of all VMs come to %s, and the host can bear %s.", entitled, all, rule);
+                SAY("It is entitled to %s: the maximums of all VMs come to %s, and the host can bear %s.%s", entitled, all, rule, stays);
         else
                 SAY("It is entitled to %s when everybody wants everything: the maximums come to %s, the host can bear %s, and of that it has its floor of "
-                    "%s%s and a share of the rest by its weight of %" PRIu64 ".",
-                    entitled, all, rule, floor, practical, vm->policy->input.weight);
+                    "%s%s and a share of the rest by its weight of %" PRIu64 ".%s",
+                    entitled, all, rule, floor, practical, vm->policy->input.weight, stays);
         return buf;
 }
 

@@ -84,7 +84,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                                       m->host_config.khugepaged_max_ptes_none > 0,
         };
         for (size_t i = 0; i < m->n_vms; i++)
-                h->limit_bytes = MIN(h->limit_bytes, m->vms[i]->limit_bytes);
+                h->limit_bytes = MIN(h->limit_bytes, m->vms[i]->cgroup.memory_bytes);
         sample_nodes(m, now_usec);
         m->psi_event = false;
 }
@@ -256,7 +256,7 @@ void manager_decide(struct manager *m) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 bool moving = m->policy_vms[i].plan.gap || m->vms[i]->pressure_usec != 0;
 
-                vm_sample(m->vms[i], m->root_fd, now_usec, moving ? PROCESS_AGE_MOVING_USEC : PROCESS_AGE_USEC - FRESH_PROCESS_USEC);
+                vm_sample(m->vms[i], m->root_fd, m->undo, now_usec, moving ? PROCESS_AGE_MOVING_USEC : PROCESS_AGE_USEC - FRESH_PROCESS_USEC);
                 vm_input(m->vms[i], &m->settings, now_usec, &m->policy_vms[i].input);
         }
         policy_decide(&m->settings.policy, &m->host, now_usec, &m->state, m->policy_vms, m->work, m->n_vms, &m->plan);

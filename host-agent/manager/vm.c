@@ -33,7 +33,7 @@ int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 1
         vm->id = -1;
         vm->pid = -ESRCH;
         vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
-        vm->overhead_bytes = vm->limit_bytes = vm->reaction_usec = vm->contained_bytes = AEROSTAT_UNKNOWN;
+        vm->overhead_bytes = vm->cgroup.memory_bytes = vm->reaction_usec = vm->contained_bytes = AEROSTAT_UNKNOWN;
         vm->managed = true;
         *ret = vm;
         return 0;
@@ -134,8 +134,9 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
 /*
  * Walking a process's mappings holds its lock, and takes the longer the larger it is: spend a thousandth of the time on it. QEMU grows most in its first
  * minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look counts, too.
+ * Its control groups are looked at in the same breath: their limits hardly change.
  */
-static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
+static void measure_now_and_then(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec) {
         uint64_t start_usec = clock_monotonic_usec(), bytes;
 
         if (vm->overhead_due_usec > now_usec)
@@ -146,12 +147,11 @@ static void measure_overhead(struct vm *vm, int root_fd, uint64_t now_usec) {
                         bytes = vm->overhead_bytes - (vm->overhead_bytes - bytes) / 8;
                 vm->overhead_bytes = bytes;
         }
-        if (cgroup_memory_limit_read(root_fd, vm->pid, false, &bytes) >= 0)
-                vm->limit_bytes = bytes;
+        (void) cgroup_limits_read(root_fd, vm->pid, undo, &vm->cgroup); /* what was read before holds while it cannot be told */
         vm->overhead_due_usec = now_usec + CLAMP((clock_monotonic_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC, OVERHEAD_LATEST_USEC);
 }
 
-void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec) {
+void vm_sample(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec, uint64_t max_age_usec) {
         struct process_sample sample;
 
         if (vm->process_usec != 0 && now_usec - vm->process_usec < max_age_usec)
@@ -171,7 +171,7 @@ void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_u
         }
         vm->process = sample;
         vm->process_usec = now_usec;
-        measure_overhead(vm, root_fd, now_usec);
+        measure_now_and_then(vm, root_fd, undo, now_usec);
 }
 
 static uint64_t stats_age_usec(const struct vm *vm, uint64_t now_usec) {
@@ -244,7 +244,7 @@ void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now
                 .held = vm->state != VIRT_RUNNING,
                 .unresponsive = vm->unresponsive,
                 .autodeflate = vm->info.autodeflate,
-                .cannot_swap = vm->info.locked || vm->info.hugepages,
+                .cannot_swap = vm->info.locked || vm->info.hugepages || vm->cgroup.no_swap,
                 .node_mask = vm->info.numa_strict ? vm->info.node_mask : 0,
                 .started_usec = vm->started_usec,
                 .balloon_confirmed = vm->balloon_confirmed,

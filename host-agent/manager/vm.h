@@ -95,7 +95,7 @@ struct vm {
         struct ksm_process ksm;                /* what it merged, if ksm_known */
         bool ksm_known;
         uint64_t ksm_usec;                     /* when that was read; 0: never */
-        uint64_t limit_bytes;                  /* least memory limit of the cgroups above it; unknown: none */
+        struct cgroup_limits cgroup;           /* read with the overhead; no limit until then */
 
         struct history history;                /* actual, demand, rss, swap */
         struct decisions decisions;            /* its last moves, those of earlier boots too */
@@ -128,8 +128,9 @@ void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec);
 void vm_take_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec);
 void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t now_usec);
 
-/* Reads the process where the last reading is older than max_age_usec; looks for it where it is not known; measures overhead now and then. */
-void vm_sample(struct vm *vm, int root_fd, uint64_t now_usec, uint64_t max_age_usec);
+/* Reads the process where the last reading is older than max_age_usec; looks for it where it is not known; measures overhead and
+ * reads the limits of its control groups now and then. undo: what we have limited there ourselves. */
+void vm_sample(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec, uint64_t max_age_usec);
 
 /* Fills the policy's input. */
 void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now_usec, struct policy_vm_input *ret);

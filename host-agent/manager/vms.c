@@ -163,7 +163,8 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         if (boots) {
                 vm->pid = -ESRCH;
                 vm->pid_sought_usec = vm->process_usec = vm->overhead_due_usec = vm->actual_usec = 0;
-                vm->actual_bytes = vm->overhead_bytes = vm->limit_bytes = AEROSTAT_UNKNOWN;
+                vm->actual_bytes = vm->overhead_bytes = AEROSTAT_UNKNOWN;
+                vm->cgroup = (struct cgroup_limits) { .memory_bytes = AEROSTAT_UNKNOWN };
                 vm_boot(vm, now_usec);
                 vm->channel = channel_free(vm->channel);
                 vm->ksm_known = false;

@@ -89,7 +89,7 @@ struct policy_vm_input {
         bool held;                             /* paused, migrating, saving: not moved */
         bool unresponsive;                     /* QEMU does not answer: cannot be moved, counts as unknown */
         bool autodeflate;                      /* the guest can grow on its own OOM without a grant */
-        bool cannot_swap;                      /* locked memory or swap limit 0; fixed VMs count as such anyway */
+        bool cannot_swap;                      /* locked memory, or a swap limit of 0 that is not ours; fixed VMs count as such anyway */
         uint64_t node_mask;                    /* bit n: it may have memory of NUMA node n; strictly so. 0: of all */
 
         uint64_t started_usec;                 /* when this boot began (start, reset, reboot, restore), on the caller's clock */

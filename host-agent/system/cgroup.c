@@ -15,6 +15,7 @@
 #include "host-agent/system/host.h"
 #include "host-agent/system/lines.h"
 #include "host-agent/system/parsers.h"
+#include "host-agent/system/undo.h"
 
 static int for_each_line(int root_fd, int pid, const char *file, void (*take)(struct cgroup_place *place, char *line), struct cgroup_place *place) {
         _cleanup_close_ int fd = -1;
@@ -51,13 +52,19 @@ int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret) {
         return ret->mounted ? 0 : -ENODATA;
 }
 
-/* One file of the group that the first `length` characters of place->path name. A group at the top has none: no limit. */
-static int read_limit(int root_fd, const struct cgroup_place *place, size_t length, const char *file, uint64_t *limit) {
-        char path[2 * CGROUP_PATH_MAX + 64], buf[64];
-        ssize_t n;
+/* The path of a file of the group that the first `length` characters of place->path name, from the root and without its slash, as the undo file has it. */
+#define GROUP_FILE_MAX (2 * CGROUP_PATH_MAX + 64)
+static const char *group_file(const struct cgroup_place *place, size_t length, const char *file, char buf[static GROUP_FILE_MAX]) {
+        snprintf(buf, GROUP_FILE_MAX, "%s%.*s/%s", place->mount + strspn(place->mount, "/"), (int) (length - place->root_length),
+                 place->path + place->root_length, file);
+        return buf + strspn(buf, "/"); /* the hierarchy can be mounted on the root itself */
+}
 
-        snprintf(path, sizeof(path), ".%s%.*s/%s", place->mount, (int) (length - place->root_length), place->path + place->root_length, file);
-        n = procfs_read(root_fd, path, buf, sizeof(buf));
+/* Lowers *limit to what a file says. A group at the top has none: no limit. */
+static int read_limit(int root_fd, const char *path, uint64_t *limit) {
+        char buf[64];
+        ssize_t n = procfs_read(root_fd, path, buf, sizeof(buf));
+
         if (n == -ENOENT)
                 return 0;
         if (n < 0)
@@ -66,32 +73,72 @@ static int read_limit(int root_fd, const struct cgroup_place *place, size_t leng
         return 0;
 }
 
-int cgroup_memory_limit_read(int root_fd, int pid, bool own, uint64_t *ret_bytes) {
+static int read_memory_limit(int root_fd, const struct cgroup_place *place, size_t length, uint64_t *limit) {
         /* v2's memory.high is no limit in name, but a group above it is throttled until it hardly runs. v1's soft limit only orders reclaim. */
         static const char *const files[2][2] = { { "memory.limit_in_bytes", NULL }, { "memory.max", "memory.high" } };
+        char path[GROUP_FILE_MAX];
+
+        for (size_t i = 0; i < 2 && files[place->v2][i]; i++) {
+                int r = read_limit(root_fd, group_file(place, length, files[place->v2][i], path), limit);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/*
+ * Whether this group lets its processes have nothing in swap. v2: memory.swap.max is 0, and was before us where we limit that group. v1: memory and swap
+ * together may be no more than memory alone. The kernel can then still swap when the whole host is short (memory.rst of cgroup v1, 2.4), but what is set
+ * says that this VM is to have no swap, and a promise is not to be backed by it. memory.swappiness = 0 says no such thing: it holds in reclaim by a limit,
+ * while a host that is short swaps all the same (there, 5.3); and we set it ourselves.
+ */
+static int read_no_swap(int root_fd, const struct cgroup_place *place, size_t length, const struct undo *undo, bool *no_swap) {
+        char path[GROUP_FILE_MAX];
+        const char *file = group_file(place, length, place->v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", path), *before;
+        uint64_t swap = AEROSTAT_UNKNOWN, memory = AEROSTAT_UNKNOWN;
+        int r = read_limit(root_fd, file, &swap);
+
+        if (r < 0 || swap == AEROSTAT_UNKNOWN)
+                return r;
+        if (place->v2) {
+                if (swap == 0 && undo && (before = undo_value(undo, file)))
+                        swap = cgroup_parse_limit(before);
+                *no_swap = swap == 0;
+                return 0;
+        }
+        r = read_limit(root_fd, group_file(place, length, "memory.limit_in_bytes", path), &memory);
+        if (r >= 0)
+                *no_swap = memory != AEROSTAT_UNKNOWN && swap <= memory;
+        return r;
+}
+
+int cgroup_limits_read(int root_fd, int pid, const struct undo *undo, struct cgroup_limits *ret) {
+        struct cgroup_limits limits = { .memory_bytes = AEROSTAT_UNKNOWN };
         struct cgroup_place place;
-        uint64_t limit = AEROSTAT_UNKNOWN;
-        size_t length;
+        size_t length, above;
         int r;
 
         r = cgroup_place_read(root_fd, pid, &place);
         if (r < 0)
                 return r;
-        length = own ? strlen(place.path) : cgroup_parent_length(place.path);
+        above = cgroup_parent_length(place.path);
+        length = strlen(place.path);
         while (length > 0 && place.path[length - 1] == '/')
                 length--;
         while (length >= place.root_length) {
-                for (size_t i = 0; i < 2 && files[place.v2][i]; i++) {
-                        r = read_limit(root_fd, &place, length, files[place.v2][i], &limit);
-                        if (r < 0)
-                                return r;
-                }
+                if (length <= above)
+                        r = read_memory_limit(root_fd, &place, length, &limits.memory_bytes);
+                if (r >= 0 && !limits.no_swap)
+                        r = read_no_swap(root_fd, &place, length, undo, &limits.no_swap);
+                if (r < 0)
+                        return r;
                 if (length == 0)
                         break;
                 do
                         length--;
                 while (length > 0 && place.path[length] != '/');
         }
-        *ret_bytes = limit;
+        *ret = limits;
         return 0;
 }

@@ -39,5 +39,5 @@ size_t cgroup_parent_length(const char *path);
  * here that reads.) */
 int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret);
 
-/* memory.limit_in_bytes, memory.max, memory.high: AEROSTAT_UNKNOWN where there is no limit. */
+/* memory.limit_in_bytes, memory.memsw.limit_in_bytes, memory.max, memory.high, memory.swap.max: AEROSTAT_UNKNOWN where there is no limit. */
 uint64_t cgroup_parse_limit(const char *text);

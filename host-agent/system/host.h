@@ -57,6 +57,13 @@ int process_overhead_read(int root_fd, int pid, uint64_t ram_bytes, uint64_t *re
  * command line with that uuid. Returns the pid or -ESRCH. */
 int process_find_qemu(int root_fd, const char *name, const uint8_t uuid[static 16]);
 
-/* The least memory limit among the cgroups above this process's own, v1 or v2 (the hierarchy is found through proc/PID/cgroup and
- * proc/PID/mountinfo): bytes, or AEROSTAT_UNKNOWN when there is none. own: include its own group. -errno when it cannot be told. */
-int cgroup_memory_limit_read(int root_fd, int pid, bool own, uint64_t *ret_bytes);
+/* What control groups leave a process, v1 or v2 (the hierarchy is found through proc/PID/cgroup and proc/PID/mountinfo). */
+struct cgroup_limits {
+        uint64_t memory_bytes;                 /* the least memory limit among the groups above the VM's own, or above the process's; unknown: none */
+        bool no_swap;                          /* its group, or one above, lets it have nothing in swap (memory.swap.max = 0; v1: memsw = memory) */
+};
+
+/* undo: what we have limited ourselves (undo.h), which counts as it was before; NULL: nothing. A few reads for each level, 20 us or so: for every few
+ * seconds, not for every sample. -ESRCH: the process is gone; -ENODATA: it has no memory controller; or another -errno. */
+struct undo;
+int cgroup_limits_read(int root_fd, int pid, const struct undo *undo, struct cgroup_limits *ret);

@@ -171,7 +171,7 @@ struct undo *undo_free(struct undo *undo) {
         return NULL;
 }
 
-const char *undo_value(struct undo *undo, const char *path) {
+const char *undo_value(const struct undo *undo, const char *path) {
         for (size_t i = 0; i < undo->n_entries; i++)
                 if (strcmp(undo->entries[i].path, path) == 0)
                         return undo->entries[i].value;

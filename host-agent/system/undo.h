@@ -31,7 +31,7 @@ int undo_note_file(struct undo *undo, const char *path);
 int undo_note(struct undo *undo, const char *name, const char *value);
 
 /* The value noted under this path or name; NULL when there is none. Valid until the next call that changes something. */
-const char *undo_value(struct undo *undo, const char *path);
+const char *undo_value(const struct undo *undo, const char *path);
 
 /* The entries, oldest first: index 0 .. until false. */
 bool undo_entry(struct undo *undo, size_t index, const char **ret_path, const char **ret_value);

@@ -42,9 +42,9 @@ static int sample_config(int root_fd) {
         return host_config_read(root_fd, &sample);
 }
 
-static int sample_limit(int root_fd) {
-        uint64_t bytes;
-        int r = cgroup_memory_limit_read(root_fd, getpid(), true, &bytes);
+static int sample_limits(int root_fd) {
+        struct cgroup_limits limits;
+        int r = cgroup_limits_read(root_fd, getpid(), NULL, &limits);
 
         return r == -ENODATA ? 0 : r; /* no memory control groups here */
 }
@@ -55,7 +55,7 @@ int main(void) {
                 int (*run)(int root_fd);
         } benchmarks[] = {
                 { "process_sample_read", sample_process }, { "process_overhead_read", sample_overhead }, { "host_sample_read", sample_host },
-                { "host_config_read", sample_config }, { "cgroup_memory_limit_read", sample_limit },
+                { "host_config_read", sample_config }, { "cgroup_limits_read", sample_limits },
         };
         int root_fd = procfs_open_root("/");
 

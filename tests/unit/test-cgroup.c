@@ -5,16 +5,21 @@
 
 #include "host-agent/system/cgroup.h"
 #include "host-agent/system/host.h"
+#include "host-agent/system/undo.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 
 #define V1_NONE "9223372036854771712\n"
 
-static uint64_t limit(const struct tree *tree, bool own) {
-        uint64_t bytes = 42;
+static struct cgroup_limits limits(const struct tree *tree) {
+        struct cgroup_limits limits = { 42, true };
 
-        assert_int_equal(cgroup_memory_limit_read(tree->fd, 7, own, &bytes), 0);
-        return bytes;
+        assert_int_equal(cgroup_limits_read(tree->fd, 7, NULL, &limits), 0);
+        return limits;
+}
+
+static void put(const struct tree *tree, const char *path, const char *text) {
+        assert_true(tree_put(tree, path, text, strlen(text)));
 }
 
 /* A recent distribution: v2, and systemd keeps VMs in scopes; libvirt limits the VM in a group below. */
@@ -34,13 +39,12 @@ static void test_v2_systemd(void **state) {
         };
         struct tree tree = tree_make(files);
 
-        assert_int_equal(limit(&tree, false), 8 * GIB);
-        assert_int_equal(limit(&tree, true), 512 * MIB);
-        assert_true(tree_put(&tree, "sys/fs/cgroup/machine.slice/memory.high", "4294967296\n", 11));
-        assert_int_equal(limit(&tree, false), 4 * GIB);
-        assert_true(tree_put(&tree, "sys/fs/cgroup/machine.slice/memory.high", "max\n", 4));
-        assert_true(tree_put(&tree, "sys/fs/cgroup/machine.slice/memory.max", "max\n", 4));
-        assert_int_equal(limit(&tree, false), AEROSTAT_UNKNOWN);
+        assert_int_equal(limits(&tree).memory_bytes, 8 * GIB);
+        put(&tree, "sys/fs/cgroup/machine.slice/memory.high", "4294967296\n");
+        assert_int_equal(limits(&tree).memory_bytes, 4 * GIB);
+        put(&tree, "sys/fs/cgroup/machine.slice/memory.high", "max\n");
+        put(&tree, "sys/fs/cgroup/machine.slice/memory.max", "max\n");
+        assert_int_equal(limits(&tree).memory_bytes, AEROSTAT_UNKNOWN);
         tree_remove(&tree);
 }
 
@@ -60,10 +64,9 @@ static void test_hybrid(void **state) {
         };
         struct tree tree = tree_make(files);
 
-        assert_int_equal(limit(&tree, false), 16 * GIB);
-        assert_int_equal(limit(&tree, true), GIB);
-        assert_true(tree_put(&tree, "sys/fs/cgroup/memory/machine/memory.limit_in_bytes", V1_NONE, strlen(V1_NONE)));
-        assert_int_equal(limit(&tree, false), AEROSTAT_UNKNOWN);
+        assert_int_equal(limits(&tree).memory_bytes, 16 * GIB);
+        put(&tree, "sys/fs/cgroup/memory/machine/memory.limit_in_bytes", V1_NONE);
+        assert_int_equal(limits(&tree).memory_bytes, AEROSTAT_UNKNOWN);
         tree_remove(&tree);
 }
 
@@ -83,8 +86,81 @@ static void test_container(void **state) {
         };
         struct tree tree = tree_make(files);
 
-        assert_int_equal(limit(&tree, false), 2 * GIB);
-        assert_int_equal(limit(&tree, true), MIB);
+        assert_int_equal(limits(&tree).memory_bytes, 2 * GIB);
+        put(&tree, "my groups/memory.memsw.limit_in_bytes", "2147483648\n");
+        assert_true(limits(&tree).no_swap); /* the container's own */
+        tree_remove(&tree);
+}
+
+/* memory.swap.max = 0 on any group from the process's own up, whatever the others say. */
+static void test_v2_no_swap(void **state) {
+        static const char *const groups[] = { SCOPE "/libvirt/emulator", SCOPE "/libvirt", SCOPE, "sys/fs/cgroup/machine.slice" };
+        static const struct tree_file files[] = {
+                { "proc/7/cgroup", "0::/machine.slice/machine-qemu\\x2d1\\x2dweb1.scope/libvirt/emulator\n" },
+                { "proc/7/mountinfo", "35 24 0:30 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n" },
+                { "proc/sys/kernel/random/boot_id", "x\n" },
+                { NULL },
+        };
+        struct tree tree = tree_make(files);
+        struct cgroup_limits limits_now;
+        struct undo *undo;
+        char path[256];
+
+        assert_false(limits(&tree).no_swap); /* a kernel that does not account swap has no such file */
+        for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+                snprintf(path, sizeof(path), "%s/memory.swap.max", groups[i]);
+                put(&tree, path, "4096\n");
+                assert_false(limits(&tree).no_swap);
+                put(&tree, path, "0\n");
+                assert_true(limits(&tree).no_swap);
+
+                /* Ours, set where there was no limit; and where there was none to be had before. */
+                put(&tree, path, "max\n");
+                assert_int_equal(undo_new(&undo, tree.fd, NULL), 0);
+                assert_int_equal(undo_note_file(undo, path), 0);
+                put(&tree, path, "0\n");
+                assert_int_equal(cgroup_limits_read(tree.fd, 7, undo, &limits_now), 0);
+                assert_false(limits_now.no_swap);
+                undo_forget(undo, "");
+                assert_int_equal(undo_note_file(undo, path), 0);
+                assert_int_equal(cgroup_limits_read(tree.fd, 7, undo, &limits_now), 0);
+                assert_true(limits_now.no_swap);
+                undo_free(undo);
+                put(&tree, path, "max\n");
+        }
+        put(&tree, "sys/fs/cgroup/memory.swap.max", "max\n");
+        assert_false(limits(&tree).no_swap);
+        tree_remove(&tree);
+}
+
+/* Memory and swap together limited to memory alone, on the same group; swappiness is no limit. */
+static void test_v1_no_swap(void **state) {
+#define MACHINE "sys/fs/cgroup/memory/machine/"
+#define QEMU MACHINE "qemu-1-web1.libvirt-qemu/"
+        static const struct tree_file files[] = {
+                { "proc/7/cgroup", "4:memory:/machine/qemu-1-web1.libvirt-qemu\n" },
+                { "proc/7/mountinfo", "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n" },
+                { MACHINE "memory.limit_in_bytes", V1_NONE },
+                { MACHINE "memory.memsw.limit_in_bytes", V1_NONE },
+                { QEMU "memory.limit_in_bytes", V1_NONE },
+                { QEMU "memory.memsw.limit_in_bytes", V1_NONE },
+                { QEMU "memory.swappiness", "0\n" },
+                { NULL },
+        };
+        struct tree tree = tree_make(files);
+
+        assert_false(limits(&tree).no_swap);
+        put(&tree, QEMU "memory.limit_in_bytes", "1073741824\n");
+        assert_false(limits(&tree).no_swap);
+        put(&tree, QEMU "memory.memsw.limit_in_bytes", "1073745920\n"); /* a page of swap */
+        assert_false(limits(&tree).no_swap);
+        put(&tree, QEMU "memory.memsw.limit_in_bytes", "1073741824\n");
+        assert_true(limits(&tree).no_swap);
+        put(&tree, QEMU "memory.memsw.limit_in_bytes", V1_NONE);
+        put(&tree, MACHINE "memory.memsw.limit_in_bytes", "1073741824\n"); /* of all VMs: less memory can mean more swap */
+        assert_false(limits(&tree).no_swap);
+        put(&tree, MACHINE "memory.limit_in_bytes", "1073741824\n");
+        assert_true(limits(&tree).no_swap);
         tree_remove(&tree);
 }
 
@@ -98,8 +174,7 @@ static void test_top(void **state) {
         };
         struct tree tree = tree_make(files);
 
-        assert_int_equal(limit(&tree, false), AEROSTAT_UNKNOWN);
-        assert_int_equal(limit(&tree, true), AEROSTAT_UNKNOWN);
+        assert_int_equal(limits(&tree).memory_bytes, AEROSTAT_UNKNOWN);
         tree_remove(&tree);
 }
 
@@ -117,12 +192,13 @@ static void test_cannot_be_told(void **state) {
                 { NULL },
         };
         struct tree tree = tree_make(files);
-        uint64_t bytes = 42;
+        struct cgroup_limits limits = { 42, true };
 
-        assert_int_equal(cgroup_memory_limit_read(tree.fd, 1, true, &bytes), -ESRCH);
+        assert_int_equal(cgroup_limits_read(tree.fd, 1, NULL, &limits), -ESRCH);
         for (int pid = 2; pid <= 5; pid++)
-                assert_int_equal(cgroup_memory_limit_read(tree.fd, pid, true, &bytes), -ENODATA);
-        assert_int_equal(bytes, 42);
+                assert_int_equal(cgroup_limits_read(tree.fd, pid, NULL, &limits), -ENODATA);
+        assert_int_equal(limits.memory_bytes, 42);
+        assert_true(limits.no_swap);
         tree_remove(&tree);
 }
 
@@ -149,6 +225,7 @@ static void test_parent(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_v2_systemd), cmocka_unit_test(test_hybrid), cmocka_unit_test(test_container),
+                cmocka_unit_test(test_v2_no_swap), cmocka_unit_test(test_v1_no_swap),
                 cmocka_unit_test(test_top), cmocka_unit_test(test_cannot_be_told), cmocka_unit_test(test_parent),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

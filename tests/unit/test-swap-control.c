@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "host-agent/system/host.h"
 #include "tests/unit/swap-run.h"
 
 #define MACHINE "sys/fs/cgroup/machine/"
@@ -68,6 +69,27 @@ static void test_v2_files(void **state) {
         undo_free(undo);
         sd_event_unref(event);
         tree_remove(&t);
+}
+
+/* A ceiling of 0, kept for all or shared out, makes no VM one that may not swap: that is whom somebody else has denied it. */
+static void test_own_limit_of_zero(void **state) {
+        struct cgroup_limits limits;
+
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, MACHINE "qemu-2-b.libvirt-qemu/memory.swap.max", "0\n", 2));
+        assert_true(tree_put(&tree, "state/x", "", 0));
+        start();
+        run.in.ceiling_ppm = 0;
+        for (int per_vm = 0; per_vm < 2; per_vm++) {
+                tick(per_vm, 2);
+                assert_has(&tree, per_vm ? MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max" : MACHINE "memory.swap.max", "0");
+                assert_int_equal(cgroup_limits_read(tree.fd, 10, run.undo, &limits), 0);
+                assert_false(limits.no_swap);
+                assert_int_equal(cgroup_limits_read(tree.fd, 11, run.undo, &limits), 0);
+                assert_true(limits.no_swap);
+        }
+        stop();
+        tree_remove(&tree);
 }
 
 static void test_v1_files(void **state) {
@@ -193,7 +215,7 @@ static void test_swap_goes(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_v2_files),
+                cmocka_unit_test(test_v2_files), cmocka_unit_test(test_own_limit_of_zero),
                 cmocka_unit_test(test_v1_files),
                 cmocka_unit_test(test_no_groups),
                 cmocka_unit_test(test_another_group_above),
