@@ -269,6 +269,10 @@ static void test_explanations(void **state) {
         vm.last_resort_left_usec = 90 * USEC_PER_SEC;
         assert_non_null(strstr(explain_vm(&host, &vm, sentence), "paused as the last resort"));
         assert_string_equal(explain_briefly(_POLICY_REASON_MAX), "unknown");
+        policy->input.cannot_swap = true;
+        assert_non_null(strstr(explain_entitlement(&host, &vm, sentence), "allowed no swap"));
+        policy->input.cannot_swap = false;
+        assert_null(strstr(explain_entitlement(&host, &vm, sentence), "allowed no swap"));
         stub_manager_free(manager);
 }
 
