@@ -38,14 +38,14 @@ void config_init(struct config *config) {
         };
 }
 
-int config_parse_log_level(const char *s, enum log_level *ret) {
+static int set_log_level(struct config *config, const char *value) {
         static const char *const names[] = { "error", "warning", "info", "debug", NULL };
         static const enum log_level levels[] = { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-        int i = parse_choice(s, names);
+        int i = parse_choice(value, names);
 
         if (i < 0)
                 return -EINVAL;
-        *ret = levels[i];
+        config->log_level = levels[i];
         return 0;
 }
 
@@ -86,10 +86,6 @@ static int set_oom_score_adj(struct config *config, const char *value) {
 
 static int set_lock_memory(struct config *config, const char *value) {
         return parse_bool(value, &config->lock_memory);
-}
-
-static int set_log_level(struct config *config, const char *value) {
-        return config_parse_log_level(value, &config->log_level);
 }
 
 static int set_zram_enabled(struct config *config, const char *value) {

@@ -35,6 +35,3 @@ int config_parse(const char *text, const char *name, struct config *ret, char er
 /* Reads a file. 0; -ENOENT: it is not there (the caller knows whether that matters); others: with a sentence in error, also for
  * -ENOENT. */
 int config_load(const char *path, struct config *ret, char error[static CONFIG_ERROR_MAX]);
-
-/* "error", "warning", "info", "debug". 0 or -EINVAL. */
-int config_parse_log_level(const char *s, enum log_level *ret);

@@ -91,7 +91,7 @@ json_t *json_alerts_firing(const struct alerts *alerts) {
         return array;
 }
 
-json_t *json_alerts_recent(const struct alerts *alerts) {
+static json_t *recent(const struct alerts *alerts) {
         uint64_t n = MIN(alerts->n_resolved, (uint64_t) ALERTS_RECENT_MAX);
         json_t *array = json_array();
         int r = 0;
@@ -111,7 +111,7 @@ json_t *json_alerts(struct manager *manager) {
 
         manager_view_host(manager, &h);
         put_value(&put, "firing", json_alerts_firing(h.alerts));
-        put_value(&put, "recent", json_alerts_recent(h.alerts));
+        put_value(&put, "recent", recent(h.alerts));
         return put_end(&put);
 }
 

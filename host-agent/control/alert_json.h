@@ -9,7 +9,6 @@
 
 json_t *json_alert(const struct alert *alert);
 json_t *json_alerts_firing(const struct alerts *alerts);       /* an array, the worst first, then the oldest */
-json_t *json_alerts_recent(const struct alerts *alerts);       /* an array of resolved ones, the latest first */
 
 /* The reply of Alerts. */
 json_t *json_alerts(struct manager *manager);

@@ -7,14 +7,6 @@
 /* Of the reserve, in a window: at this rate the third of it that is left in critical is gone in less than three minutes. */
 #define RISING_PART 256
 
-const char *last_resort_action_to_string(enum last_resort_action action) {
-        static const char *const names[] = {
-                [LAST_RESORT_NONE] = "none", [LAST_RESORT_PAUSE] = "pause", [LAST_RESORT_SAVE] = "save", [LAST_RESORT_COMMAND] = "command",
-        };
-
-        return (size_t) action < ARRAY_SIZE(names) ? names[action] : NULL;
-}
-
 static void measure(struct last_resort_state *s, const struct last_resort_input *in) {
         if (s->room_usec != 0 && in->now_usec - s->room_usec < WINDOW_USEC)
                 return;

@@ -18,7 +18,6 @@ enum last_resort_action {
         LAST_RESORT_SAVE,              /* to disk: frees all it has, and it does not run any more */
         LAST_RESORT_COMMAND,           /* the operator's own */
 };
-const char *last_resort_action_to_string(enum last_resort_action action); /* "none", "pause", ... */
 
 struct last_resort_config {
         enum last_resort_action action;

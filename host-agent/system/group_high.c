@@ -10,14 +10,14 @@
 #include "host-agent/system/cgroup.h"
 #include "host-agent/system/parsers.h"
 
-const char *group_high_file(const struct swap_group *group, char buf[static SWAP_GROUP_FILE_MAX]) {
+static const char *file_of(const struct swap_group *group, char buf[static SWAP_GROUP_FILE_MAX]) {
         snprintf(buf, SWAP_GROUP_FILE_MAX, "%s/memory.high", group->path);
         return buf;
 }
 
 int group_high_read(int root_fd, const struct swap_group *group, uint64_t *ret_bytes) {
         char path[SWAP_GROUP_FILE_MAX], text[64];
-        ssize_t n = procfs_read(root_fd, group_high_file(group, path), text, sizeof(text));
+        ssize_t n = procfs_read(root_fd, file_of(group, path), text, sizeof(text));
 
         if (n < 0)
                 return (int) n;
@@ -27,7 +27,7 @@ int group_high_read(int root_fd, const struct swap_group *group, uint64_t *ret_b
 
 int group_high_open(int root_fd, const struct swap_group *group) {
         char path[SWAP_GROUP_FILE_MAX];
-        int fd = openat(root_fd, group_high_file(group, path), O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC);
+        int fd = openat(root_fd, file_of(group, path), O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC);
 
         return fd < 0 ? -errno : fd;
 }

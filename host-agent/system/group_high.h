@@ -9,9 +9,6 @@
 #include "host-agent/system/swap_limit.h"
 #include "protocol/procfs.h"
 
-/* The path of the file, for undo.h. */
-const char *group_high_file(const struct swap_group *group, char buf[static SWAP_GROUP_FILE_MAX]);
-
 /* Unknown: no limit. -ENOENT: the memory controller is not on there, or it is v1. */
 int group_high_read(int root_fd, const struct swap_group *group, uint64_t *ret_bytes);
 /* Its descriptor, for group_high_write(), which in kernels before 6.16 reclaims what is above the limit before it comes back (4 s seen for 8 MiB that were taken back at

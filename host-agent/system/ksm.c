@@ -114,15 +114,11 @@ static int write_text(int root_fd, const char *file, const char *text) {
         return n < 0 ? -errno : 0;
 }
 
-int ksm_write(int root_fd, const char *file, uint64_t value) {
+static int write_number(int root_fd, const char *file, uint64_t value) {
         char text[32];
 
         snprintf(text, sizeof(text), "%llu\n", (unsigned long long) value);
         return write_text(root_fd, file, text);
-}
-
-int ksm_write_run(int root_fd, uint64_t run) {
-        return ksm_write(root_fd, "run", run);
 }
 
 static int write_advisor(int root_fd, uint64_t advisor) {
@@ -135,7 +131,7 @@ static int set(int root_fd, const char *file, uint64_t now, uint64_t want, const
 
         if (want == AEROSTAT_UNKNOWN || now == AEROSTAT_UNKNOWN || now == want)
                 return 0;
-        r = ksm_write(root_fd, file, want);
+        r = write_number(root_fd, file, want);
         if (r < 0)
                 *ret_file = file;
         return r;

@@ -4,7 +4,7 @@
 /*
  * The kernel's KSM: /sys/kernel/mm/ksm, the thread ksmd, and what each process merged. Every function takes a root directory fd ("/" or a fixture
  * tree). Kernels differ: 6.1 has neither the advisor nor general_profit nor smart_scan nor zero pages; each file is probed. Main thread; nothing
- * here blocks but ksm_write_run(2). Unknown values are AEROSTAT_UNKNOWN.
+ * here blocks, as long as run is not set to 2: that write returns when everything is unmerged (ksm_control.c has a child do it). Unknown values are AEROSTAT_UNKNOWN.
  */
 
 #include <stdbool.h>
@@ -44,13 +44,6 @@ int ksm_sample_read(int root_fd, struct ksm_sample *ret);
 
 /* Whether the knobs can be written: 0, -EROFS, -EACCES, -ENOENT. */
 int ksm_check_writable(int root_fd);
-
-/* Writes one number to a file of /sys/kernel/mm/ksm. -EBUSY: not now (merge_across_nodes while anything is merged); -EINVAL: the
- * kernel refuses it. */
-int ksm_write(int root_fd, const char *file, uint64_t value);
-
-/* run=2 returns when everything is unmerged: seconds for each GiB, and it may be interrupted by a fatal signal only. To be called in a child. */
-int ksm_write_run(int root_fd, uint64_t run);
 
 /* Brings the knobs to `want` (unknown members are left alone), writing only what differs from `now`. While the advisor is on,
  * pages_to_scan is set through its bounds (both the same), and the advisor is switched off and on so that they hold at once and

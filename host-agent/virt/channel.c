@@ -333,10 +333,6 @@ int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64
         return 0;
 }
 
-enum channel_state channel_get_state(const struct channel *channel) {
-        return channel->state;
-}
-
 void channel_get_counters(const struct channel *channel, struct channel_counters *ret) {
         *ret = (struct channel_counters) {
                 .reports = channel->reports,

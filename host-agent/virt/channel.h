@@ -54,5 +54,4 @@ DEFINE_CLEANUP(struct channel *, channel_free)
  * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000; bytes up to INT64_MAX, or unknown). */
 int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64_t pressure_available_bytes);
 
-enum channel_state channel_get_state(const struct channel *channel);
 void channel_get_counters(const struct channel *channel, struct channel_counters *ret);

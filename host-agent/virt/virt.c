@@ -260,17 +260,9 @@ int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], cons
         return 0;
 }
 
-void virt_resync(struct virt *virt) {
-        discovery_list(virt);
-}
-
 void virt_hold_enumeration(struct virt *virt, bool hold) {
         if (hold)
                 virt->held++;
         else if (virt->held > 0 && --virt->held == 0 && virt->want_list)
                 discovery_list(virt);
-}
-
-bool virt_is_connected(const struct virt *virt) {
-        return virt->connected;
 }

@@ -125,13 +125,8 @@ int virt_request_pause(struct virt *virt, const uint8_t uuid[static 16], bool pa
 int virt_request_save(struct virt *virt, const uint8_t uuid[static 16]);  /* managed save, past the page cache; takes as long as the disk does */
 int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], const struct virt_metadata *metadata); /* write urn:aerostat:policy:1, live and persistent */
 
-/* Lists all VMs anew (done by itself every 60 s; never while a hook waits: see hold). */
-void virt_resync(struct virt *virt);
-
 /* While held, nothing enumerates domains: a libvirt hook that waits for us holds a domain's lock, and listing would wait for the hook. Counts. */
 void virt_hold_enumeration(struct virt *virt, bool hold);
-
-bool virt_is_connected(const struct virt *virt);
 
 /* Without all that: resumes this run of a VM if it is paused, and waits for that on the caller's own thread. For `aerostatd --undo`. 1: it was paused;
  * 0: it was not, or that run of it is over; -ENOTCONN, -EIO and others. */

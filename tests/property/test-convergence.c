@@ -30,7 +30,7 @@
 
 struct guest {
         uint64_t need, told_usec, pressed_usec;
-        uint64_t before, due, served_usec;
+        uint64_t before, due;
 };
 
 struct world {

@@ -35,7 +35,7 @@ static void test_one_hangs(void **state) {
         assert_true(now_usec() - begun < USEC_PER_SEC);
         await(VIRT_EVENT_SLOW, stuck, &from);
         assert_in_range(now_usec() - begun, 2 * USEC_PER_SEC, 5 * USEC_PER_SEC);
-        virt_resync(t.virt); /* a listing does not wait for it either */
+        discovery_list(t.virt); /* a listing does not wait for it either */
         await(VIRT_EVENT_SYNCED, NULL, &from);
         answers = now();
         release_all();
@@ -68,7 +68,7 @@ static void test_timeout_is_no_answer(void **state) {
         release_all();
         assert_int_equal(await(VIRT_EVENT_STATS, uuid, &from)->result, -ETIMEDOUT);
         assert_false(came(VIRT_EVENT_ANSWERS, uuid, 0));
-        virt_resync(t.virt); /* libvirtd can describe a VM that hangs */
+        discovery_list(t.virt); /* libvirtd can describe a VM that hangs */
         await(VIRT_EVENT_DOMAIN, uuid, &from);
         assert_false(came(VIRT_EVENT_ANSWERS, uuid, 0));
         assert_int_equal(virt_request_stats(t.virt, uuid), 0);
@@ -155,7 +155,7 @@ static void test_hold(void **state) {
 
         virt_hold_enumeration(t.virt, true);
         virt_hold_enumeration(t.virt, true);
-        virt_resync(t.virt);
+        discovery_list(t.virt);
         virt_hold_enumeration(t.virt, false);
         run_for(100 * USEC_PER_MSEC);
         assert_int_equal(n_calls(CALL_LIST), before);

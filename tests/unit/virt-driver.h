@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "host-agent/virt/core.h"
 #include "host-agent/virt/internal.h"
 
 extern virConnectPtr driver; /* the test's own connection; keeps the test driver's world alive */

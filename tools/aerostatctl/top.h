@@ -40,9 +40,6 @@ int top_draw_host(const struct top_view *view, int rows, int columns);
 /* The VMs in that many rows, the first of them titles; scrolls the model. legend: whether the row above is free to explain the bar. */
 void top_draw_table(struct top_view *view, int row, int rows, bool legend);
 
-/* Help or explanation over those rows; clamps text_first. */
-void top_draw_text(struct top_view *view, int row, int rows);
-
 /* All of the screen. */
 void top_draw(struct top_view *view);
 

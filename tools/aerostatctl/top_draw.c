@@ -162,7 +162,8 @@ static void add_explanation(struct page *page, const json_t *e) {
         add_moves(page, json_object_get(e, "decisions"));
 }
 
-void top_draw_text(struct top_view *view, int row, int rows) {
+/* Help or explanation over those rows; clamps text_first. */
+static void draw_text(struct top_view *view, int row, int rows) {
         struct page page = { .row = row, .rows = rows, .first = view->text_first };
 
         if (view->page == TOP_PAGE_EXPLAIN)
@@ -177,7 +178,7 @@ void top_draw_text(struct top_view *view, int row, int rows) {
                         (void) move(i, 0);
                         (void) clrtoeol();
                 }
-                top_draw_text(view, row, rows);
+                draw_text(view, row, rows);
         }
 }
 
@@ -221,7 +222,7 @@ void top_draw(struct top_view *view) {
         if (list)
                 top_draw_table(view, row, left, gap);
         else
-                top_draw_text(view, row, left);
+                draw_text(view, row, left);
         if (footer)
                 draw_footer(view);
         (void) move(LINES - 1, COLS - 1); /* where a cursor that cannot be hidden disturbs least */

@@ -42,7 +42,7 @@ struct guest {
         uint64_t psi_some_usec, refault_bytes, swap_in_bytes, run_usec;
         /* the agent */
         struct guest_report report;
-        uint64_t report_phase_usec, next_report_usec, pressure_sent_usec;
+        uint64_t next_report_usec, pressure_sent_usec;
         uint64_t pressure_below_bytes;         /* told by the host */
 };
 

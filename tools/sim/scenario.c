@@ -38,7 +38,7 @@ static int read_setting(struct scenario *scenario, const struct reader_object *c
         return 0;
 }
 
-int scenario_read_config(struct scenario *scenario, const struct reader_object *config) {
+static int read_config(struct scenario *scenario, const struct reader_object *config) {
         const char *key;
         json_t *value;
 
@@ -141,7 +141,7 @@ static int read_top(struct scenario *scenario, const struct reader_object *top) 
                 return -EINVAL;
         r = reader_enter(top, "config", NULL, &part);
         if (r > 0)
-                r = scenario_read_config(scenario, &part);
+                r = read_config(scenario, &part);
         if (r < 0)
                 return r;
         r = reader_enter(top, "balloon", known_balloon, &part);

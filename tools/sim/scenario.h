@@ -101,7 +101,6 @@ DEFINE_CLEANUP(struct scenario *, scenario_free)
 /* The same in parts, for scenario.c: fill in from their place in the JSON. */
 int scenario_read_guests(struct scenario *scenario, const struct reader_object *top, uint64_t inflate_bps, uint64_t deflate_bps);
 int scenario_read_events(struct scenario *scenario, const struct reader_object *top);
-int scenario_read_config(struct scenario *scenario, const struct reader_object *config);
 
 /* "node": the number of one of the host's nodes; -1 where it is not given. */
 int scenario_read_node(const struct scenario *scenario, const struct reader_object *object, int *ret);
