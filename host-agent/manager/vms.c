@@ -239,94 +239,119 @@ static void time_balloon(struct manager *m, const struct vm *vm, uint64_t actual
                 balloon_speed_learn(&m->balloon_speed, vm->actual_bytes, actual_bytes, vm->target_bytes, now_usec - since_usec);
 }
 
+static void on_connection(struct manager *m, const struct virt_event *e, uint64_t now_usec) {
+        if (e->type == VIRT_EVENT_CONNECTED)
+                manager_tell(m, LOG_INFO, NULL, "connected to libvirt at %s", m->settings.uri);
+        else if (m->connected || log_limit_pass(&m->connect_log, now_usec, USEC_PER_MINUTE))
+                manager_tell(m, LOG_WARNING, NULL, "no connection to libvirt at %s: %s; trying again", m->settings.uri, e->text);
+        m->connected = e->type == VIRT_EVENT_CONNECTED;
+}
+
+static void on_synced(struct manager *m, uint64_t now_usec) {
+        if (m->synced_usec == 0)
+                m->synced_usec = now_usec;
+        manager_keep_forget(m);
+        manager_last_resort_synced(m);
+        manager_decide_soon(m);
+}
+
+static void on_state(struct manager *m, struct vm *vm, enum virt_state state) {
+        enum virt_state before = vm->state;
+
+        if (state == before)
+                return;
+        vm->state = state;
+        manager_last_resort_state(m, vm, before);
+        manager_decide_soon(m);
+}
+
+static void on_reboot(struct manager *m, struct vm *vm, uint64_t now_usec) {
+        manager_tell(m, LOG_INFO, vm, "reset; its maximum counts until its balloon is heard of");
+        vm_boot(vm, now_usec);
+        manager_decide_soon(m);
+}
+
+static void on_stats(struct manager *m, size_t at, const struct virt_stats *stats, uint64_t now_usec) {
+        struct vm *vm = m->vms[at];
+        bool known = vm->balloon_confirmed;
+
+        time_balloon(m, vm, stats->actual_bytes, now_usec);
+        vm_take_stats(vm, stats, now_usec);
+        if (m->policy_vms[at].plan.gap || !known)
+                manager_decide_soon(m);
+}
+
+static void on_answers(struct manager *m, struct vm *vm, bool answers) {
+        vm->unresponsive = !answers;
+        manager_tell(m, answers ? LOG_INFO : LOG_WARNING, vm, "%s", answers ? "its QEMU answers again" : "its QEMU does not answer");
+        manager_decide_soon(m);
+}
+
+/* What libvirt says of a VM that is known. */
+static void on_known(struct manager *m, size_t at, const struct virt_event *e, uint64_t now_usec) {
+        struct vm *vm = m->vms[at];
+
+        switch (e->type) {
+        case VIRT_EVENT_GONE:
+                on_gone(m, at);
+                break;
+        case VIRT_EVENT_STATE:
+                on_state(m, vm, e->state);
+                break;
+        case VIRT_EVENT_REBOOT:
+                on_reboot(m, vm, now_usec);
+                break;
+        case VIRT_EVENT_BALLOON:
+                time_balloon(m, vm, e->actual_bytes, now_usec);
+                vm_take_actual(vm, e->actual_bytes, now_usec);
+                manager_decide_soon(m);
+                break;
+        case VIRT_EVENT_STATS:
+                if (e->result >= 0)
+                        on_stats(m, at, &e->stats, now_usec);
+                break;
+        case VIRT_EVENT_TARGET:
+                on_target(m, vm, e);
+                break;
+        case VIRT_EVENT_PAUSE:
+        case VIRT_EVENT_SAVE:
+                manager_last_resort_answer(m, vm, e->result, e->text);
+                break;
+        case VIRT_EVENT_SLOW:
+        case VIRT_EVENT_ANSWERS:
+                on_answers(m, vm, e->type == VIRT_EVENT_ANSWERS);
+                break;
+        case VIRT_EVENT_METADATA:
+                manager_limits_written(m, vm, e->result, e->text);
+                break;
+        default:
+                break;
+        }
+}
+
 void manager_on_virt(const struct virt_event *e, void *userdata) {
         struct manager *m = userdata;
         uint64_t now_usec = clock_monotonic_usec();
         size_t at = 0;
-        struct vm *vm = find(m, e->uuid, &at);
+        bool known = find(m, e->uuid, &at);
 
         switch (e->type) {
         case VIRT_EVENT_CONNECTED:
-                manager_tell(m, LOG_INFO, NULL, "connected to libvirt at %s", m->settings.uri);
-                m->connected = true;
-                break;
         case VIRT_EVENT_DISCONNECTED:
-                if (m->connected || log_limit_pass(&m->connect_log, now_usec, USEC_PER_MINUTE))
-                        manager_tell(m, LOG_WARNING, NULL, "no connection to libvirt at %s: %s; trying again", m->settings.uri, e->text);
-                m->connected = false;
-                break;
+                on_connection(m, e, now_usec);
+                return;
         case VIRT_EVENT_SYNCED:
-                if (m->synced_usec == 0)
-                        m->synced_usec = now_usec;
-                manager_keep_forget(m);
-                manager_last_resort_synced(m);
-                manager_decide_soon(m);
-                break;
+                on_synced(m, now_usec);
+                return;
         case VIRT_EVENT_DOMAIN:
                 on_domain(m, e, now_usec);
-                break;
-        case VIRT_EVENT_GONE:
-                if (vm)
-                        on_gone(m, at);
-                break;
-        case VIRT_EVENT_STATE:
-                if (vm && vm->state != e->state) {
-                        enum virt_state before = vm->state;
-
-                        vm->state = e->state;
-                        manager_last_resort_state(m, vm, before);
-                        manager_decide_soon(m);
-                }
-                break;
-        case VIRT_EVENT_REBOOT:
-                if (vm) {
-                        manager_tell(m, LOG_INFO, vm, "reset; its maximum counts until its balloon is heard of");
-                        vm_boot(vm, now_usec);
-                        manager_decide_soon(m);
-                }
-                break;
-        case VIRT_EVENT_BALLOON:
-                if (vm) {
-                        time_balloon(m, vm, e->actual_bytes, now_usec);
-                        vm_take_actual(vm, e->actual_bytes, now_usec);
-                        manager_decide_soon(m);
-                }
-                break;
-        case VIRT_EVENT_STATS:
-                if (vm && e->result >= 0) {
-                        bool known = vm->balloon_confirmed;
-
-                        time_balloon(m, vm, e->stats.actual_bytes, now_usec);
-                        vm_take_stats(vm, &e->stats, now_usec);
-                        if (m->policy_vms[at].plan.gap || !known)
-                                manager_decide_soon(m);
-                }
-                break;
-        case VIRT_EVENT_TARGET:
-                if (vm)
-                        on_target(m, vm, e);
-                if (m->giving_back)
-                        manager_release_step(m);
-                break;
-        case VIRT_EVENT_PAUSE:
-                if (m->ending)
-                        manager_release_step(m);
-                /* fall through */
-        case VIRT_EVENT_SAVE:
-                if (vm)
-                        manager_last_resort_answer(m, vm, e->result, e->text);
-                break;
-        case VIRT_EVENT_SLOW:
-        case VIRT_EVENT_ANSWERS:
-                if (vm) {
-                        vm->unresponsive = e->type == VIRT_EVENT_SLOW;
-                        manager_tell(m, vm->unresponsive ? LOG_WARNING : LOG_INFO, vm, "%s", vm->unresponsive ? "its QEMU does not answer" : "its QEMU answers again");
-                        manager_decide_soon(m);
-                }
-                break;
-        case VIRT_EVENT_METADATA:
-                if (vm)
-                        manager_limits_written(m, vm, e->result, e->text);
+                return;
+        default:
                 break;
         }
+        if (known)
+                on_known(m, at, e, now_usec);
+        /* At the end each answer counts, also for a VM that is gone by now. */
+        if ((e->type == VIRT_EVENT_TARGET && m->giving_back) || (e->type == VIRT_EVENT_PAUSE && m->ending))
+                manager_release_step(m);
 }

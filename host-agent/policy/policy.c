@@ -117,20 +117,21 @@ static void bind_to_nodes(struct policy_context *c, struct policy_vm *vm, struct
                 policy_nodes_add(c, vm, work);
 }
 
-void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+/* What it is, and whether it is moved. Returns whether it counts at its maximum. */
+static bool choose_class(struct policy_context *c, struct policy_vm *vm, struct policy_work *work, bool distrusted) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
-        uint64_t max = policy_max(vm), actual = policy_actual(vm), counted = actual, evidence = policy_evidence(vm);
-        bool distrusted = vm->state.distrust_until_usec > c->now_usec;
 
         work->moves = false;
         if (!in->managed) {
                 p->class = POLICY_EXCLUDED, p->reason = POLICY_REASON_EXCLUDED;
-                counted = max;
-        } else if (in->fixed || in->hugepages) {
+                return true;
+        }
+        if (in->fixed || in->hugepages) {
                 p->class = POLICY_FIXED, p->reason = POLICY_REASON_FIXED;
-                counted = max;
-        } else if (in->held)
+                return true;
+        }
+        if (in->held)
                 p->class = POLICY_HELD, p->reason = POLICY_REASON_HELD;
         else if (in->unresponsive)
                 p->class = POLICY_UNKNOWN, p->reason = POLICY_REASON_UNRESPONSIVE;
@@ -154,9 +155,15 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
                 p->class = POLICY_UNKNOWN, p->reason = POLICY_REASON_UNKNOWN_EVIDENCE;
                 work->moves = true;
         }
+        return vm->state.breaching || distrusted; /* also while it is paused or does not answer */
+}
 
-        if (vm->state.breaching || distrusted) /* also while it is paused or does not answer */
-                counted = max;
+void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+        const struct policy_vm_input *in = &vm->input;
+        struct policy_vm_plan *p = &vm->plan;
+        uint64_t max = policy_max(vm), actual = policy_actual(vm), evidence = policy_evidence(vm), counted;
+
+        counted = choose_class(c, vm, work, vm->state.distrust_until_usec > c->now_usec) ? max : actual;
         work->overhead = policy_overhead(vm);
         if (in->hugepages && in->managed) /* the pool is gone from MemAvailable already */
                 p->committed_bytes = work->overhead;

@@ -93,10 +93,27 @@ static enum policy_reason explain(const struct policy_context *c, const struct p
         return POLICY_REASON_DEMAND;
 }
 
+/* Where not everybody can have its maximum: demands first, then the surplus, less the pool. left: what the floors leave. */
+static void share_out(struct policy_context *c, struct policy_room left, uint64_t floors) {
+        struct policy_plan *p = c->plan;
+        struct policy_room demand;
+        uint64_t demand_room;
+
+        fill_entitlements(c, (struct policy_room) { .all = u64_sub(left.all, p->pool_bytes), .resident = left.resident });
+        /* In guaranteed mode the envelope goes beyond capacity by the KSM credit only, which is real memory today. */
+        demand_room = c->config->mode == POLICY_GUARANTEED ? left.all
+                                                           : MIN(left.all, u64_sub(distributable(c, p->resident_rule_bytes), floors));
+        demand = (struct policy_room) { .all = demand_room, .resident = left.resident };
+        fill_demand(c, &demand);
+        left = (struct policy_room) { .all = u64_add(left.all - demand_room, demand.all), .resident = demand.resident };
+        p->pool_bytes = MIN(p->pool_bytes, left.all);
+        fill_surplus(c, (struct policy_room) { .all = left.all - p->pool_bytes, .resident = left.resident });
+}
+
 void policy_targets(struct policy_context *c) {
         struct policy_plan *p = c->plan;
-        uint64_t floors = 0, maxes = 0, residents = 0, room, pool, demand_room, ideals = 0, margin = policy_margin(c->n_vms);
-        struct policy_room left, demand;
+        uint64_t floors = 0, maxes = 0, residents = 0, room, pool, ideals = 0, margin = policy_margin(c->n_vms);
+        struct policy_room left;
 
         aim_pinned(c);
         room = distributable(c, u64_sub(p->rule_bytes, margin));
@@ -124,17 +141,8 @@ void policy_targets(struct policy_context *c) {
                 for (size_t i = 0; i < c->n_vms; i++)
                         if (c->work[i].moves)
                                 c->work[i].ideal = c->work[i].share = c->work[i].entitled = c->work[i].max;
-        } else {
-                fill_entitlements(c, (struct policy_room) { .all = u64_sub(left.all, p->pool_bytes), .resident = left.resident });
-                /* In guaranteed mode the envelope goes beyond capacity by the KSM credit only, which is real memory today. */
-                demand_room = c->config->mode == POLICY_GUARANTEED ? left.all
-                                                                   : MIN(left.all, u64_sub(distributable(c, p->resident_rule_bytes), floors));
-                demand = (struct policy_room) { .all = demand_room, .resident = left.resident };
-                fill_demand(c, &demand);
-                left = (struct policy_room) { .all = u64_add(left.all - demand_room, demand.all), .resident = demand.resident };
-                p->pool_bytes = MIN(p->pool_bytes, left.all);
-                fill_surplus(c, (struct policy_room) { .all = left.all - p->pool_bytes, .resident = left.resident });
-        }
+        } else
+                share_out(c, left, floors);
 
         for (size_t i = 0; i < c->n_vms; i++) {
                 struct policy_vm *vm = &c->vms[i];
