@@ -15,7 +15,7 @@ endif
 %C%_fuzz_settings_LDADD = libaerostat-settings.a libaerostat-policy.a libaerostat-protocol.a $(INIH_LIBS)
 %C%_fuzz_ksm_CPPFLAGS = $(fuzz_cppflags)
 %C%_fuzz_ksm_LDFLAGS = $(fuzz_ldflags)
-%C%_fuzz_ksm_SOURCES = %D%/targets/fuzz-ksm.c $(fuzz_driver) %D%/fuzz.h
+%C%_fuzz_ksm_SOURCES = %D%/targets/fuzz-ksm.c $(fuzz_driver) %D%/fuzz.h tests/unit/tree.h
 %C%_fuzz_ksm_LDADD = libaerostat-system.a libaerostat-guest.a libaerostat-protocol.a
 
 # The files of the state folder.

@@ -310,9 +310,12 @@ expect 2 '' 'is no absolute path' swap add 64M swapfile
 expect 2 '' 'has no blanks' swap add 64M "$folder/swap file"
 expect 2 '' 'no use' swap add 64K "$folder/swapfile"
 expect 1 '' 'No such file or directory' swap add 64M "$folder/none/swapfile"
-expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$folder/swapfile"
+case $(stat -f -c %T "$build") in # a folder on a disk, which the temporary one need not be
+tmpfs | ramfs) ;;
+*) expect 1 '' 'would leave less than 1 GiB' swap add 1000T "$build/aerostat-test-swapfile" ;;
+esac
 expect 1 '' 'is no swap in use' swap remove "$folder/socket"
-[ ! -e "$folder/swapfile" ] || fail 'a swap file was left'
+[ ! -e "$folder/swapfile" ] && [ ! -e "$build/aerostat-test-swapfile" ] || fail 'a swap file was left'
 if mountpoint -q /dev/shm; then expect 1 '' 'is in memory' swap add 64M /dev/shm/aerostat-test-swapfile; fi
 
 # Two daemons on one socket.

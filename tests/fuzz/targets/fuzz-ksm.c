@@ -2,40 +2,33 @@
 
 /* What the kernel says about KSM, what /proc/swaps says to the guest agent, and the file of changes that a killed daemon left. */
 
-#include <fcntl.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "guest-agent/zram.h"
 #include "host-agent/system/ksm_parsers.h"
 #include "host-agent/system/undo.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/tree.h"
 
-static char folder[] = "/tmp/aerostat-fuzz-XXXXXX";
+static struct tree tree;               /* nothing of the host lies below it, so nothing is written */
 
-static void remove_folder(void) {
-        (void) rmdir(folder);
+static void remove_tree(void) {
+        tree_remove(&tree);
 }
 
 static void fuzz_undo(const uint8_t *data, size_t size) {
-        static char path[64];
+        static const struct tree_file none[] = { { NULL, NULL } };
         struct undo *undo = NULL;
-        int fd, error;
+        int error;
 
-        if (!path[0]) {
-                if (!mkdtemp(folder))
-                        abort();
-                snprintf(path, sizeof(path), "%s/undo", folder);
-                (void) atexit(remove_folder);
+        if (!tree.path[0]) {
+                tree = tree_make(none);
+                (void) atexit(remove_tree);
         }
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        if (fd < 0 || write(fd, data, size) != (ssize_t) size)
+        if (!tree_put(&tree, "undo", (const char *) data, size))
                 abort();
-        close(fd);
-        fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* nothing of the host lies below it, so nothing is written */
-        if (undo_new(&undo, fd, folder) == 0) {
+        if (undo_new(&undo, tree.fd, tree.path) == 0) {
                 const char *entry, *value;
 
                 for (size_t i = 0; undo_entry(undo, i, &entry, &value); i++)
@@ -44,8 +37,6 @@ static void fuzz_undo(const uint8_t *data, size_t size) {
                 undo_forget(undo, "");
         }
         undo_free(undo);
-        close(fd);
-        (void) unlink(path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

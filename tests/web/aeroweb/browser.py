@@ -6,12 +6,13 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from typing import Any, Dict, List
 
-from .daemon import require
+from .daemon import require, wait_until
 
 
 class Browser:
@@ -24,8 +25,9 @@ class Browser:
         command = [require("chromium", "chromium-browser", "google-chrome"), "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
                    "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
                    "--no-proxy-server", f"--user-data-dir={self.profile}", "about:blank"]
-        # It reads from descriptor 3 and writes to 4.
+        # It reads from descriptor 3 and writes to 4, and leaves folders of its own where temporary files go.
         self.process = subprocess.Popen(["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "chromium", *command], pass_fds=(to_read, to_write),
+                                        env=dict(os.environ, TMPDIR=self.profile), start_new_session=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
         os.close(to_write)
@@ -45,9 +47,18 @@ class Browser:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        wait_until(self.has_ended, 10, "Chromium's processes end")
         os.close(self.inp)
         os.close(self.out)
         shutil.rmtree(self.profile, ignore_errors=True)
+
+    def has_ended(self) -> bool:
+        """Processes that outlive the first one would write to the profile while it is removed."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        return False
 
     def call(self, method: str, **params: Any) -> Dict[str, Any]:
         self.last_id += 1
