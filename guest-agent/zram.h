@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * A swap of compressed memory (zram) for a guest that has no swap: a guest that is squeezed then slows down where it would else kill. Only where nothing
- * swaps yet; taken away at the end. Setting it up starts modprobe and mkswap, so it is done before the agent locks itself into memory and begins to report.
+ * A swap of compressed memory (zram) for a guest that has no swap: a guest that is squeezed then slows down where it would else kill. Only where
+ * nothing swaps yet; taken away at the end. Setting it up starts modprobe and mkswap, so it is done before the agent locks itself into memory and
+ * begins to report.
  */
 
 #include <stdbool.h>
@@ -15,11 +16,12 @@ struct zram {
         uint64_t size_bytes;           /* of what can be swapped, uncompressed */
 };
 
-/* root: where proc, sys and dev are. 0: ret is active, made now or taken over from an agent that was killed; 1: this guest has swap, nothing was done;
- * -errno: it cannot be had, and a sentence has been logged. */
+/* root: where proc, sys and dev are. 0: ret is active, made now or taken over from an agent that was killed; 1: this guest has swap, nothing was
+ * done; -errno: it cannot be had, and a sentence has been logged. */
 int zram_setup(const char *root, uint64_t size_bytes, struct zram *ret);
 
-/* Stops swapping there and removes the device. What does not fit into memory stays where it is: then the device stays, too, and a sentence says so. */
+/* Stops swapping there and removes the device. What does not fit into memory stays where it is: then the device stays, too, and a sentence says
+ * so. */
 void zram_remove(const char *root, struct zram *zram);
 
 /* What /proc/swaps says: 0 there is no swap; 1 there is; 2 the only one is zram<*ret_index>. */

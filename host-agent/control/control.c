@@ -70,7 +70,8 @@ static void log_write(const struct varlink_call *call, const char *method, const
         log_message(LOG_NOTICE, "user %u asks: %s %.400s", (unsigned) varlink_caller(call), method, text ?: "");
 }
 
-/* Opens, moves or closes the web server as the settings say. 0; 1 and a sentence in error: it cannot be had, which is no reason to manage no memory. */
+/* Opens, moves or closes the web server as the settings say. 0; 1 and a sentence in error: it cannot be had, which is no reason to manage no
+ * memory. */
 static int follow_http(struct control *control, char error[static CONTROL_ERROR_MAX]) {
         const char *listen = settings_of(control)->metrics_listen;
         gid_t group = control->group == NO_GROUP ? getegid() : control->group;

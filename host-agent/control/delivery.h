@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Tells alerts to the world: to the journal (structured, with a MESSAGE_ID for each phase) and to [alerts] command (JSON on its standard input; see runner.h).
- * Runs the last resort's command the same way. Keeps what fires in the state folder. Main thread; SIGCHLD must be blocked.
+ * Tells alerts to the world: to the journal (structured, with a MESSAGE_ID for each phase) and to [alerts] command (JSON on its standard input; see
+ * runner.h). Runs the last resort's command the same way. Keeps what fires in the state folder. Main thread; SIGCHLD must be blocked.
  */
 
 #include <systemd/sd-event.h>

@@ -15,7 +15,8 @@ const char *explain_briefly(enum policy_reason reason);
 /* The same as a sentence. Returns buf. */
 char *explain_vm(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]);
 
-/* What it needs, in which terms and on whose word; what it is entitled to and why; what would give it more. For a VM that was decided on. Return buf. */
+/* What it needs, in which terms and on whose word; what it is entitled to and why; what would give it more. For a VM that was decided on. Return
+ * buf. */
 char *explain_need(const struct vm_view *vm, char buf[static EXPLAIN_MAX]);
 char *explain_entitlement(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]);
 char *explain_more(const struct host_view *host, const struct vm_view *vm, char buf[static EXPLAIN_MAX]);

@@ -2,11 +2,13 @@
 #pragma once
 
 /*
- * The web server behind [metrics] listen: Prometheus text at /metrics, the dashboard at /, and the JSON that it shows at /api/. Read-only: GET and HEAD.
+ * The web server behind [metrics] listen: Prometheus text at /metrics, the dashboard at /, and the JSON that it shows at /api/. Read-only: GET and
+ * HEAD.
  *
- * libmicrohttpd in its external epoll mode: no thread; its one descriptor is a source of the daemon's loop, below the daemon's own events. Connections,
- * their memory and their time are bounded. What an address serves, every local user can read, and any web page could ask a browser for: so the Host header
- * has to be an IP address, localhost or this host's own name (a page that rebinds its own name to 127.0.0.1 is refused). Main thread.
+ * libmicrohttpd in its external epoll mode: no thread; its one descriptor is a source of the daemon's loop, below the daemon's own events.
+ * Connections, their memory and their time are bounded. What an address serves, every local user can read, and any web page could ask a browser for:
+ * so the Host header has to be an IP address, localhost or this host's own name (a page that rebinds its own name to 127.0.0.1 is refused). Main
+ * thread.
  */
 
 #include <sys/types.h>

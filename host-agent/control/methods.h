@@ -19,8 +19,8 @@ extern const char control_interface_description[];
 struct follower_list *control_followers(struct control *control);
 struct manager *control_manager(struct control *control);
 
-/* For the files that hold methods. Refuse: with the error that the manager's errno (view.h) stands for. Find: by name or UUID; negative: the call has been
- * answered. */
+/* For the files that hold methods. Refuse: with the error that the manager's errno (view.h) stands for. Find: by name or UUID; negative: the call has
+ * been answered. */
 void method_refuse(struct varlink_call *call, int r, const char *sentence);
 int method_find_vm(struct varlink_call *call, struct manager *manager, const char *name, size_t *ret_index);
 

@@ -12,8 +12,8 @@ struct pages;
 int pages_new(struct pages **ret, struct manager *manager); /* 0 or -ENOMEM */
 struct pages *pages_free(struct pages *pages);
 
-/* The reply to a path; vm: the query's argument, or NULL. A reply is shared by all who ask within a moment, so that asking in a loop costs the daemon little:
- * *ret_kept says that `pages` holds on to it; otherwise it is the caller's. 0; -ENOENT: no such page; -ESRCH: no such VM; -ENOMEM. */
+/* The reply to a path; vm: the query's argument, or NULL. A reply is shared by all who ask within a moment, so that asking in a loop costs the daemon
+ * little: *ret_kept says that `pages` holds on to it; otherwise it is the caller's. 0; -ENOENT: no such page; -ESRCH: no such VM; -ENOMEM. */
 int pages_get(struct pages *pages, const char *path, const char *vm, struct MHD_Response **ret, bool *ret_kept);
 
 /* A reply with the headers that all of ours have. body: copied. NULL: no memory. */

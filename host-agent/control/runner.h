@@ -3,8 +3,8 @@
 
 /*
  * Runs a command with a text on its standard input, for each of many texts, without ever waiting for it: never through a shell, with a cleared
- * environment (PATH only), in a process group of its own, for a limited time, a few at once. What fails is tried again, later and later, and given up in
- * the end. Main thread; SIGCHLD must be blocked in all threads.
+ * environment (PATH only), in a process group of its own, for a limited time, a few at once. What fails is tried again, later and later, and given up
+ * in the end. Main thread; SIGCHLD must be blocked in all threads.
  */
 
 #include <stddef.h>
@@ -34,8 +34,8 @@ int runner_new(struct runner **ret, sd_event *event, const struct runner_limits 
 struct runner *runner_free(struct runner *runner); /* kills what still runs */
 DEFINE_CLEANUP(struct runner *, runner_free)
 
-/* Queues a text. command: an absolute path and arguments, separated by blanks; copied. key: texts of one key are run one after the other, and a newer one
- * replaces those that wait. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
+/* Queues a text. command: an absolute path and arguments, separated by blanks; copied. key: texts of one key are run one after the other, and a newer
+ * one replaces those that wait. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
 int runner_run(struct runner *runner, const char *command, const char *key, const char *text);
 
 void runner_get_counters(const struct runner *runner, struct runner_counters *ret);

@@ -288,8 +288,8 @@ static unsigned count_connections(const struct varlink_server *server, uid_t uid
         return n;
 }
 
-/* Closes the connection of this user that has been silent for longest and is not owed an answer; where all are, the one with the most calls still to be
- * served: it floods. Returns whether there was one. */
+/* Closes the connection of this user that has been silent for longest and is not owed an answer; where all are, the one with the most calls still to
+ * be served: it floods. Returns whether there was one. */
 static bool evict(struct varlink_server *server, uid_t uid) {
         struct connection *c, *worst = NULL;
 

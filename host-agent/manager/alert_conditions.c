@@ -119,8 +119,8 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
         observe_ksm(&c, h);
 }
 
-/* It was heard of, and no longer is. A VM that never spoke in this boot has nothing to fall silent with; but that says nothing against an alert from before
- * the daemon was restarted. */
+/* It was heard of, and no longer is. A VM that never spoke in this boot has nothing to fall silent with; but that says nothing against an alert from
+ * before the daemon was restarted. */
 static enum level stale(const struct vm_view *vm) {
         bool lost_agent = vm->agent_version && vm->source != SOURCE_AGENT;
 
@@ -131,7 +131,8 @@ static enum level stale(const struct vm_view *vm) {
         return vm->source == SOURCE_NONE ? KEEPS : GONE;
 }
 
-/* Debian's kernel has PSI switched off unless its command line says psi=1. Without it: less available than the agent is to speak up at, for as long. */
+/* Debian's kernel has PSI switched off unless its command line says psi=1. Without it: less available than the agent is to speak up at, for as
+ * long. */
 static enum level pressure(const struct vm_view *vm) {
         uint64_t available = vm->policy->input.guest_available_bytes, below = vm->policy->plan.pressure_below_bytes;
 

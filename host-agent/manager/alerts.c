@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The manager's alerts: once a second its own views become conditions, the engine (policy/alerts.h) makes events of them, and whoever watches hears. */
+/* The manager's alerts: once a second its own views become conditions, the engine (policy/alerts.h) makes events of them, and whoever watches
+ * hears. */
 
 #include <errno.h>
 #include <string.h>

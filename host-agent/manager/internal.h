@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The manager's own state, shared by its parts only: manager.c (its life), decide.c (one decision), vms.c (what libvirt and channels say), memory.c (KSM
- * and swap), alerts.c, last_resort.c, operator.c, by_hand.c and reserve.c (what others see and ask), report.c (what the last days were like), keep.c (what
- * outlives us). */
+/* The manager's own state, shared by its parts only: manager.c (its life), decide.c (one decision), vms.c (what libvirt and channels say), memory.c
+ * (KSM and swap), alerts.c, last_resort.c, operator.c, by_hand.c and reserve.c (what others see and ask), report.c (what the last days were like),
+ * keep.c (what outlives us). */
 
 #include "host-agent/log.h"
 #include "host-agent/manager/balloon_speed.h"
@@ -158,8 +158,8 @@ void manager_memory_configure(struct manager *manager);
 void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
-/* last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come. found: a
- * run of a VM was found; synced: all were. state, answer (to a pause or a save), gone: libvirt's news. */
+/* last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come.
+ * found: a run of a VM was found; synced: all were. state, answer (to a pause or a save), gone: libvirt's news. */
 void manager_last_resort_tick(struct manager *manager, uint64_t now_usec);
 size_t manager_last_resort_end(struct manager *manager);
 void manager_last_resort_found(struct manager *manager, struct vm *vm);
@@ -168,8 +168,8 @@ void manager_last_resort_state(struct manager *manager, struct vm *vm, enum virt
 void manager_last_resort_answer(struct manager *manager, struct vm *vm, int result, const char *text);
 void manager_last_resort_gone(struct manager *manager, struct vm *vm);
 
-/* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that run
- * were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
+/* keep.c. Start: reads the state and begins to write it; -errno only when it could not be written at all. Restore: a VM was found. Forget: all that
+ * run were found, the rest is gone. Changed: write what holds now, after the decision that follows. History: memory over time, at the end. */
 int manager_keep_start(struct manager *manager);
 void manager_keep_restore(struct manager *manager, struct vm *vm);
 void manager_keep_forget(struct manager *manager);
@@ -191,5 +191,6 @@ void manager_reservations_hand_over(struct manager *manager, const char *name); 
 /* by_hand.c: libvirt has answered a request to write metadata, or the VM is gone. */
 void manager_limits_written(struct manager *manager, struct vm *vm, int result, const char *text);
 
-/* operator.c. What all hold for good: floors of what can move, all of what cannot, overheads, reservations; VM `index` with `bytes` (SIZE_MAX: none so). */
+/* operator.c. What all hold for good: floors of what can move, all of what cannot, overheads, reservations; VM `index` with `bytes` (SIZE_MAX: none
+ * so). */
 uint64_t manager_least_bytes(struct manager *manager, size_t index, uint64_t bytes);

@@ -36,8 +36,8 @@ DEFINE_CLEANUP(struct manager *, manager_free)
 /* Puts new settings in force. The URI and the root stay as they are until a restart; says so in the log when the URI differs. */
 int manager_reload(struct manager *manager, const struct settings *settings);
 
-/* Before the end: lets VMs run again that the last resort paused, and with give_back (on-exit = release) gives every managed VM its maximum. Calls done, once,
- * when all answered or after 5 s; at once where there is nothing to do. */
+/* Before the end: lets VMs run again that the last resort paused, and with give_back (on-exit = release) gives every managed VM its maximum. Calls
+ * done, once, when all answered or after 5 s; at once where there is nothing to do. */
 void manager_release(struct manager *manager, bool give_back, void (*done)(void *userdata), void *userdata);
 
 /* A line for `systemctl status`: "normal: 5 VMs, 3.2 GiB of 4 GiB". */

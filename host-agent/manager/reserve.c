@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reservations (view.h): the policy squeezes the others by their sum (policy_host.reserved_bytes); here they are made, judged after each decision, and handed
- * over to the VM when it appears: from then on its maximum counts instead.
+ * Reservations (view.h): the policy squeezes the others by their sum (policy_host.reserved_bytes); here they are made, judged after each decision,
+ * and handed over to the VM when it appears: from then on its maximum counts instead.
  */
 
 #include <errno.h>

@@ -149,7 +149,8 @@ int manager_set_swap_ceiling(struct manager *manager, uint64_t ceiling_ppm, char
 
 /* How much swap there should be for VMs of this much memory altogether (unknown: those that run), and from what that was worked out. */
 void manager_plan_swap(struct manager *manager, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret);
-/* Limits set by hand: they go before the domain's metadata, which goes before the configuration, and hold until reset or until this run of the VM ends. */
+/* Limits set by hand: they go before the domain's metadata, which goes before the configuration, and hold until reset or until this run of the VM
+ * ends. */
 struct limits_request {
         struct limits limits;          /* what is set replaces what was */
         bool reset;                    /* forget first what was set by hand before */
@@ -158,12 +159,13 @@ struct limits_request {
         void *userdata;
 };
 
-/* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to write. */
+/* 0: they hold; 1: done() will be called. -ERANGE: a floor above max; -ENOSPC: the floors would not fit; -EBUSY: still writing; -EINVAL: nothing to
+ * write. */
 int manager_set_limits(struct manager *manager, size_t index, const struct limits_request *request, char error[static VIEW_ERROR_MAX]);
 void manager_limits_abandon(struct manager *manager, void *userdata); /* done() is not to be called any more */
 
-/* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: whatif_answer_done() frees it. -EAGAIN: just started;
- * -ENOMEM. */
+/* What would happen if: the policy on a changed copy of the live state, which stays as it is. ret: whatif_answer_done() frees it. -EAGAIN: just
+ * started; -ENOMEM. */
 int manager_whatif(struct manager *manager, const struct whatif_question *request, struct whatif_answer *ret, char error[static VIEW_ERROR_MAX]);
 
 /* What the last days were like (report.h). */
@@ -190,8 +192,9 @@ struct reserve_request {
         void *userdata;
 };
 
-/* 0: made; 1: made, and done() will be called, with 0 when it is met, or negative and it is gone: -ETIMEDOUT, -ECANCELED (released, replaced), -EEXIST.
- * Otherwise at once: -ENOSPC it cannot be met without breaking a floor; -EEXIST the VM runs; -EAGAIN just started; -ENOBUFS too many; -EINVAL bad name. */
+/* 0: made; 1: made, and done() will be called, with 0 when it is met, or negative and it is gone: -ETIMEDOUT, -ECANCELED (released, replaced),
+ * -EEXIST. Otherwise at once: -ENOSPC it cannot be met without breaking a floor; -EEXIST the VM runs; -EAGAIN just started; -ENOBUFS too many;
+ * -EINVAL bad name. */
 int manager_reserve(struct manager *manager, const struct reserve_request *request, struct reservation_view *ret, char error[static VIEW_ERROR_MAX]);
 
 /* Who waited is gone: done() is not called any more, and the reservation is given up. */

@@ -132,9 +132,9 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
 }
 
 /*
- * Walking a process's mappings holds its lock, and takes the longer the larger it is: spend a thousandth of the time on it. QEMU grows most in its first
- * minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look counts, too.
- * Its control groups are looked at in the same breath: their limits hardly change.
+ * Walking a process's mappings holds its lock, and takes the longer the larger it is: spend a thousandth of the time on it. QEMU grows most in its
+ * first minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look
+ * counts, too. Its control groups are looked at in the same breath: their limits hardly change.
  */
 static void measure_now_and_then(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec) {
         uint64_t start_usec = clock_monotonic_usec(), bytes;

@@ -20,8 +20,8 @@
 #define NOTE_MAX (sizeof(NOTE) + SWAP_GROUP_PATH_MAX)
 #define PROPERTY "MemoryHigh"
 
-/* By so much a limit goes below what is there: its growth ends at once, and whoever writes the limit (systemd, or we) may have to swap that out before it can go on
- * (before 6.16; measured on 6.1, swapping under TCG: 0.7 s for 32 MiB). */
+/* By so much a limit goes below what is there: its growth ends at once, and whoever writes the limit (systemd, or we) may have to swap that out
+ * before it can go on (before 6.16; measured on 6.1, swapping under TCG: 0.7 s for 32 MiB). */
 #define STEP_BYTES (8 * MIB)
 /* For so long after the end its stalls are still ours: avg10 fades. */
 #define FADE_USEC (30 * USEC_PER_SEC)

@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * Holds a VM that uses more than its balloon leaves it to its target, by memory.high on its own control group: the kernel then swaps out that VM's memory, and slows
- * that VM down, instead of everybody's. Lifted when it obeys. On cgroup v1 there is nothing of the kind (its soft limit only orders reclaim), and that is said.
+ * Holds a VM that uses more than its balloon leaves it to its target, by memory.high on its own control group: the kernel then swaps out that VM's
+ * memory, and slows that VM down, instead of everybody's. Lifted when it obeys. On cgroup v1 there is nothing of the kind (its soft limit only orders
+ * reclaim), and that is said.
  *
- * What is set is noted in the undo file before; what an earlier run left is lifted at the start. Main thread; nothing blocks: limits come down in steps, and through
- * systemd where that owns the group.
+ * What is set is noted in the undo file before; what an earlier run left is lifted at the start. Main thread; nothing blocks: limits come down in
+ * steps, and through systemd where that owns the group.
  */
 
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Lowers memory.high in a thread of its own, one at a time, because the kernel may take seconds for it (system/group_high.h). Functions are for the main thread. */
+/* Lowers memory.high in a thread of its own, one at a time, because the kernel may take seconds for it (system/group_high.h). Functions are for the
+ * main thread. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
 
 /*
  * The loop around KSM: samples the kernel, lets policy/ksm.h decide, sets the knobs. Notes the settings from before (undo.h) and restores them.
- * Stands back where somebody else steers KSM: ksmtuned or ksm.service at work, or a knob that changed under us. Main thread; unmerging, which takes seconds for each
- * GiB inside one write(), runs in a child.
+ * Stands back where somebody else steers KSM: ksmtuned or ksm.service at work, or a knob that changed under us. Main thread; unmerging, which takes
+ * seconds for each GiB inside one write(), runs in a child.
  */
 
 #include <stdbool.h>
@@ -46,8 +46,8 @@ struct ksm_tick {
 
 struct ksm_control; /* opaque */
 
-/* root_fd, undo: borrowed, must outlive it. host_proc: the folder of the host's own /proc where the daemon's hides kernel threads (a container), or NULL.
- * -ENOMEM, or why host_proc cannot be opened. */
+/* root_fd, undo: borrowed, must outlive it. host_proc: the folder of the host's own /proc where the daemon's hides kernel threads (a container), or
+ * NULL. -ENOMEM, or why host_proc cannot be opened. */
 int ksm_control_new(struct ksm_control **ret, sd_event *event, int root_fd, const char *host_proc, struct undo *undo);
 
 /* Restores the settings from before. Ends unmerging that is under way: what is not taken apart yet stays merged. */
@@ -64,7 +64,8 @@ const struct ksm_view *ksm_control_view(const struct ksm_control *control);
 
 #define KSM_ERROR_MAX 512
 
-/* An operator's mode, until the configuration is read again; also ends standing back before a knob that was changed. -ENOENT no KSM, -EROFS... with a sentence. */
+/* An operator's mode, until the configuration is read again; also ends standing back before a knob that was changed. -ENOENT no KSM, -EROFS... with a
+ * sentence. */
 int ksm_control_set_mode(struct ksm_control *control, enum ksm_mode mode, char error[static KSM_ERROR_MAX]);
 
 /* Unmerges everything, in a child, and switches KSM off. -ENOSPC: that would not fit, with the numbers; -EALREADY; -ENOENT. */

@@ -6,9 +6,9 @@
 #include "protocol/units.h"
 
 /*
- * How long is long: what mends itself in the normal course of things (a VM that boots at its maximum, a balloon on its way) must not wake anybody, and what
- * cannot wait must not. `clear` is longer than a restarted daemon needs to find the condition again (a stuck guest: 20 s), and, for what happens in a
- * moment (an OOM kill), how long it is worth showing.
+ * How long is long: what mends itself in the normal course of things (a VM that boots at its maximum, a balloon on its way) must not wake anybody,
+ * and what cannot wait must not. `clear` is longer than a restarted daemon needs to find the condition again (a stuck guest: 20 s), and, for what
+ * happens in a moment (an OOM kill), how long it is worth showing.
  */
 
 #define HOST_NUMBERS { "available_bytes", "reserve_bytes", "psi_some_ratio", "psi_full_ratio" }

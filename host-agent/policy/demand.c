@@ -2,12 +2,12 @@
 #include "host-agent/policy/internal.h"
 
 /*
- * need   = actual - MemAvailable, both from one moment, and what the guest has swapped beyond its ceiling, so that it can come back. Right with and without autodeflate, and hides nothing: crash kernel, memmap and firmware are in it.
- * demand = need + hot cache + headroom.
+ * need   = actual - MemAvailable, both from one moment, and what the guest has swapped beyond its ceiling, so that it can come back. Right with and
+ * without autodeflate, and hides nothing: crash kernel, memmap and firmware are in it. demand = need + hot cache + headroom.
  *
  * Hot cache is learnt as TMO's Senpai learns a container's size (Weiner et al., ASPLOS'22): by what hurts. Cache counts as cold until the guest
- * reads back what was taken (refaults) or stalls (PSI); then the estimate grows at once by what was missed, more the more it hurts. While nothing hurts it is
- * probed: it shrinks by a tenth, after an interval that doubles from 1 to 30 min each time that a probe hurt, so that it settles.
+ * reads back what was taken (refaults) or stalls (PSI); then the estimate grows at once by what was missed, more the more it hurts. While nothing
+ * hurts it is probed: it shrinks by a tenth, after an interval that doubles from 1 to 30 min each time that a probe hurt, so that it settles.
  */
 
 #define HEADROOM_MIN (64 * MIB)
@@ -23,8 +23,8 @@ static uint64_t counter_delta(uint64_t now, uint64_t seen) {
         return now == AEROSTAT_UNKNOWN || seen == AEROSTAT_UNKNOWN ? 0 : u64_sub(now, seen);
 }
 
-/* What was missed is hot beside what is there, not beside what the estimate says already: else a guest that cannot be given more would seem to want ever
- * more. */
+/* What was missed is hot beside what is there, not beside what the estimate says already: else a guest that cannot be given more would seem to want
+ * ever more. */
 static void grow_hot_cache(struct policy_vm_state *s, uint64_t bytes, uint64_t cache, uint64_t max, bool probing) {
         uint64_t step = MIN(bytes, max / 4), there = cache == AEROSTAT_UNKNOWN ? s->hot_cache_bytes : MIN(cache, max);
 

@@ -42,8 +42,8 @@ static uint64_t swap_allowance(const struct policy_context *c, uint64_t vm_swap)
  * Feedback from reality. Available memory under the reserve means that the reckoning is off by the shortfall, less what the rule itself already
  * asks back: rise at once by the rest. It comes down slowly while there is clearly more than the reserve; in between it stays.
  *
- * Where swap backs promises, a shortfall that swap can still take is one of these promises being kept, and no error: the kernel does not swap before memory
- * is used up, reserve and all, and brings pages back whenever there is room. Squeezing for that would go on until nothing is backed by swap.
+ * Where swap backs promises, a shortfall that swap can still take is one of these promises being kept, and no error: the kernel does not swap before
+ * memory is used up, reserve and all, and brings pages back whenever there is room. Squeezing for that would go on until nothing is backed by swap.
  */
 static uint64_t shortfall_bytes(const struct policy_context *c) {
         const struct policy_plan *p = c->plan;

@@ -67,7 +67,8 @@ static uint64_t resident_fill(const struct policy_work *work, size_t n_vms) {
         return sum;
 }
 
-/* One bound inside the other: where those that cannot swap would get more than their bound allows, they share just that, and the rest goes to the others. */
+/* One bound inside the other: where those that cannot swap would get more than their bound allows, they share just that, and the rest goes to the
+ * others. */
 void policy_fill_room(struct policy_work *work, size_t n_vms, struct policy_room *room) {
         uint64_t left = policy_fill(work, n_vms, room->all), resident = resident_fill(work, n_vms);
 

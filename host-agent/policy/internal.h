@@ -71,8 +71,8 @@ static inline uint64_t policy_dead_band(uint64_t max_bytes) {
         return MAX(max_bytes / 100, 16 * MIB);
 }
 
-/* Never given away: what QEMUs' own memory may grow by between two readings, a few KiB each. Without it the lab saw hosts unsafe by that, many times a
- * minute. */
+/* Never given away: what QEMUs' own memory may grow by between two readings, a few KiB each. Without it the lab saw hosts unsafe by that, many times
+ * a minute. */
 static inline uint64_t policy_margin(size_t n_vms) {
         return CLAMP(n_vms * 256 * KIB, 4 * MIB, 64 * MIB);
 }
@@ -83,8 +83,8 @@ static inline uint64_t policy_exhaustion(const struct policy_vm *vm) {
         return MAX(policy_actual(vm) / 32, 16 * MIB);
 }
 
-/* How much faster than on a normal host that is done for which nobody waits: what is short is moved and learnt sooner. What somebody waits for runs at the balloons'
- * own speed in any state. */
+/* How much faster than on a normal host that is done for which nobody waits: what is short is moved and learnt sooner. What somebody waits for runs
+ * at the balloons' own speed in any state. */
 static inline uint64_t policy_pace(const struct policy_context *c) {
         static const uint64_t paces[] = { [POLICY_NORMAL] = 1, [POLICY_TIGHT] = 2, [POLICY_HARD] = 4, [POLICY_CRITICAL] = 8 };
 
@@ -110,7 +110,8 @@ void policy_classify(struct policy_context *c, struct policy_vm *vm, struct poli
 void policy_envelope(struct policy_context *c);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
- * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over work.out. */
+ * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over
+ * work.out. */
 uint64_t policy_fill(struct policy_work *work, size_t n_vms, uint64_t amount);
 
 /* The same under both bounds: those that cannot swap get no more than ->resident together. Takes what it gives out of both. */

@@ -17,8 +17,8 @@
 #define BASE_SLEEP_MSEC 20                     /* the kernel's default; the timer's tick adds 4 ms at HZ=250 */
 #define BATCH_MIN 64                           /* fewer pages for each wake-up: sleep longer instead */
 #define SLEEP_MAX_MSEC 1000
-/* Measured on two processes with 300 MiB of equal pages: 1 us for a page in the first scan, 4-7 us where pages are compared and merged, 0.2 us for one that smart_scan
- * skips. Effort starts at the second. A cheap scan that turns into merging overshoots for a second or two; that is a debt, paid
+/* Measured on two processes with 300 MiB of equal pages: 1 us for a page in the first scan, 4-7 us where pages are compared and merged, 0.2 us for
+ * one that smart_scan skips. Effort starts at the second. A cheap scan that turns into merging overshoots for a second or two; that is a debt, paid
  * back over the next 10 s. */
 #define PAGE_COST_NSEC 4000
 #define PAGE_COST_MIN_NSEC 150

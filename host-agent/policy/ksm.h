@@ -7,8 +7,8 @@
  * Two things are in the loop that ksmtuned has not: what scanning costs (the CPU time that ksmd really took) and what it brings (what the last full
  * scans added). Effort is a CPU budget: `cpu-normal` of one CPU while memory is plentiful, up to `cpu-critical` when it is critically short.
  * A scan that adds less than 0.1 % of memory has found all there is: then ksmd rests (run=0 keeps what is merged), and looks again after 10 min,
- * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted) or when what was merged comes
- * apart.
+ * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted) or when what was merged
+ * comes apart.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */

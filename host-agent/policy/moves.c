@@ -3,8 +3,8 @@
 
 /*
  * What can be done now toward the ideals. Free first, then grant: what is granted is memory that has verifiably come back; while the rule does
- * not hold nothing is granted. Shrinking that somebody waits for (a burst, the pool, a reservation, an unsafe host) runs at the balloon's own speed and takes from the
- * largest surplus first; shrinking that nobody waits for is slow.
+ * not hold nothing is granted. Shrinking that somebody waits for (a burst, the pool, a reservation, an unsafe host) runs at the balloon's own speed
+ * and takes from the largest surplus first; shrinking that nobody waits for is slow.
  */
 
 #define GRANT_GRAIN (4 * MIB)                  /* a grant is this much or all that is wanted: no crumbs */
@@ -39,8 +39,8 @@ static void set_target(const struct policy_context *c, struct policy_vm *vm, con
         vm->state.set_usec = c->now_usec;
 }
 
-/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. What it has taken was never granted,
- * and is not made good like this. */
+/* What a guest has not given back yet it may keep at no cost, if it is to have it after all: its balloon stops, nobody waits. What it has taken was
+ * never granted, and is not made good like this. */
 static void stop_shrinking(const struct policy_context *c, struct policy_vm *vm, struct policy_work *w) {
         bool takes = vm->state.settled && !vm->input.autodeflate;
         uint64_t held = takes ? MIN(w->actual, vm->state.allowed_bytes) : w->actual, kept = MIN(u64_sub(w->ideal, w->base), u64_sub(held, w->base));

@@ -2,8 +2,8 @@
 #include "host-agent/policy/internal.h"
 
 /*
- * Does a guest do what its balloon was asked to? Judged in windows of 5 s in which it could run. A score of microseconds rises with each window without
- * progress and falls while it obeys, so that one page now and then is no progress, and obeying 1 s in 20 is no obedience.
+ * Does a guest do what its balloon was asked to? Judged in windows of 5 s in which it could run. A score of microseconds rises with each window
+ * without progress and falls while it obeys, so that one page now and then is no progress, and obeying 1 s in 20 is no obedience.
  */
 
 #define WINDOW_USEC (5 * USEC_PER_SEC)
@@ -56,8 +56,8 @@ static bool has_taken(const struct policy_vm *vm, uint64_t actual) {
 }
 
 /*
- * Who takes memory back without being asked can do so again at any time, and for nothing if it is forgiven as soon as it gives it back. So it counts at what it could
- * take: others are sized around it once, and the host stays safe whatever it does next.
+ * Who takes memory back without being asked can do so again at any time, and for nothing if it is forgiven as soon as it gives it back. So it counts
+ * at what it could take: others are sized around it once, and the host stays safe whatever it does next.
  */
 static void watch_taking(const struct policy_context *c, struct policy_vm *vm, uint64_t actual, uint64_t target, bool there) {
         struct policy_vm_state *s = &vm->state;

@@ -76,8 +76,8 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;
 }
 
-/* What the guest could not go below, for as long as it says that it uses about as much: it was exhausted there. (Whether it has touched that much is not asked: a
- * kernel may hold on to memory that was never used. It buys nothing, for the guest holds that memory anyway.) */
+/* What the guest could not go below, for as long as it says that it uses about as much: it was exhausted there. (Whether it has touched that much is
+ * not asked: a kernel may hold on to memory that was never used. It buys nothing, for the guest holds that memory anyway.) */
 static uint64_t practical_floor(const struct policy_context *c, const struct policy_vm *vm) {
         uint64_t floor = MIN(vm->state.practical_floor_bytes, policy_max(vm));
 

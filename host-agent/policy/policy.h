@@ -316,6 +316,6 @@ struct policy_work {
 void policy_decide(const struct policy_config *config, const struct policy_host *host, uint64_t now_usec, struct policy_state *state,
                    struct policy_vm *vms, struct policy_work *work, size_t n_vms, struct policy_plan *ret_plan);
 
-/* What all hold for good, as of the last decision: the floors of what can move, what is asked for pinned VMs, all of what cannot move, and overheads. VM
- * `index` counts with `bytes` instead (SIZE_MAX: none so). Reservations are not in it. */
+/* What all hold for good, as of the last decision: the floors of what can move, what is asked for pinned VMs, all of what cannot move, and overheads.
+ * VM `index` counts with `bytes` instead (SIZE_MAX: none so). Reservations are not in it. */
 uint64_t policy_least_bytes(const struct policy_vm *vms, size_t n_vms, size_t index, uint64_t bytes);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A dry run's other world: the host as it would be if targets were set. Guests need what they really need; balloons move as balloons do; the policy decides on
- * that beside the real state, at each of its decisions. Pure; it touches nothing of the real state.
+ * A dry run's other world: the host as it would be if targets were set. Guests need what they really need; balloons move as balloons do; the policy
+ * decides on that beside the real state, at each of its decisions. Pure; it touches nothing of the real state.
  */
 
 #include "host-agent/policy/policy.h"

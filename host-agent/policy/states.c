@@ -2,8 +2,8 @@
 #include "host-agent/policy/internal.h"
 
 /*
- * Host states are labels for people and set KSM's effort; the correction does the work. Thresholds of available memory are shares of the reserve, as VMware's
- * high/soft/hard/low are of minFree. Leaving needs a quarter more than entering.
+ * Host states are labels for people and set KSM's effort; the correction does the work. Thresholds of available memory are shares of the reserve, as
+ * VMware's high/soft/hard/low are of minFree. Leaving needs a quarter more than entering.
  */
 
 #define SWAPPING_USEC (30 * USEC_PER_SEC)      /* swap-out longer ago says nothing about now */

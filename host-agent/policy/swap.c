@@ -57,8 +57,8 @@ static uint64_t to_come(uint64_t before, uint64_t now, uint64_t elapsed_usec) {
 }
 
 /*
- * Whether the limit is about to cost a VM its life: VMs are at it, or will be in half a second, and memory is gone, or will be. Both are needed. Linux swaps only
- * when memory is nearly gone, so available memory alone says nothing: it is near nothing whenever the host swaps at all.
+ * Whether the limit is about to cost a VM its life: VMs are at it, or will be in half a second, and memory is gone, or will be. Both are needed.
+ * Linux swaps only when memory is nearly gone, so available memory alone says nothing: it is near nothing whenever the host swaps at all.
  */
 static bool is_deadly(const struct swap_input *in, const struct swap_state *s, uint64_t limit) {
         uint64_t elapsed = s->decided_usec == 0 ? 0 : u64_sub(in->now_usec, s->decided_usec);

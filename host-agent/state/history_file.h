@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Memory over time (history.h), over a restart of the daemon: FOLDER/history, written when the daemon ends and read when it starts. After a crash it has what
- * was at the last orderly end. Numbers are little-endian:
+ * Memory over time (history.h), over a restart of the daemon: FOLDER/history, written when the daemon ends and read when it starts. After a crash it
+ * has what was at the last orderly end. Numbers are little-endian:
  *
  *      "aerostat-history 1\n"   boot id of the host (16 bytes)
  *      for each, by UUID in ascending order:   UUID (16 bytes; zero: the host)   points of 2 s (u16)   points of a minute (u16)

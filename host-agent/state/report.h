@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the last days were like, in figures of fixed size: the host by the hour for 14 days (30 KiB), each VM by the day (600 bytes). Pure; report_file.h keeps
- * it over a restart. In a dry run "would" is what the shadow (policy/shadow.h) makes of it, and so are the bursts.
+ * What the last days were like, in figures of fixed size: the host by the hour for 14 days (30 KiB), each VM by the day (600 bytes). Pure;
+ * report_file.h keeps it over a restart. In a dry run "would" is what the shadow (policy/shadow.h) makes of it, and so are the bursts.
  */
 
 #include <stdbool.h>
@@ -58,11 +58,12 @@ struct report {
 
 void report_done(struct report *report);
 
-/* The VM's record, made where there is none; where there are too many, the place of one of which nothing is left to tell. NULL: no memory, or no place. */
+/* The VM's record, made where there is none; where there are too many, the place of one of which nothing is left to tell. NULL: no memory, or no
+ * place. */
 struct report_vm *report_vm_of(struct report *report, const uint8_t uuid[static 16], const char *name, uint64_t now_sec);
 
-/* A guest that needs more than it has: from its report until its balloon has followed. At once: all that it wants was granted with the decisions on its
- * reports; late: it had to wait until others had given; unmet: for a minute. Zero-initialised. */
+/* A guest that needs more than it has: from its report until its balloon has followed. At once: all that it wants was granted with the decisions on
+ * its reports; late: it had to wait until others had given; unmet: for a minute. Zero-initialised. */
 struct report_burst {
         uint64_t since_usec;                   /* 0: none */
         uint64_t seen_usec;
@@ -105,6 +106,7 @@ struct report_vm_sum {
 };
 void report_sum_vm(const struct report_vm *record, uint64_t now_sec, uint64_t since_sec, struct report_vm_sum *ret);
 
-/* How many more VMs of max, floor and peak demand fit: so that demand at its peak has room, and the last can still start at its maximum. All with overhead. */
+/* How many more VMs of max, floor and peak demand fit: so that demand at its peak has room, and the last can still start at its maximum. All with
+ * overhead. */
 uint64_t report_how_many(uint64_t rule_bytes, uint64_t pool_bytes, uint64_t least_bytes, uint64_t demand_peak_bytes, uint64_t max_bytes, uint64_t floor_bytes,
                          uint64_t demand_bytes);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The report's figures over a restart, in FOLDER/report: rows of numbers in the order of the structs' fields (report.h), written seldom and replaced as
- * a whole (state_file.h). The reader takes all of it or nothing.
+ * The report's figures over a restart, in FOLDER/report: rows of numbers in the order of the structs' fields (report.h), written seldom and replaced
+ * as a whole (state_file.h). The reader takes all of it or nothing.
  *
  *      aerostat-report 1
  *      hour 495000 3600000 ...                       rising

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Memory that is set aside before a VM starts. This is the table only: it knows no clock, no VM and no policy, so that tests feed it times. The policy
- * squeezes the others by the sum; manager/reserve.c says when a reservation is met, and hands it over.
+ * Memory that is set aside before a VM starts. This is the table only: it knows no clock, no VM and no policy, so that tests feed it times. The
+ * policy squeezes the others by the sum; manager/reserve.c says when a reservation is met, and hands it over.
  */
 
 #include <stdbool.h>
@@ -28,8 +28,8 @@ struct reservations {
         uint64_t last_id;
 };
 
-/* Appends; the id is new. for_vm: "" for nobody. -ENOBUFS: there are RESERVATIONS_MAX already; -EINVAL: the name is too long or has control characters
- * in it. *ret points into the table until it changes. */
+/* Appends; the id is new. for_vm: "" for nobody. -ENOBUFS: there are RESERVATIONS_MAX already; -EINVAL: the name is too long or has control
+ * characters in it. *ret points into the table until it changes. */
 int reservations_add(struct reservations *r, uint64_t bytes, uint64_t until_usec, const char *for_vm, struct reservation **ret);
 
 /* By id, or by the VM that it is for; NULL: there is none. */

@@ -12,7 +12,8 @@
  *      limits UUID RUN FLOOR WEIGHT PRIORITY MANAGED FLOOR: 536870912B, 25.5%; - for what is not set
  *      reserve ID BYTES UNTIL [NAME]
  *
- * After a reboot of the host no VM of before runs and no time of before means anything: then only `paused` holds. Main thread, but for the writer's own.
+ * After a reboot of the host no VM of before runs and no time of before means anything: then only `paused` holds. Main thread, but for the writer's
+ * own.
  */
 
 #include <stdbool.h>
@@ -52,7 +53,8 @@ int state_parse(const char *text, struct state *ret, unsigned *ret_line);
  * other errno. */
 int state_load(const char *folder, const uint8_t boot_id[static 16], struct state *ret, unsigned *ret_line);
 
-/* The text of FOLDER/NAME, which the caller frees. -ENOENT; -EBADMSG: larger than STATE_FILE_SIZE_MAX, no plain file, or with a NUL; -ENOMEM; other errno. */
+/* The text of FOLDER/NAME, which the caller frees. -ENOENT; -EBADMSG: larger than STATE_FILE_SIZE_MAX, no plain file, or with a NUL; -ENOMEM; other
+ * errno. */
 int state_read(const char *folder, const char *name, char **ret);
 
 /* Replaces FOLDER/NAME. Blocks until the disk has it. 0 or -errno. */

@@ -52,7 +52,8 @@ int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret) {
         return ret->mounted ? 0 : -ENODATA;
 }
 
-/* The path of a file of the group that the first `length` characters of place->path name, from the root and without its slash, as the undo file has it. */
+/* The path of a file of the group that the first `length` characters of place->path name, from the root and without its slash, as the undo file has
+ * it. */
 #define GROUP_FILE_MAX (2 * CGROUP_PATH_MAX + 64)
 static const char *group_file(const struct cgroup_place *place, size_t length, const char *file, char buf[static GROUP_FILE_MAX]) {
         snprintf(buf, GROUP_FILE_MAX, "%s%.*s/%s", place->mount + strspn(place->mount, "/"), (int) (length - place->root_length),
@@ -88,10 +89,10 @@ static int read_memory_limit(int root_fd, const struct cgroup_place *place, size
 }
 
 /*
- * Whether this group lets its processes have nothing in swap. v2: memory.swap.max is 0, and was before us where we limit that group. v1: memory and swap
- * together may be no more than memory alone. The kernel can then still swap when the whole host is short (memory.rst of cgroup v1, 2.4), but what is set
- * says that this VM is to have no swap, and a promise is not to be backed by it. memory.swappiness = 0 says no such thing: it holds in reclaim by a limit,
- * while a host that is short swaps all the same (there, 5.3); and we set it ourselves.
+ * Whether this group lets its processes have nothing in swap. v2: memory.swap.max is 0, and was before us where we limit that group. v1: memory and
+ * swap together may be no more than memory alone. The kernel can then still swap when the whole host is short (memory.rst of cgroup v1, 2.4), but
+ * what is set says that this VM is to have no swap, and a promise is not to be backed by it. memory.swappiness = 0 says no such thing: it holds in
+ * reclaim by a limit, while a host that is short swaps all the same (there, 5.3); and we set it ourselves.
  */
 static int read_no_swap(int root_fd, const struct cgroup_place *place, size_t length, const struct undo *undo, bool *no_swap) {
         char path[GROUP_FILE_MAX];

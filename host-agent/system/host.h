@@ -63,7 +63,7 @@ struct cgroup_limits {
         bool no_swap;                          /* its group, or one above, lets it have nothing in swap (memory.swap.max = 0; v1: memsw = memory) */
 };
 
-/* undo: what we have limited ourselves (undo.h), which counts as it was before; NULL: nothing. 35 us measured, mountinfo above all: for every few seconds,
- * not for every sample. -ESRCH: the process is gone; -ENODATA: it has no memory controller; or another -errno. */
+/* undo: what we have limited ourselves (undo.h), which counts as it was before; NULL: nothing. 35 us measured, mountinfo above all: for every few
+ * seconds, not for every sample. -ESRCH: the process is gone; -ENODATA: it has no memory controller; or another -errno. */
 struct undo;
 int cgroup_limits_read(int root_fd, int pid, const struct undo *undo, struct cgroup_limits *ret);

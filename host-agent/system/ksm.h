@@ -4,7 +4,8 @@
 /*
  * The kernel's KSM: /sys/kernel/mm/ksm, the thread ksmd, and what each process merged. Every function takes a root directory fd ("/" or a fixture
  * tree). Kernels differ: 6.1 has neither the advisor nor general_profit nor smart_scan nor zero pages; each file is probed. Main thread; nothing
- * here blocks, as long as run is not set to 2: that write returns when everything is unmerged (ksm_control.c has a child do it). Unknown values are AEROSTAT_UNKNOWN.
+ * here blocks, as long as run is not set to 2: that write returns when everything is unmerged (ksm_control.c has a child do it). Unknown values are
+ * AEROSTAT_UNKNOWN.
  */
 
 #include <stdbool.h>

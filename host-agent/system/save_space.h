@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where libvirt's managed saves go (/var/lib/libvirt/qemu/save), and what speaks against one. Main thread; looks at a disk once, for the last resort only. */
+/* Where libvirt's managed saves go (/var/lib/libvirt/qemu/save), and what speaks against one. Main thread; looks at a disk once, for the last resort
+ * only. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,9 +3,9 @@
 
 /*
  * The host's end of one VM's channel: connects to the unix socket that QEMU listens on, says hello, and hands on
- * what the guest's agent reports. The guest is not trusted: sizes are capped, one read of bounded size per wake-up, at most CHANNEL_FRAMES_PER_SEC_MAX
- * frames a second are understood (the rest is dropped and counted), and only frames of our session and newer than the last are handed on. Reconnects with
- * back-off for as long as it exists. Main thread only.
+ * what the guest's agent reports. The guest is not trusted: sizes are capped, one read of bounded size per wake-up, at most
+ * CHANNEL_FRAMES_PER_SEC_MAX frames a second are understood (the rest is dropped and counted), and only frames of our session and newer than the last
+ * are handed on. Reconnects with back-off for as long as it exists. Main thread only.
  */
 
 #include <stdbool.h>

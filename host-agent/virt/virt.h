@@ -6,8 +6,8 @@
  * the main thread's sd-event loop through one handler.
  *
  * Why so: a hung QEMU blocks any call on its VM without limit (measured: virConnectGetAllDomainStats for ever, plain calls
- * 30 s), and libvirt allows each connection few calls at once (max_client_requests = 5). So every worker has its own connection, each VM has at most one
- * call under way, each call is watched, and workers that are stuck are replaced by others (bounded). libvirt's own event loop runs in a thread of
+ * 30 s), and libvirt allows each connection few calls at once (max_client_requests = 5). So every worker has its own connection, each VM has at most
+ * one call under way, each call is watched, and workers that are stuck are replaced by others (bounded). libvirt's own event loop runs in a thread of
  * its own (virEventRunDefaultImpl), as its documentation advises.
  *
  * All functions are for the main thread. The handler is called from the event loop only, never from inside a request.
@@ -128,6 +128,6 @@ int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], cons
 /* While held, nothing enumerates domains: a libvirt hook that waits for us holds a domain's lock, and listing would wait for the hook. Counts. */
 void virt_hold_enumeration(struct virt *virt, bool hold);
 
-/* Without all that: resumes this run of a VM if it is paused, and waits for that on the caller's own thread. For `aerostatd --undo`. 1: it was paused;
- * 0: it was not, or that run of it is over; -ENOTCONN, -EIO and others. */
+/* Without all that: resumes this run of a VM if it is paused, and waits for that on the caller's own thread. For `aerostatd --undo`. 1: it was
+ * paused; 0: it was not, or that run of it is over; -ENOTCONN, -EIO and others. */
 int virt_resume_wait(const char *uri, const uint8_t uuid[static 16], int id);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How long one decision takes: many guests with mixed demand on a host that is short, everything in motion. Targets on one core: under 200 us for 1,000
- * VMs, 3 ms for 10,000, 50 ms for 100,000; near-linear. Printed, not asserted.
+ * How long one decision takes: many guests with mixed demand on a host that is short, everything in motion. Targets on one core: under 200 us for
+ * 1,000 VMs, 3 ms for 10,000, 50 ms for 100,000; near-linear. Printed, not asserted.
  */
 
 #include <stdio.h>

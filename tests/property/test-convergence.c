@@ -9,10 +9,10 @@
 #include "tools/sim/random.h"
 
 /*
- * How fast does the policy serve a step in demand? Guests that obey at the speed of real balloons settle; then the demand of some of them changes at once.
- * The time until each of them has what it now needs, as far as it is to have it at all, is compared with what the balloons allow: memory has to come out of
- * those that give before it goes to those that want. Fails where it takes more than 1.2 times as long, beside a report's time. Where guests need more
- * than all of memory, so that some cannot give what they are asked for, nobody can be served; such cases are left out.
+ * How fast does the policy serve a step in demand? Guests that obey at the speed of real balloons settle; then the demand of some of them changes at
+ * once. The time until each of them has what it now needs, as far as it is to have it at all, is compared with what the balloons allow: memory has to
+ * come out of those that give before it goes to those that want. Fails where it takes more than 1.2 times as long, beside a report's time. Where
+ * guests need more than all of memory, so that some cannot give what they are asked for, nobody can be served; such cases are left out.
  *
  *   test-convergence [--count CASES] [--seed N] [--verbose]
  */

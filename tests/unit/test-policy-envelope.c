@@ -183,8 +183,8 @@ static void test_fixed_and_excluded(void **state) {
         assert_int_equal(f.plan.guarantee, POLICY_NONE);
 }
 
-/* opportunistic: 17.5 GiB are within the envelope of 25.5 GiB, yet half a GiB of the reserve is gone, and swap is at its ceiling. Corrected at once, and once
- * for each shortfall. */
+/* opportunistic: 17.5 GiB are within the envelope of 25.5 GiB, yet half a GiB of the reserve is gone, and swap is at its ceiling. Corrected at once,
+ * and once for each shortfall. */
 static void test_correction(void **state) {
         struct fixture f;
 

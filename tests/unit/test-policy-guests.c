@@ -241,8 +241,8 @@ static void test_taking_back(void **state) {
         assert_int_equal(vm->plan.class, POLICY_UNCOOPERATIVE);
 }
 
-/* One that took memory back counts at what it could take, at once, through whatever it does next, and until it has kept to its balloon for a minute; two the next
- * time. What it took is not made good by its target following it. */
+/* One that took memory back counts at what it could take, at once, through whatever it does next, and until it has kept to its balloon for a minute;
+ * two the next time. What it took is not made good by its target following it. */
 static void test_taker_counts_at_max(void **state) {
         struct fixture f;
         struct policy_vm *vm;
@@ -321,7 +321,8 @@ static void test_autodeflate_is_no_taking(void **state) {
         assert_int_equal(vm->plan.committed_bytes, vm->input.actual_bytes);
 }
 
-/* Memory that a guest has touched beyond its balloon does not come back with the balloon: others make room for it before anybody is called breaching. */
+/* Memory that a guest has touched beyond its balloon does not come back with the balloon: others make room for it before anybody is called
+ * breaching. */
 static void test_evidence_is_covered(void **state) {
         struct fixture f;
         struct policy_vm *vm;
@@ -347,7 +348,8 @@ static void test_no_cpu_time(void **state) {
         assert_int_equal(vm->state.stuck_usec, 0);
 }
 
-/* It runs little, because it has nothing to do: that is no excuse. 30 ms in 5 s is what an idle guest of the lab takes; with less the verdict takes longer. */
+/* It runs little, because it has nothing to do: that is no excuse. 30 ms in 5 s is what an idle guest of the lab takes; with less the verdict takes
+ * longer. */
 static void test_idle_is_no_excuse(void **state) {
         static const struct {
                 uint64_t run_usec;     /* in 100 ms */

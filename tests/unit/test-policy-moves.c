@@ -152,7 +152,8 @@ static void test_unsafe_grants_nothing(void **state) {
         assert_true(f.vms[1].plan.target_bytes + f.plan.deficit_bytes <= 11 * GIB);
 }
 
-/* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has come. */
+/* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has
+ * come. */
 static void test_slow_balloon_is_covered(void **state) {
         struct fixture f;
         struct policy_vm *slow;

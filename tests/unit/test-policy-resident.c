@@ -2,8 +2,8 @@
 #include "tests/unit/policy.h"
 
 /*
- * The second bound: what cannot swap, with the floors of the rest, fits memory itself. 16 GiB, 1 GiB of reserve, others use 1 GiB: capacity is 14 GiB; 30 % of
- * 20 GiB of swap make an envelope of 20 GiB.
+ * The second bound: what cannot swap, with the floors of the rest, fits memory itself. 16 GiB, 1 GiB of reserve, others use 1 GiB: capacity is 14
+ * GiB; 30 % of 20 GiB of swap make an envelope of 20 GiB.
  */
 static void swap_backed_host(struct fixture *f) {
         fixture_init(f);

@@ -151,7 +151,8 @@ static void test_bursts(void **state) {
 }
 
 static void test_how_many(void **state) {
-        /* 10 GiB to give; floors 2; at the peak 4 are needed, and a pool of 1: by demand 5 of 1 GiB. The last starts at 4 GiB, with the others at their floors. */
+        /* 10 GiB to give; floors 2; at the peak 4 are needed, and a pool of 1: by demand 5 of 1 GiB. The last starts at 4 GiB, with the others at
+         * their floors. */
         assert_int_equal(report_how_many(10 * GIB, GIB, 2 * GIB, 4 * GIB, 4 * GIB, 512 * MIB, GIB), 5);
         assert_int_equal(report_how_many(10 * GIB, GIB, 2 * GIB, 4 * GIB, 4 * GIB, 4 * GIB, GIB), 1);  /* floors bind */
         assert_int_equal(report_how_many(10 * GIB, GIB, 2 * GIB, 4 * GIB, 9 * GIB, 512 * MIB, GIB), 0); /* cannot start */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A varlink server with methods of its own, for tests. It and its clients share one thread: a client writes, the loop runs until it has been answered, the
- * client reads. */
+/* A varlink server with methods of its own, for tests. It and its clients share one thread: a client writes, the loop runs until it has been
+ * answered, the client reads. */
 
 #include "tests/unit/unit.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* virt/ over libvirt's test driver, which lives in this process; what it cannot do (hang, reboot, forget a VM) is done by a runner in front of the real
- * calls. */
+/* virt/ over libvirt's test driver, which lives in this process; what it cannot do (hang, reboot, forget a VM) is done by a runner in front of the
+ * real calls. */
 
 #include "tests/unit/unit.h"
 
@@ -44,7 +44,8 @@ unsigned n_calls(enum call_kind kind);
 
 void on_event(const struct virt_event *event, void *userdata);
 
-/* The first event of this type and VM (NULL: any) from position *from on, which then moves behind it. find(): NULL: none yet; await(): waits for it. */
+/* The first event of this type and VM (NULL: any) from position *from on, which then moves behind it. find(): NULL: none yet; await(): waits for
+ * it. */
 const struct virt_event *find(enum virt_event_type type, const uint8_t *uuid, size_t *from);
 const struct virt_event *await(enum virt_event_type type, const uint8_t *uuid, size_t *from);
 bool came(enum virt_event_type type, const uint8_t *uuid, size_t from);

@@ -9,12 +9,13 @@
 
 #include "tools/aerostatctl/ctl.h"
 
-/* Calls org.aerostat.Host.METHOD and waits for its reply, at most 10 s and context->wait_usec. parameters: an object whose reference is taken, or NULL for
- * none. CTL_DONE and the reply's parameters, which the caller gives back with json_decref(); otherwise an exit code, and stderr has
- * the reason and what to do next. */
+/* Calls org.aerostat.Host.METHOD and waits for its reply, at most 10 s and context->wait_usec. parameters: an object whose reference is taken, or
+ * NULL for none. CTL_DONE and the reply's parameters, which the caller gives back with json_decref(); otherwise an exit code, and stderr has the
+ * reason and what to do next. */
 int client_call(const struct context *context, const char *method, json_t *parameters, json_t **ret);
 
-/* Calls a method that answers again and again, and hands each answer to the handler until that returns negative (CTL_DONE) or the daemon goes away. */
+/* Calls a method that answers again and again, and hands each answer to the handler until that returns negative (CTL_DONE) or the daemon goes
+ * away. */
 typedef int (*client_handler_t)(const json_t *answer, void *userdata);
 int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler, void *userdata);
 /* The same without parameters, and without a word where it fails: for what is good to know, but can be done without. */

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * What makes overcommit fail on a host, looked for without the daemon: the kernel says it in /proc and /sys, and each QEMU in its command line, which is
- * what a VM really runs with (its XML may have been edited since). The checks read below root_fd ("/" or a fixture tree), change nothing, and add findings.
+ * What makes overcommit fail on a host, looked for without the daemon: the kernel says it in /proc and /sys, and each QEMU in its command line, which
+ * is what a VM really runs with (its XML may have been edited since). The checks read below root_fd ("/" or a fixture tree), change nothing, and add
+ * findings.
  */
 
 #include <stdbool.h>

@@ -43,7 +43,8 @@ static void copy(char *buf, size_t size, const char *text) {
         buf[n] = 0;
 }
 
-/* The value of a key of an option in either of QEMU's forms, "x,key=value" or JSON; false where it is not there. first: the key that may be left out. */
+/* The value of a key of an option in either of QEMU's forms, "x,key=value" or JSON; false where it is not there. first: the key that may be left
+ * out. */
 static bool get(const char *option, const char *first, const char *key, char *buf, size_t size) {
         char part[512];
 

@@ -48,8 +48,8 @@ static int follow_pressure(struct run *run, size_t vm) {
         return a->granted ? add_latency(&run->account, run->now_usec - since) : 0;
 }
 
-/* Demand that is not in memory: what the guest could not get, and what it has but the host has on disk (kindly: what it does not use is out first). Of
- * one that the host killed: all. */
+/* Demand that is not in memory: what the guest could not get, and what it has but the host has on disk (kindly: what it does not use is out first).
+ * Of one that the host killed: all. */
 static uint64_t unmet(struct guest *g, uint64_t now_usec) {
         if (g->lost)
                 return now_usec < g->spec->stop_usec ? series_at(g->spec->demand, now_usec, &g->demand_cursor) : 0;

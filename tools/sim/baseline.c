@@ -8,14 +8,15 @@
 #include "tools/sim/run.h"
 
 /*
- * static: every guest gets an equal share of what free(1) shows as available beside base use, less the reserve; what a guest cannot take goes to the others.
+ * static: every guest gets an equal share of what free(1) shows as available beside base use, less the reserve; what a guest cannot take goes to the
+ * others.
  *
- * mom: oVirt MOM's balloon.rules. Guests and host are sampled every 5 s, the rule works every 10 s on means of the last 10 samples. Under 20 % of free
- * host memory every guest shrinks by at most 5 %, but not below what it uses and a share of free memory that falls with the host's; else every guest
- * grows by 5 %, or to 20 % of free memory if that is more. "Used" is what is not MemFree, page cache included.
+ * mom: oVirt MOM's balloon.rules. Guests and host are sampled every 5 s, the rule works every 10 s on means of the last 10 samples. Under 20 % of
+ * free host memory every guest shrinks by at most 5 %, but not below what it uses and a share of free memory that falls with the host's; else every
+ * guest grows by 5 %, or to 20 % of free memory if that is more. "Used" is what is not MemFree, page cache included.
  *
- * proxmox: pvestatd and PVE::AutoBalloon. Every 10 s toward 80 % use of the host; each VM by at most 100 MiB toward a share by weight of what is above the
- * minimums; VMs with little MemFree (a quarter of their minimum) grow first, others shrink first.
+ * proxmox: pvestatd and PVE::AutoBalloon. Every 10 s toward 80 % use of the host; each VM by at most 100 MiB toward a share by weight of what is
+ * above the minimums; VMs with little MemFree (a quarter of their minimum) grow first, others shrink first.
  */
 
 #define SAMPLES 10

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The host's memory as it runs: what others use, what guests have touched, and what happens when that is more than there is: swap fills (zram first), and
- * when that is full the kernel kills the largest VM. Pages once swapped stay out for long, as they do in life.
+ * The host's memory as it runs: what others use, what guests have touched, and what happens when that is more than there is: swap fills (zram first),
+ * and when that is full the kernel kills the largest VM. Pages once swapped stay out for long, as they do in life.
  */
 
 #include "tools/sim/guest.h"

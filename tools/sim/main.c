@@ -111,10 +111,12 @@ static int simulate(const char *path, const struct options *o) {
         return held > 0 && invariants_total(&run->violations) == 0 ? EXIT_HELD : EXIT_FAILED;
 }
 
-/* Within what policies that keep nothing in reserve between two readings gain over ours where nobody can do better: who wants all gets an equal share. */
+/* Within what policies that keep nothing in reserve between two readings gain over ours where nobody can do better: who wants all gets an equal
+ * share. */
 #define TIE 1.005
 
-/* A row of the table: unmet demand of each policy, and what else went wrong. Fails where a rule served better that kept swap under the ceiling and killed nobody. */
+/* A row of the table: unmet demand of each policy, and what else went wrong. Fails where a rule served better that kept swap under the ceiling and
+ * killed nobody. */
 static int compare(const char *path) {
         const char *slash = strrchr(path, '/');
         double ours = 0;

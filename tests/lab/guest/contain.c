@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Containment on real control groups, with a small process in place of QEMU: PID 1 of a guest that test_contain.py boots. Runs aerostatd's own containment on the
- * guest's kernel (v2, with PSI and a disk to swap on).
+ * Containment on real control groups, with a small process in place of QEMU: PID 1 of a guest that test_contain.py boots. Runs aerostatd's own
+ * containment on the guest's kernel (v2, with PSI and a disk to swap on).
  *
- * The "VM" takes 200 MiB and touches them all the time; it is held to 100 MiB, killed as it were and lifted by the notes, held again, obeys (gives 120 MiB back), and is
- * let go. One JSON line for each step.
+ * The "VM" takes 200 MiB and touches them all the time; it is held to 100 MiB, killed as it were and lifted by the notes, held again, obeys (gives
+ * 120 MiB back), and is let go. One JSON line for each step.
  */
 
 #include <errno.h>
