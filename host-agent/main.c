@@ -74,8 +74,8 @@ static void usage(FILE *f) {
 
 /* 0 to go on, positive: done, negative: usage error. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_PRINT_CONFIG, OPT_FOREGROUND,
-               OPT_VERSION };
+        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG,
+               OPT_PRINT_CONFIG, OPT_FOREGROUND, OPT_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
                 { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },

@@ -27,7 +27,8 @@ static void name_weaknesses(uint64_t mask, char *buf, size_t size) {
         buf[0] = 0;
         for (unsigned bit = 0; bit < POLICY_WEAKNESSES && n < size; bit++)
                 if (mask & (UINT64_C(1) << bit))
-                        n += (size_t) snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "", policy_weakness_to_string((enum policy_weakness) (1u << bit)));
+                        n += (size_t) snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "",
+                                               policy_weakness_to_string((enum policy_weakness) (1u << bit)));
 }
 
 #define SAY(...) (void) snprintf(buf, ALERT_TEXT_MAX, __VA_ARGS__)
@@ -52,7 +53,8 @@ static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                         SAY("the VMs bound to NUMA node %s can take %s more than the %s that it can bear%s", nodes_to_string(n[4], names), s0, s1,
                             n[2] > n[1] ? ", and their floors alone are more: shrinking cannot mend it" : "; they are being shrunk");
                 else if (n[2] > n[1])
-                        SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend it", s0,
+                        SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend it",
+                            s0,
                             s1, s2);
                 else
                         SAY("the VMs can take %s more than the %s that the host can bear; they are being shrunk", s0, s1);
@@ -126,7 +128,8 @@ static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                 SAY("the agent of %s breaks the protocol; what it says is dropped", a->subject);
                 break;
         case ALERT_LAST_RESORT:
-                SAY("the last resort was taken on %s, which was %s: the host was critically short for too long, with %s available of a reserve of %s; the VM holds %s",
+                SAY("the last resort was taken on %s, which was %s: the host was critically short for "
+                    "too long, with %s available of a reserve of %s; the VM holds %s",
                     a->subject, last_resort_done(n[0]), s1, s2, s3);
                 break;
         default:
@@ -185,8 +188,8 @@ const char *alert_advice(enum alert_name name) {
                         "/var/log/libvirt/qemu.",
                 [ALERT_PROTOCOL_ERROR] = "Update aerostat-guest in the VM; if it is up to date, treat the guest as hostile.",
                 [ALERT_LAST_RESORT] =
-                        "Make room on the host. A VM that was paused runs again by itself when the host is normal or its time is over (`virsh resume VM`: now); "
-                        "one that was saved goes on with `virsh start VM`. See [last-resort] in aerostatd.conf(5).",
+                        "Make room on the host. A VM that was paused runs again by itself when the host is normal or its time is over (`virsh resume "
+                        "VM`: now); one that was saved goes on with `virsh start VM`. See [last-resort] in aerostatd.conf(5).",
         };
 
         return advice[name];

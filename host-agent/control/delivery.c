@@ -64,7 +64,8 @@ static void to_journal(const struct alert_event *e) {
 
 static void to_command(struct delivery *d, const struct alert_event *e, const char *command) {
         json_t *alert = json_alert(e->alert);
-        json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "event", alert_event_type_to_string(e->type), "host", d->hostname, "alert", alert);
+        json_t *object = json_pack("{s:i, s:s, s:s, s:o}", "version", 1, "event", alert_event_type_to_string(e->type), "host", d->hostname,
+                                   "alert", alert);
         _cleanup_free_ char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
         char key[64], uuid[UUID_STRING_SIZE];
         int r;

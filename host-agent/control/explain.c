@@ -152,8 +152,8 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                     w->target, w->actual);
                 break;
         case POLICY_REASON_TAKES:
-                SAY("It had given back what was asked, and then took memory back on its own, so it counts at its maximum, where others make room for it, and is not "
-                    "moved until it has kept to its target of %s for a while. It holds %s.",
+                SAY("It had given back what was asked, and then took memory back on its own, so it counts at its maximum, where others make room for "
+                    "it, and is not moved until it has kept to its target of %s for a while. It holds %s.",
                     w->target, w->actual);
                 break;
         case POLICY_REASON_FIXED:
@@ -166,7 +166,8 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                 break;
         case POLICY_REASON_HELD:
                 if (vm->last_resort_paused) {
-                        SAY("It was paused as the last resort, because the host was critically short for too long. It runs again when the host is normal, in %s at the latest.",
+                        SAY("It was paused as the last resort, because the host was critically short for too "
+                            "long. It runs again when the host is normal, in %s at the latest.",
                             format_duration(vm->last_resort_left_usec, duration));
                         break;
                 }
@@ -252,8 +253,8 @@ static bool explain_node_weakness(const struct host_view *host, enum policy_weak
                 return true;
         }
         if (weakness == POLICY_WEAK_FLOORS && !s->floors_fit && host->plan->floors_fit) {
-                SAY("the floors of the VMs bound to NUMA node %s, and what cannot be moved there, come to %s, but it can bear %s: lower some floors, or bind "
-                    "a VM to other nodes", nodes, format_size(s->floors_bytes, size), rule);
+                SAY("the floors of the VMs bound to NUMA node %s, and what cannot be moved there, come to %s, "
+                    "but it can bear %s: lower some floors, or bind a VM to other nodes", nodes, format_size(s->floors_bytes, size), rule);
                 return true;
         }
         return false;
@@ -266,8 +267,10 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
                 return buf;
         format_size(host->plan->deficit_bytes, deficit);
         /* Of the two bounds the one that is broken. */
-        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_least_bytes : host->plan->floors_bytes, floors);
-        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_rule_bytes : host->plan->rule_bytes, rule);
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_least_bytes
+                                                                                       : host->plan->floors_bytes, floors);
+        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_rule_bytes
+                                                                                       : host->plan->rule_bytes, rule);
         switch (weakness) {
         case POLICY_WEAK_MODE:
                 SAY("mode = opportunistic promises more than memory and swap can hold if all guests burst at once");

@@ -52,8 +52,8 @@ char *explain_entitlement(const struct host_view *host, const struct vm_view *vm
         if (host->plan->fits)
                 SAY("It is entitled to %s: the maximums of all VMs come to %s, and the host can bear %s.%s", entitled, all, rule, stays);
         else
-                SAY("It is entitled to %s when everybody wants everything: the maximums come to %s, the host can bear %s, and of that it has its floor of "
-                    "%s%s and a share of the rest by its weight of %" PRIu64 ".%s",
+                SAY("It is entitled to %s when everybody wants everything: the maximums come to %s, the host can bear %s, and of that it has its "
+                    "floor of %s%s and a share of the rest by its weight of %" PRIu64 ".%s",
                     entitled, all, rule, floor, practical, vm->policy->input.weight, stays);
         return buf;
 }
@@ -66,7 +66,8 @@ static void say_room(const struct host_view *host, const char *first, char buf[s
 
         if (host->settings->policy.mode == POLICY_GUARANTEED && p->allowance_bytes > 0)
                 snprintf(swap, sizeof(swap), " [host] mode = swap_backed would add %s of swap.", format_size(p->allowance_bytes, allowance));
-        SAY("%s The host has %s for VMs: %s of memory less a reserve of %s and %s that others use.%s", first, format_size(p->capacity_bytes, capacity),
+        SAY("%s The host has %s for VMs: %s of memory less a reserve of %s and %s that others use.%s", first,
+            format_size(p->capacity_bytes, capacity),
             format_size(p->memory_bytes, memory), format_size(p->reserve_bytes, reserve), format_size(p->other_bytes, other), swap);
 }
 
@@ -92,14 +93,16 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                 SAY("It gets more when it has given back what was asked. Does its guest have the virtio_balloon driver, and is memory free in it?");
                 return buf;
         case POLICY_REASON_TAKES:
-                SAY("It is moved again when it has kept to its balloon for a while. Was its balloon driver unloaded, or is somebody else setting its memory?");
+                SAY("It is moved again when it has kept to its balloon for a while. Was its "
+                    "balloon driver unloaded, or is somebody else setting its memory?");
                 return buf;
         case POLICY_REASON_UNRESPONSIVE:
                 SAY("Nothing can be given to it until its QEMU answers again: `virsh domstate`, and the log of the VM, say more.");
                 return buf;
         case POLICY_REASON_UNKNOWN_HELD:
         case POLICY_REASON_UNKNOWN_EVIDENCE:
-                SAY("A guest that says what it needs can be given it: see that aerostat-guest runs in it, and that it has the channel org.aerostat.guest.0.");
+                SAY("A guest that says what it needs can be given it: see that aerostat-guest "
+                    "runs in it, and that it has the channel org.aerostat.guest.0.");
                 return buf;
         default:
                 break;
@@ -109,12 +112,13 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                 return buf;
         }
         if (p->demand_bytes != AEROSTAT_UNKNOWN && p->target_bytes >= p->demand_bytes) {
-                say_room(host, "It has what it needs, and gets more as soon as its guest reports a greater need. A higher weight enlarges its part of what is left.",
+                say_room(host, "It has what it needs, and gets more as soon as its guest reports a "
+                               "greater need. A higher weight enlarges its part of what is left.",
                          buf);
                 return buf;
         }
-        snprintf(first, sizeof(first), "A higher floor or weight would give it more at the others' expense: `aerostatctl limits %.64s --floor SIZE` or `--weight N` "
-                 "(they are %s and %" PRIu64 ").", vm->name, format_size(vm->policy->input.floor_bytes, text), vm->policy->input.weight);
+        snprintf(first, sizeof(first), "A higher floor or weight would give it more at the others' expense: `aerostatctl "
+                                       "limits %.64s --floor SIZE` or `--weight N` (they are %s and %" PRIu64 ").", vm->name, format_size(vm->policy->input.floor_bytes, text), vm->policy->input.weight);
         say_room(host, first, buf);
         return buf;
 }

@@ -15,7 +15,8 @@ static void give(const struct history_point *point, void *userdata) {
 
         c->failed |= json_array_append_new(c->ages, json_integer((json_int_t) (c->now_usec / USEC_PER_SEC) - point->at_sec)) < 0;
         for (size_t i = 0; i < HISTORY_SERIES; i++)
-                c->failed |= json_array_append_new(c->series[i], point->mib[i] == UINT32_MAX ? json_null() : json_integer((json_int_t) (point->mib[i] * MIB))) < 0;
+                c->failed |= json_array_append_new(c->series[i],
+                                                   point->mib[i] == UINT32_MAX ? json_null() : json_integer((json_int_t) (point->mib[i] * MIB))) < 0;
 }
 
 json_t *json_history(struct manager *manager, size_t index, uint64_t since_usec) {

@@ -105,7 +105,8 @@ static void format_swap_and_ksm(FILE *f, const struct host_view *h) {
 
         gauge(f, "aerostat_swap_size_bytes", "Swap on disks of the host; zram is memory and does not count.", total, PLAIN);
         gauge(f, "aerostat_swap_used_bytes", "Swap on disks in use, by anyone.", h->host->swap_used_bytes, PLAIN);
-        gauge(f, "aerostat_swap_ceiling_bytes", "Swap that may ever be used.", total == AEROSTAT_UNKNOWN ? total : u64_mul_div(total, ceiling, PPM_ONE), PLAIN);
+        gauge(f, "aerostat_swap_ceiling_bytes", "Swap that may ever be used.",
+              total == AEROSTAT_UNKNOWN ? total : u64_mul_div(total, ceiling, PPM_ONE), PLAIN);
         gauge(f, "aerostat_swap_ceiling_ratio", "The same as a share of all swap.", ceiling, MILLIONTHS);
         if (h->decisions > 0)
                 gauge(f, "aerostat_swap_allowance_bytes", "Swap that the VMs may fill in the worst case.", h->plan->allowance_bytes, PLAIN);
@@ -137,7 +138,8 @@ static void format_daemon(FILE *f, const struct host_view *h) {
         fprintf(f, "aerostat_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
         gauge(f, "aerostat_host_uptime_seconds", "Time since aerostatd started.", h->uptime_usec, MILLIONTHS);
         gauge(f, "aerostat_host_libvirt_connected", "1 while libvirt answers.", h->connected, PLAIN);
-        gauge(f, "aerostat_host_automation_running", "0 while automation is paused or only pretends (dry-run).", h->automation == AUTOMATION_RUNNING, PLAIN);
+        gauge(f, "aerostat_host_automation_running", "0 while automation is paused or only pretends (dry-run).",
+              h->automation == AUTOMATION_RUNNING, PLAIN);
         head(f, "aerostat_decisions_total", "counter", "Decisions made.");
         fprintf(f, "aerostat_decisions_total %" PRIu64 "\n", h->decisions);
         if (h->psi_some_ppm != AEROSTAT_UNKNOWN && h->psi_full_ppm != AEROSTAT_UNKNOWN) {
@@ -148,7 +150,8 @@ static void format_daemon(FILE *f, const struct host_view *h) {
                 number(f, h->psi_full_ppm, MILLIONTHS);
         }
         format_histogram(f, "aerostat_decision_seconds", "Time that a decision took, with sampling and requests.", h->decisions_taken);
-        format_histogram(f, "aerostat_reaction_seconds", "Time from a pressure event of a guest or the host to the setMemory that answers it.", h->reactions);
+        format_histogram(f, "aerostat_reaction_seconds", "Time from a pressure event of a guest or the host to the setMemory that answers it.",
+                         h->reactions);
 }
 
 static void format_alerts(FILE *f, const struct alerts *alerts) {
@@ -193,8 +196,10 @@ static const struct {
         [VM_GUEST_AVAILABLE] = { "aerostat_vm_guest_available_bytes", "MemAvailable in the guest." },
         [VM_GUEST_CACHE] = { "aerostat_vm_guest_cache_bytes", "File cache in the guest." },
         [VM_GUEST_SWAP] = { "aerostat_vm_guest_swap_used_bytes", "The guest's own swap in use." },
-        [VM_GUEST_PRESSURE] = { "aerostat_vm_guest_pressure_ratio", "Share of the last 10 s that work in the guest waited for memory (PSI some).", MILLIONTHS },
-        [VM_GUEST_OOM_KILLS] = { "aerostat_vm_guest_oom_kills_total", "Processes that the guest killed for lack of memory since it booted.", PLAIN, true },
+        [VM_GUEST_PRESSURE] = { "aerostat_vm_guest_pressure_ratio", "Share of the last 10 s that work in the guest waited for memory (PSI some).",
+                                MILLIONTHS },
+        [VM_GUEST_OOM_KILLS] = { "aerostat_vm_guest_oom_kills_total", "Processes that the guest killed for lack of memory since it booted.",
+                                 PLAIN, true },
         [VM_REACTION] = { "aerostat_vm_reaction_seconds", "Time that its last pressure report waited for setMemory.", MILLIONTHS },
 };
 

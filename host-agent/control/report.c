@@ -195,5 +195,6 @@ void method_report(struct varlink_call *call, json_t *parameters, void *userdata
         if (size_bytes == 0)
                 varlink_error_message(call, "OutOfRange", "any number of VMs of no memory fit");
         else
-                varlink_reply(call, json_report(control_manager(userdata), clock_realtime_usec() / USEC_PER_SEC, since_usec / USEC_PER_SEC, size_bytes));
+                varlink_reply(call, json_report(control_manager(userdata), clock_realtime_usec() / USEC_PER_SEC,
+                                                since_usec / USEC_PER_SEC, size_bytes));
 }

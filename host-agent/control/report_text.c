@@ -45,12 +45,12 @@ static void say_dry_run(struct text *t, const struct report_sum *s) {
         format_size(s->committed_bytes, a);
         format_size(s->envelope_bytes, b);
         if (!was_in_need(s)) {
-                say(t, "There was nothing to help with: the VMs could take %s at most, and the host can bear %s. What Aerostat brings here is room for more VMs.", a, b);
+                say(t, "There was nothing to help with: the VMs could take %s at most, and the host "
+                       "can bear %s. What Aerostat brings here is room for more VMs.", a, b);
                 return;
         }
         if (s->unsafe_msec > 0)
-                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had would have "
-                    "driven it beyond its limit. With Aerostat at work that would %s.",
+                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had would have driven it beyond its limit. With Aerostat at work that would %s.",
                     a, b, duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), would);
         if (s->demand_bytes > s->envelope_bytes)
                 say(t, "It would have helped, but not with everything: what the VMs needed came to %s at its peak, more than the host can bear.",
@@ -69,7 +69,8 @@ static void say_live(struct text *t, const struct report_sum *s) {
                     format_size(s->envelope_bytes, b));
         else
                 say(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its maximum: up to %s of %s.",
-                    duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a), format_size(s->envelope_bytes, b));
+                    duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a),
+                    format_size(s->envelope_bytes, b));
 }
 
 static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run) {
@@ -83,7 +84,8 @@ static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run)
                 return;
         }
         if (s->bursts_late > 0)
-                snprintf(late, sizeof(late), " (after %s on average, %s at most)", duration(s->late_msec / s->bursts_late, mean), duration(s->late_max_msec, most));
+                snprintf(late, sizeof(late), " (after %s on average, %s at most)", duration(s->late_msec / s->bursts_late, mean),
+                         duration(s->late_max_msec, most));
         snprintf(times, sizeof(times), all == 1 ? "once" : "%" PRIu64 " times", all);
         say(t, "Guests needed more than they %s %s: met at once %" PRIu64 ", late %" PRIu64 "%s, not within a minute %" PRIu64 ".",
             dry_run ? "would have had" : "had", times, s->bursts_at_once, s->bursts_late, late, s->bursts_unmet);
@@ -142,8 +144,8 @@ char *report_text_vm(const char *name, const struct report_vm_sum *vm, char buf[
                 snprintf(buf, EXPLAIN_MAX, "never needed more than %s of %s: virsh setmaxmem %.128s %" PRIu64 "M --config", demand, max, name, mib);
                 return buf;
         case REPORT_SIZE_TOO_SMALL:
-                snprintf(buf, EXPLAIN_MAX, "near its maximum of %s for %s: virsh setmaxmem %.128s %" PRIu64 "M --config", max, duration(vm->near_max_msec, time),
-                         name, mib);
+                snprintf(buf, EXPLAIN_MAX, "near its maximum of %s for %s: virsh setmaxmem %.128s %" PRIu64 "M --config", max,
+                         duration(vm->near_max_msec, time), name, mib);
                 return buf;
         case REPORT_SIZE_FINE:
         case REPORT_SIZE_UNKNOWN:

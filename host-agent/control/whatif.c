@@ -48,8 +48,9 @@ static void say_whether(struct sentences *s, const struct whatif_question *reque
                     "and overhead).",
                     what_starts, format_size(r->missing_bytes, missing), rule, what->request.start_bytes > 0 ? " that run" : "", least);
         else if (r->safe_usec == AEROSTAT_UNKNOWN)
-                say(s, "%s does not fit: no floor would be broken, but guests do not give back what they use, and after %s the VMs could still take %s "
-                    "more than the host can bear.", what_starts, format_duration(r->looked_usec, took), format_size(r->after.deficit_bytes, missing));
+                say(s, "%s does not fit: no floor would be broken, but guests do not give back what they use, and "
+                       "after %s the VMs could still take %s more than the host can bear.",
+                    what_starts, format_duration(r->looked_usec, took), format_size(r->after.deficit_bytes, missing));
         else if (r->safe_usec == 0)
                 say(s, "%s fits%s: the VMs need %s at least, and the host can bear %s.", what_starts,
                     what->request.start_bytes > 0 ? ", and is free now" : "", least, rule);
@@ -59,8 +60,8 @@ static void say_whether(struct sentences *s, const struct whatif_question *reque
         if (request->n_starts > 0 && r->missing_bytes > 0)
                 say(s, "A reservation for it is refused; what follows is if it were started all the same.");
         else if (request->n_starts > 0 && fits(r))
-                say(s, "That is with a reservation, as libvirt's hook or `aerostatctl reserve --for-vm` makes it; without one, the host is unsafe until the "
-                    "memory has come back.");
+                say(s, "That is with a reservation, as libvirt's hook or `aerostatctl reserve --for-vm` makes it; "
+                       "without one, the host is unsafe until the memory has come back.");
 }
 
 static void say_bursts(struct sentences *s, struct manager *manager, const struct whatif_answer *what) {
@@ -98,7 +99,8 @@ static void say_more(struct sentences *s, const struct host_view *host, const st
         if (r->settled_usec == AEROSTAT_UNKNOWN)
                 say(s, "After %s balloons were still moving: what is shown is how far they were.", format_duration(r->looked_usec, d));
         if (r->swap_peak_bytes > host->host->swap_used_bytes || (r->swap_peak_bytes > 0 && host->host->swap_used_bytes == AEROSTAT_UNKNOWN))
-                say(s, "Until then up to %s would be in swap (%s now).", format_size(r->swap_peak_bytes, a), format_size(host->host->swap_used_bytes, b));
+                say(s, "Until then up to %s would be in swap (%s now).", format_size(r->swap_peak_bytes, a),
+                    format_size(host->host->swap_used_bytes, b));
         if (host->automation != AUTOMATION_RUNNING)
                 say(s, "Automation is %s, so that nobody gives anything now: this is what would happen with it running.",
                     host->automation == AUTOMATION_PAUSED ? "paused" : "off (dry run)");
@@ -126,7 +128,8 @@ static json_t *json_host(const struct host_view *live, const struct policy_plan 
         host.plan = plan;
         for (unsigned bit = 0; bit < POLICY_WEAKNESSES; bit++)
                 if (plan->weaknesses & (1u << bit))
-                        put.failed |= json_array_append_new(texts, json_string(explain_weakness(&host, (enum policy_weakness) (1u << bit), sentence))) < 0;
+                        put.failed |= json_array_append_new(texts,
+                                                            json_string(explain_weakness(&host, (enum policy_weakness) (1u << bit), sentence))) < 0;
         put_text(&put, "state", policy_host_state_to_string(plan->host_state));
         put_text(&put, "guarantee", policy_guarantee_to_string(plan->guarantee));
         put_value(&put, "guarantee_explanations", texts);

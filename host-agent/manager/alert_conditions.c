@@ -86,7 +86,8 @@ static void observe_swap(const struct context *c, const struct host_view *h) {
 
         if (total != AEROSTAT_UNKNOWN && ceiling > 0) {
                 say(c, ALERT_SWAP_NEAR_CEILING, level_of(used, near, near - near / 8), used, ceiling, total, AEROSTAT_UNKNOWN);
-                say(c, ALERT_SWAP_AT_CEILING, level_of(used, share(ceiling, AT_CEILING_PPM), ceiling - ceiling / 16), used, ceiling, total, AEROSTAT_UNKNOWN);
+                say(c, ALERT_SWAP_AT_CEILING, level_of(used, share(ceiling, AT_CEILING_PPM), ceiling - ceiling / 16), used, ceiling, total,
+                    AEROSTAT_UNKNOWN);
                 say(c, ALERT_SWAP_ABOVE_CEILING, level_of(used, share(ceiling, ABOVE_CEILING_PPM), ceiling), used, ceiling, total, AEROSTAT_UNKNOWN);
         }
         if (h->swap_in_bytes_per_sec != AEROSTAT_UNKNOWN && h->swap_out_bytes_per_sec != AEROSTAT_UNKNOWN)
@@ -173,5 +174,6 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         }
         say(&c, ALERT_GUEST_OOM_KILL, moment(vm->oom_kill_usec_ago), in->guest_oom_kills, in->actual_bytes, in->max_bytes, no);
         say(&c, ALERT_PROTOCOL_ERROR, moment(vm->violation_usec_ago), no, no, no, no);
-        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), vm->last_resort, h->plan->available_bytes, h->plan->reserve_bytes, p->committed_bytes);
+        say(&c, ALERT_LAST_RESORT, moment(vm->last_resort_usec_ago), vm->last_resort, h->plan->available_bytes, h->plan->reserve_bytes,
+            p->committed_bytes);
 }

@@ -86,5 +86,6 @@ void manager_watch_alerts(struct manager *m, uint64_t now_usec) {
         while (alerts_next(&m->alerts, now_usec, round.realtime_usec, m->settings.alert_repeat_usec, &alert))
                 manager_emit(m, &event);
         if (m->alerts.dropped > 0 && log_limit_pass(&m->alerts_log, now_usec, USEC_PER_HOUR))
-                log_warning("more than %d alerts at once: %llu conditions of VMs are not followed", ALERTS_MAX, (unsigned long long) m->alerts.dropped);
+                log_warning("more than %d alerts at once: %llu conditions of VMs are not followed", ALERTS_MAX,
+                            (unsigned long long) m->alerts.dropped);
 }

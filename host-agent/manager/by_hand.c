@@ -21,15 +21,16 @@ static int check_floor(struct manager *m, size_t index, const struct limits *lim
         uint64_t floor = floor_of(limits, vm->info.max_bytes), least;
 
         if (floor > vm->info.max_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "a floor of %s is more than the maximum of \"%.128s\": give it %s at most", format_size(floor, a), vm->name,
+                snprintf(error, VIEW_ERROR_MAX, "a floor of %s is more than the maximum of \"%.128s\": give it %s at most",
+                         format_size(floor, a), vm->name,
                          format_size(vm->info.max_bytes, b));
                 return -ERANGE;
         }
         least = manager_least_bytes(m, index, floor);
         if (floor > vm->floor_bytes && least > m->plan.rule_bytes) {
                 snprintf(error, VIEW_ERROR_MAX,
-                         "the floors would not fit: with %s for \"%.128s\" the VMs need %s at least (fixed VMs, reservations and overhead counted), and the host can "
-                         "bear %s; lower other floors first",
+                         "the floors would not fit: with %s for \"%.128s\" the VMs need %s at least (fixed VMs, reservations and overhead counted), "
+                         "and the host can bear %s; lower other floors first",
                          format_size(floor, a), vm->name, format_size(least, b), format_size(m->plan.rule_bytes, c));
                 return -ENOSPC;
         }
@@ -62,7 +63,8 @@ static struct virt_metadata with_limits(const struct virt_metadata *metadata, co
         return merged;
 }
 
-static int persist(struct manager *m, struct vm *vm, const struct limits *limits, const struct limits_request *request, char error[static VIEW_ERROR_MAX]) {
+static int persist(struct manager *m, struct vm *vm, const struct limits *limits, const struct limits_request *request,
+                   char error[static VIEW_ERROR_MAX]) {
         struct virt_metadata merged = with_limits(&vm->info.metadata, limits);
         int r;
 
@@ -98,7 +100,8 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
 
                 limits_merge(&all, &limits);
                 if (!limits_any(&all)) {
-                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none was set by hand; see `aerostatctl limits --help`");
+                        snprintf(error, VIEW_ERROR_MAX, "there is nothing to write: no limit is given, and none "
+                                                        "was set by hand; see `aerostatctl limits --help`");
                         return -EINVAL;
                 }
                 return persist(m, vm, &all, request, error);
@@ -107,8 +110,8 @@ int manager_set_limits(struct manager *m, size_t index, const struct limits_requ
                 vm->limits = (struct limits) { 0 };
         limits_merge(&vm->limits, &limits);
         vm_apply_settings(vm, &m->settings);
-        log_vm(LOG_NOTICE, vm->name, "limits set by hand: floor %s, weight %" PRIu64 ", priority %" PRIu64 ", managed %s", format_size(vm->floor_bytes, floor),
-               vm->weight, vm->priority, vm->managed ? "yes" : "no");
+        log_vm(LOG_NOTICE, vm->name, "limits set by hand: floor %s, weight %" PRIu64 ", priority %" PRIu64 ", managed %s",
+               format_size(vm->floor_bytes, floor), vm->weight, vm->priority, vm->managed ? "yes" : "no");
         manager_keep_changed(m);
         return 0;
 }

@@ -79,7 +79,8 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                 .psi_some_ppm = without(sample.pressure.some_avg10_ppm, ours.some_ppm),
                 .psi_full_ppm = without(sample.pressure.full_avg10_ppm, ours.full_ppm),
                 .psi_event = m->psi_event,
-                .only_zram = sample.swap_disk_total_bytes == 0 && sample.swap_zram_total_bytes != AEROSTAT_UNKNOWN && sample.swap_zram_total_bytes > 0,
+                .only_zram = sample.swap_disk_total_bytes == 0 && sample.swap_zram_total_bytes != AEROSTAT_UNKNOWN &&
+                sample.swap_zram_total_bytes > 0,
                 .khugepaged_refills = !m->host_config.thp_never && m->host_config.khugepaged_max_ptes_none != AEROSTAT_UNKNOWN &&
                                       m->host_config.khugepaged_max_ptes_none > 0,
         };
@@ -128,7 +129,8 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 if (dry_run || virt_request_target(m->virt, vm->uuid, plan->target_bytes) < 0)
                         continue;
                 m->report_moves.done++;
-                m->report_moves.done_bytes = u64_add(m->report_moves.done_bytes, before == AEROSTAT_UNKNOWN ? 0 : u64_distance(plan->target_bytes, before));
+                m->report_moves.done_bytes = u64_add(m->report_moves.done_bytes,
+                                                     before == AEROSTAT_UNKNOWN ? 0 : u64_distance(plan->target_bytes, before));
                 vm->target_bytes = plan->target_bytes;
                 vm->set_usec = now_usec;
                 asked = true;
@@ -194,9 +196,11 @@ static void log_states(struct manager *m) {
                         manager_tell(m, LOG_WARNING, NULL, "unsafe: VMs could take %s more than the %s that this host can bear%s%s",
                                     format_size(m->plan.deficit_bytes > 0 ? m->plan.deficit_bytes : m->plan.resident_deficit_bytes, d),
                                     format_size(m->plan.deficit_bytes > 0 ? m->plan.rule_bytes : m->plan.resident_rule_bytes, e),
-                                    m->plan.deficit_bytes > 0 ? "" : " without swap, and cannot swap", m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
+                                    m->plan.deficit_bytes > 0 ? "" : " without swap, and cannot swap",
+                                    m->plan.floors_fit ? "; shrinking" : "; the floors alone do not fit");
                 else
-                        manager_tell(m, LOG_INFO, NULL, "safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d), format_size(m->plan.rule_bytes, e));
+                        manager_tell(m, LOG_INFO, NULL, "safe again: VMs can take %s at most of %s", format_size(m->plan.liable_bytes, d),
+                                     format_size(m->plan.rule_bytes, e));
                 m->logged_unsafe = m->plan.unsafe;
         }
 }
@@ -242,7 +246,8 @@ static void remember(struct manager *m, uint64_t now_usec) {
                 /* Without a report the terms of a demand are a formality. */
                 uint64_t demand = vm->input.report_usec != 0 ? vm->plan.demand_bytes : AEROSTAT_UNKNOWN;
 
-                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, demand, vm->input.rss_bytes, vm->input.swap_bytes });
+                history_add(&m->vms[i]->history, now_usec, (const uint64_t[]) { vm->input.actual_bytes, demand, vm->input.rss_bytes,
+                                                                                vm->input.swap_bytes });
         }
 }
 

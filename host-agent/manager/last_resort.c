@@ -116,14 +116,15 @@ static void take_save(struct manager *m, struct vm *vm, uint64_t committed_bytes
 
 /* The story: log, watchers, and (action = command) the command, which is run by whoever watches. */
 static void announce(struct manager *m, struct vm *vm, enum last_resort_action action) {
-        static const char *const words[] = { [LAST_RESORT_PAUSE] = "paused", [LAST_RESORT_SAVE] = "saved to disk", [LAST_RESORT_COMMAND] = "left to the command" };
+        static const char *const words[] = { [LAST_RESORT_PAUSE] = "paused", [LAST_RESORT_SAVE] = "saved to disk",
+                                             [LAST_RESORT_COMMAND] = "left to the command" };
         char text[256], a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX];
         const struct manager_event event = {
                 .type = MANAGER_EVENT_LAST_RESORT, .vm = vm->name, .text = text, .action = action, .would = is_dry_run(m),
         };
 
-        snprintf(text, sizeof(text), "the last resort: it %s %s, as the VM of the lowest priority (%" PRIu64 "): the host has been critical for %s, with %s available of a "
-                 "reserve of %s", event.would ? "would be" : "is", words[action], vm->priority, format_duration(m->settings.last_resort_after_usec, c),
+        snprintf(text, sizeof(text), "the last resort: it %s %s, as the VM of the lowest priority (%" PRIu64 "): the host has been critical for %s, with %s available of a reserve of %s",
+                 event.would ? "would be" : "is", words[action], vm->priority, format_duration(m->settings.last_resort_after_usec, c),
                  format_size(m->plan.available_bytes, a), format_size(m->plan.reserve_bytes, b));
         log_vm(LOG_WARNING, vm->name, "%s", text);
         manager_emit(m, &event);

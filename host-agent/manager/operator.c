@@ -104,7 +104,8 @@ static void explain_missing(struct manager *m, const char *name, char error[stat
         if (nearest)
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\"; did you mean \"%.128s\"?", name, nearest);
         else if (m->n_vms == 0)
-                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\": aerostatd sees none at all (`virsh list` shows what libvirt sees)", name);
+                snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\": aerostatd sees "
+                                                "none at all (`virsh list` shows what libvirt sees)", name);
         else
                 snprintf(error, VIEW_ERROR_MAX, "no running VM is called \"%.128s\" (`aerostatctl list` shows the %zu that run)", name, m->n_vms);
 }
@@ -160,7 +161,8 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         if (policy->input.fixed || policy->input.hugepages) {
                 snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" cannot be moved: %s", vm->name,
                          !vm->info.has_balloon ? "it has no balloon device" : vm->info.hostdev ? "a passed-through device pins its memory"
-                         : vm->info.locked ? "its memory is locked" : vm->info.hugepages ? "it is backed by huge pages" : "its memory is encrypted and pinned");
+                         : vm->info.locked ? "its memory is locked" : vm->info.hugepages ? "it is backed by huge pages"
+                                                                                         : "its memory is encrypted and pinned");
                 return -EPERM;
         }
         if (bytes < floor || bytes > vm->info.max_bytes) {
@@ -172,8 +174,8 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         beyond = least > m->plan.rule_bytes;
         if (beyond)
                 snprintf(error, VIEW_ERROR_MAX,
-                         "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, fixed VMs and overhead counted), and the host "
-                         "can bear %s; %s",
+                         "beyond the envelope: with \"%.128s\" at %s the VMs need %s at least (the others' floors, "
+                         "fixed VMs and overhead counted), and the host can bear %s; %s",
                          vm->name, format_size(bytes, a), format_size(least, b), format_size(m->plan.rule_bytes, c),
                          force ? "if they use it, the host swaps, and then kills" : "--force sets it all the same, at the risk of swapping");
         if (beyond && !force)

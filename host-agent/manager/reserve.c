@@ -17,7 +17,8 @@
 
 static void view(const struct reservation *one, struct reservation_view *ret) {
         *ret = (struct reservation_view) {
-                .id = one->id, .bytes = one->bytes, .left_usec = u64_sub(one->until_usec, clock_monotonic_usec()), .for_vm = one->for_vm, .met = one->met,
+                .id = one->id, .bytes = one->bytes, .left_usec = u64_sub(one->until_usec,
+                                                                         clock_monotonic_usec()), .for_vm = one->for_vm, .met = one->met,
         };
 }
 
@@ -59,8 +60,9 @@ static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
 
         if (needed > m->plan.rule_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is missing. The host can bear %s, and the VMs need %s at least (floors, fixed VMs, other "
-                         "reservations and overhead)", format_size(bytes, a), format_size(needed - m->plan.rule_bytes, b), format_size(m->plan.rule_bytes, c),
+                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is missing. The host can bear %s, and the VMs need %s at least (floors, "
+                                                "fixed VMs, other reservations and overhead)",
+                         format_size(bytes, a), format_size(needed - m->plan.rule_bytes, b), format_size(m->plan.rule_bytes, c),
                          format_size(least, d));
                 return -ENOSPC;
         }
@@ -68,13 +70,15 @@ static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error
         least = u64_add(m->plan.resident_least_bytes, reservations_total(&m->reservations));
         needed = u64_add(least, bytes);
         if (needed > m->plan.resident_rule_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s of memory is missing, which swap cannot stand in for. The host has %s for VMs, and %s has to "
-                         "stay in it (floors, VMs that cannot swap, other reservations and overhead)", format_size(bytes, a),
+                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s of memory is missing, which swap cannot stand in for. The host has %s for "
+                                                "VMs, and %s has to stay in it (floors, VMs that cannot swap, other reservations and overhead)",
+                         format_size(bytes, a),
                          format_size(needed - m->plan.resident_rule_bytes, b), format_size(m->plan.resident_rule_bytes, c), format_size(least, d));
                 return -ENOSPC;
         }
         if ((m->paused || m->settings.dry_run || m->options.dry_run) && bytes > m->plan.free_bytes) {
-                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is free, and automation is %s, so that nobody gives any", format_size(bytes, a),
+                snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s is free, and automation is %s, so that nobody gives any",
+                         format_size(bytes, a),
                          format_size(m->plan.free_bytes, b), m->paused ? "paused" : "off (dry run)");
                 return -ENOSPC;
         }

@@ -148,7 +148,8 @@ static void measure_now_and_then(struct vm *vm, int root_fd, const struct undo *
                 vm->overhead_bytes = bytes;
         }
         (void) cgroup_limits_read(root_fd, vm->pid, undo, &vm->cgroup); /* what was read before holds while it cannot be told */
-        vm->overhead_due_usec = now_usec + CLAMP((clock_monotonic_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC, OVERHEAD_LATEST_USEC);
+        vm->overhead_due_usec = now_usec + CLAMP((clock_monotonic_usec() - start_usec) * OVERHEAD_BUDGET, OVERHEAD_SOONEST_USEC,
+                                                 OVERHEAD_LATEST_USEC);
 }
 
 void vm_sample(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec, uint64_t max_age_usec) {

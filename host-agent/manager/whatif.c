@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int whatif_answer(const struct whatif_live *live, const struct balloon_speed *speed, const struct whatif_question *request, struct whatif_answer *ret) {
+int whatif_answer(const struct whatif_live *live, const struct balloon_speed *speed, const struct whatif_question *request,
+                  struct whatif_answer *ret) {
         struct whatif_answer what = {
                 .request = {
                         .start_bytes = u64_add(request->start_bytes, u64_mul(request->n_starts, POLICY_OVERHEAD_DEFAULT)),

@@ -28,5 +28,6 @@ struct whatif_answer {
 };
 
 /* -ENOMEM. What it is given it only reads. */
-int whatif_answer(const struct whatif_live *live, const struct balloon_speed *speed, const struct whatif_question *request, struct whatif_answer *ret);
+int whatif_answer(const struct whatif_live *live, const struct balloon_speed *speed, const struct whatif_question *request,
+                  struct whatif_answer *ret);
 void whatif_answer_done(struct whatif_answer *what);        /* frees what it owns */

@@ -57,7 +57,8 @@ int ksm_control_new(struct ksm_control **ret, sd_event *event, int root_fd, cons
         if (c->proc_fd < 0)
                 return -errno;
         if (undo_value(undo, FOLDER "run")) {
-                log_message(LOG_NOTICE, "KSM is as an earlier run left it when it was killed: taken over; what was set before that run (run=%s) is restored at the end",
+                log_message(LOG_NOTICE, "KSM is as an earlier run left it when it was killed: taken over; what "
+                                        "was set before that run (run=%s) is restored at the end",
                             undo_value(undo, FOLDER "run"));
                 c->noted = true;
         }
@@ -142,7 +143,8 @@ static void look_for_rivals(struct ksm_control *c) {
                         c->rival = NULL;
         }
         if (was_changed(c, &i)) {
-                snprintf(text, sizeof(text), "somebody else set %s of KSM to %llu (it was %llu): left alone until `aerostatctl ksm auto`", ksm_knob_name(i),
+                snprintf(text, sizeof(text), "somebody else set %s of KSM to %llu (it was %llu): left alone until `aerostatctl ksm auto`",
+                         ksm_knob_name(i),
                          (unsigned long long) *ksm_knob(&c->view.sample.knobs, i), (unsigned long long) *ksm_knob(&c->knobs, i));
                 note(c, text);
                 c->overruled = true;
@@ -202,7 +204,8 @@ static struct ksm_knobs wanted_knobs(const struct ksm_control *c) {
 
 /* A small change of effort is not worth four writes, least of all where it restarts the advisor. */
 static bool is_small_change(const struct ksm_knobs *now, const struct ksm_knobs *want) {
-        return now->run == 1 && want->run == 1 && now->sleep_msec == want->sleep_msec && u64_distance(now->pages_to_scan, want->pages_to_scan) <= now->pages_to_scan / 16;
+        return now->run == 1 && want->run == 1 && now->sleep_msec == want->sleep_msec &&
+               u64_distance(now->pages_to_scan, want->pages_to_scan) <= now->pages_to_scan / 16;
 }
 
 static void act(struct ksm_control *c) {
@@ -227,7 +230,8 @@ static void act(struct ksm_control *c) {
                 return;
         }
         if (c->view.sample.knobs.run != want.run)
-                log_info("KSM %s%s", want.run == 1 ? "scans" : "rests; what is merged stays", c->view.plan.unprofitable ? ": it found next to nothing" : "");
+                log_info("KSM %s%s", want.run == 1 ? "scans" : "rests; what is merged stays",
+                         c->view.plan.unprofitable ? ": it found next to nothing" : "");
         if (ksm_sample_read(c->root_fd, &after) >= 0) {
                 c->view.sample = after;
                 c->knobs = after.knobs;
@@ -284,7 +288,8 @@ void ksm_control_tick(struct ksm_control *c, const struct ksm_tick *tick) {
                 .now_usec = tick->now_usec,
                 .full_scans = s->full_scans,
                 .saved_bytes = s->saved_bytes,
-                .metadata_bytes = s->saved_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : (uint64_t) MAX((int64_t) s->saved_bytes - s->profit_bytes, 0),
+                .metadata_bytes = s->saved_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN
+                                                                     : (uint64_t) MAX((int64_t) s->saved_bytes - s->profit_bytes, 0),
                 .cow_pages = tick->cow_pages,
                 .cpu_usec = c->view.ksmd_cpu_usec,
                 .memory_bytes = tick->memory_bytes,
@@ -386,7 +391,8 @@ int ksm_control_unmerge(struct ksm_control *c, char error[static KSM_ERROR_MAX])
                 return -EPERM;
         }
         if (!ksm_unmerge_fits(saved, c->tick.available_bytes, c->tick.reserve_bytes, &need) && c->view.present) {
-                snprintf(error, KSM_ERROR_MAX, "taking all merged pages apart brings back %s; with the reserve of %s that needs %s available, and there is %s",
+                snprintf(error, KSM_ERROR_MAX, "taking all merged pages apart brings back %s; with the "
+                                               "reserve of %s that needs %s available, and there is %s",
                          format_size(saved, a), format_size(c->tick.reserve_bytes, b), format_size(need, d), format_size(c->tick.available_bytes, e));
                 return -ENOSPC;
         }

@@ -91,7 +91,8 @@ static int call(sd_bus *bus, sd_bus_message *m, swap_systemd_done done, void *us
         return 0;
 }
 
-int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot) {
+int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata,
+                     sd_bus_slot **ret_slot) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r = make_set(bus, unit, property, bytes, &m);
 

@@ -16,7 +16,8 @@ typedef void (*swap_systemd_done)(int result, uint64_t value, void *userdata);
 
 /* Asks systemd to set MemorySwapMax or MemoryHigh (property) of a unit (unknown: infinity) without waiting. done is called once, unless the slot is
  * released first. ret_slot: the caller's; NULL: nobody wants to know, and done does not matter. */
-int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot);
+int swap_systemd_set(sd_bus *bus, const char *unit, const char *property, uint64_t bytes, swap_systemd_done done, void *userdata,
+                     sd_bus_slot **ret_slot);
 
 /* Asks what MemorySwapMax of a slice, scope or service is by its configuration, also when it is not running. */
 int swap_systemd_get(sd_bus *bus, const char *unit, swap_systemd_done done, void *userdata, sd_bus_slot **ret_slot);

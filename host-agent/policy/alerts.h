@@ -51,7 +51,8 @@ struct alert_kind {
         enum alert_severity severity;
         uint64_t hold_usec;                    /* its condition has to hold for so long before it fires */
         uint64_t clear_usec;                   /* and to be gone for so long before it is resolved */
-        const char *numbers[ALERT_NUMBERS];    /* what its numbers are, as in JSON: *_bytes, *_ratio (of ppm), *_seconds (of usec), or counts; NULL: none */
+        /* what its numbers are, as in JSON: *_bytes, *_ratio (of ppm), *_seconds (of usec), or counts; NULL: none */
+        const char *numbers[ALERT_NUMBERS];
 };
 
 extern const struct alert_kind alert_kinds[_ALERT_NAMES];

@@ -24,7 +24,8 @@ static inline uint64_t balloon_model_need(const struct policy_vm *vm, bool repor
 }
 
 /* The balloon's size after so much time. */
-static inline uint64_t balloon_model_step(uint64_t actual, uint64_t target, uint64_t need, uint64_t inflate_bps, uint64_t deflate_bps, uint64_t elapsed_usec) {
+static inline uint64_t balloon_model_step(uint64_t actual, uint64_t target, uint64_t need, uint64_t inflate_bps, uint64_t deflate_bps,
+                                          uint64_t elapsed_usec) {
         if (actual > target) {
                 uint64_t least = MIN(MAX(target, u64_add(need, BALLOON_MODEL_FREE_MIN)), actual);
 

@@ -127,6 +127,7 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
         if (is_at_its_end(c, vm))
                 p->headroom_bytes = MAX(p->headroom_bytes, p->need_bytes);
         p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
-        if (policy_is_fresh(c, vm) && (in->guest_pressure || swap_excess(in) > 0 || policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
+        if (policy_is_fresh(c, vm) && (in->guest_pressure || swap_excess(in) > 0 ||
+                                       policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))
                 s->pressure_until_usec = MAX(s->pressure_until_usec, u64_add(in->report_usec, PRESSURE_HOLD_USEC));
 }

@@ -32,7 +32,8 @@ struct ksm_input {
         uint64_t full_scans;                   /* ksm/full_scans */
         uint64_t saved_bytes;                  /* (pages_sharing + ksm_zero_pages) x page */
         uint64_t metadata_bytes;               /* what the kernel keeps to do it: saved - general_profit, or an estimate; unknown: 0 */
-        uint64_t cow_pages;                    /* /proc/vmstat: cow_ksm + ksm_swpin_copy, merged pages that were written and copied; unknown: not counted */
+        /* /proc/vmstat: cow_ksm + ksm_swpin_copy, merged pages that were written and copied; unknown: not counted */
+        uint64_t cow_pages;
         uint64_t cpu_usec;                     /* of the kernel thread ksmd since boot; unknown: effort is set by the cost seen elsewhere */
         uint64_t memory_bytes;                 /* the budget in force (policy_plan) */
         enum policy_host_state host_state;

@@ -69,7 +69,8 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         const struct policy_vm_input *in = &vm->input;
         uint64_t tolerance = MAX(2 * MIB, policy_max(vm) / 1024);
 
-        if (in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN || !in->balloon_confirmed)
+        if (in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN ||
+            !in->balloon_confirmed)
                 return false; /* nothing comes from these, whatever was asked of them once */
         if (actual > target)
                 return actual - target > tolerance && vm->state.stuck_usec < STUCK_USEC;
@@ -85,7 +86,8 @@ static uint64_t practical_floor(const struct policy_context *c, const struct pol
                 return 0;
         if (!policy_is_fresh(c, vm))
                 return floor;
-        return MIN(floor, u64_add(u64_sub(policy_size(vm->input.report_actual_bytes, policy_actual(vm)), policy_size(vm->input.guest_available_bytes, 0)),
+        return MIN(floor, u64_add(u64_sub(policy_size(vm->input.report_actual_bytes, policy_actual(vm)),
+                                          policy_size(vm->input.guest_available_bytes, 0)),
                                   policy_exhaustion(vm)));
 }
 

@@ -39,12 +39,13 @@ void shadow_step(struct shadow *s, const struct policy_config *config, const str
                 bool reports = in->report_usec != 0 && u64_sub(now_usec, in->report_usec) <= config->fresh_usec;
 
                 if (memory->boot_usec != in->started_usec || s->stepped_usec == 0)
-                        *memory = (struct shadow_vm) { .boot_usec = in->started_usec, .actual_bytes = policy_actual(&live[i]), .target_bytes = AEROSTAT_UNKNOWN };
+                        *memory = (struct shadow_vm) { .boot_usec = in->started_usec, .actual_bytes = policy_actual(&live[i]),
+                                                       .target_bytes = AEROSTAT_UNKNOWN };
                 if (!balloon_model_obeys(&live[i]) || memory->target_bytes == AEROSTAT_UNKNOWN)
                         memory->actual_bytes = memory->target_bytes == AEROSTAT_UNKNOWN ? policy_actual(&live[i]) : memory->actual_bytes;
                 else
-                        memory->actual_bytes = balloon_model_step(memory->actual_bytes, memory->target_bytes, balloon_model_need(&live[i], reports), inflate_bps,
-                                                                  deflate_bps, elapsed);
+                        memory->actual_bytes = balloon_model_step(memory->actual_bytes, memory->target_bytes,
+                                                                  balloon_model_need(&live[i], reports), inflate_bps, deflate_bps, elapsed);
                 less = u64_add(less, place(&live[i], memory, reports, &ret[i]));
         }
         would.available_bytes = MIN(u64_add(policy_size(host->available_bytes, 0), less), policy_size(host->total_bytes, 0));
@@ -58,7 +59,8 @@ void shadow_step(struct shadow *s, const struct policy_config *config, const str
                 if (!ret[i].plan.set)
                         continue;
                 s->moves++;
-                s->moved_bytes = u64_add(s->moved_bytes, u64_distance(ret[i].plan.target_bytes, policy_size(memories[i]->target_bytes, memories[i]->actual_bytes)));
+                s->moved_bytes = u64_add(s->moved_bytes, u64_distance(ret[i].plan.target_bytes,
+                                                                      policy_size(memories[i]->target_bytes, memories[i]->actual_bytes)));
                 memories[i]->target_bytes = ret[i].plan.target_bytes;
         }
         s->stepped_usec = now_usec;

@@ -48,7 +48,8 @@ static uint64_t danger(const struct swap_input *in) {
 }
 
 bool swap_is_urgent(const struct swap_input *in) {
-        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) && known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
+        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) &&
+               known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
 }
 
 /* By how much a value that went from `before` to `now` in `elapsed` goes on in FORESIGHT_USEC; both ways. */

@@ -240,7 +240,8 @@ void policy_whatif(const struct whatif_live *live, const struct whatif_request *
         memcpy(scratch, live->vms, live->n_vms * sizeof(*scratch));
         policy_decide(live->config, host, live->now_usec, &before, scratch, work, live->n_vms, &ret->before);
         swap_of_others = u64_sub(policy_size(host->swap_used_bytes, 0), swap_of_vms(live->vms, live->n_vms));
-        find_worst(live->config, host, scratch, live->n_vms, &ret->before, memory_for_vms(host, live->vms, live->n_vms, 0), swap_of_others, &ret->worst_before);
+        find_worst(live->config, host, scratch, live->n_vms, &ret->before, memory_for_vms(host, live->vms, live->n_vms, 0), swap_of_others,
+                   &ret->worst_before);
 
         change(&w, host, live->vms);
         for (size_t i = 0; i < w.n_vms; i++)

@@ -38,7 +38,8 @@ uint64_t history_step_sec(uint64_t since_usec) {
         return since_usec <= HISTORY_FINE * HISTORY_FINE_SEC * USEC_PER_SEC ? HISTORY_FINE_SEC : HISTORY_COARSE_SEC;
 }
 
-void history_walk(const struct history *h, uint64_t now_usec, uint64_t since_usec, void (*give)(const struct history_point *, void *), void *userdata) {
+void history_walk(const struct history *h, uint64_t now_usec, uint64_t since_usec, void (*give)(const struct history_point *, void *),
+                  void *userdata) {
         bool fine = history_step_sec(since_usec) == HISTORY_FINE_SEC;
         const struct history_point *ring = fine ? h->fine : h->coarse;
         size_t size = fine ? HISTORY_FINE : HISTORY_COARSE, n = fine ? h->n_fine : h->n_coarse;

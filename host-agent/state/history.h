@@ -32,5 +32,5 @@ void history_add(struct history *history, uint64_t now_usec, const uint64_t byte
 uint64_t history_step_sec(uint64_t since_usec);
 
 /* Calls give for each point of the last since_usec, the oldest first. */
-void history_walk(const struct history *history, uint64_t now_usec, uint64_t since_usec, void (*give)(const struct history_point *point, void *userdata),
-                  void *userdata);
+void history_walk(const struct history *history, uint64_t now_usec, uint64_t since_usec,
+                  void (*give)(const struct history_point *point, void *userdata), void *userdata);

@@ -46,7 +46,8 @@ int history_file_check(const uint8_t *bytes, size_t size, const uint8_t boot_id[
                 n_fine = get_le16(p + 16);
                 n_coarse = get_le16(p + 18);
                 length = ENTRY_SIZE + (n_fine + n_coarse) * POINT_SIZE;
-                if (n_fine > HISTORY_FINE || n_coarse > HISTORY_COARSE || left < length || !check_points(p + ENTRY_SIZE, n_fine, HISTORY_FINE_SEC, now_sec) ||
+                if (n_fine > HISTORY_FINE || n_coarse > HISTORY_COARSE || left < length ||
+                    !check_points(p + ENTRY_SIZE, n_fine, HISTORY_FINE_SEC, now_sec) ||
                     !check_points(p + ENTRY_SIZE + n_fine * POINT_SIZE, n_coarse, HISTORY_COARSE_SEC, now_sec))
                         return -EBADMSG;
                 before = p;

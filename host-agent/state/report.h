@@ -108,5 +108,5 @@ void report_sum_vm(const struct report_vm *record, uint64_t now_sec, uint64_t si
 
 /* How many more VMs of max, floor and peak demand fit: so that demand at its peak has room, and the last can still start at its maximum. All with
  * overhead. */
-uint64_t report_how_many(uint64_t rule_bytes, uint64_t pool_bytes, uint64_t least_bytes, uint64_t demand_peak_bytes, uint64_t max_bytes, uint64_t floor_bytes,
-                         uint64_t demand_bytes);
+uint64_t report_how_many(uint64_t rule_bytes, uint64_t pool_bytes, uint64_t least_bytes, uint64_t demand_peak_bytes, uint64_t max_bytes,
+                         uint64_t floor_bytes, uint64_t demand_bytes);

@@ -67,7 +67,8 @@ struct virt_stats {
         uint64_t cache_bytes;          /* "disk_caches" */
         uint64_t swap_in_bytes, swap_out_bytes; /* counters */
         uint64_t major_faults;         /* counter */
-        uint64_t updated_sec;          /* wall clock of the guest's last update of its statistics; 0: never. Without a period they are stale for ever */
+        /* wall clock of the guest's last update of its statistics; 0: never. Without a period they are stale for ever */
+        uint64_t updated_sec;
 };
 
 enum virt_event_type {
@@ -94,7 +95,8 @@ struct virt_event {
         char name[VIRT_NAME_MAX];      /* DOMAIN */
         int id;                        /* DOMAIN: libvirt's id of this run of the VM (a restart gives a new one); -1 unknown */
         enum virt_state state;         /* DOMAIN, STATE */
-        int result;                    /* answers: 0 or negative errno: -ETIMEDOUT, -ENOENT (gone), -ENOTCONN (libvirtd is), -EIO (others; text says what) */
+        /* answers: 0 or negative errno: -ETIMEDOUT, -ENOENT (gone), -ENOTCONN (libvirtd is), -EIO (others; text says what) */
+        int result;
         uint64_t actual_bytes;         /* BALLOON */
         uint64_t target_bytes;         /* TARGET: what was asked */
         uint64_t duration_usec;        /* TARGET, STATS: how long the call took */
@@ -123,7 +125,8 @@ int virt_request_target(struct virt *virt, const uint8_t uuid[static 16], uint64
 int virt_request_stats_period(struct virt *virt, const uint8_t uuid[static 16], uint32_t seconds); /* LIVE only */
 int virt_request_pause(struct virt *virt, const uint8_t uuid[static 16], bool pause);             /* suspend or resume (last resort) */
 int virt_request_save(struct virt *virt, const uint8_t uuid[static 16]);  /* managed save, past the page cache; takes as long as the disk does */
-int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], const struct virt_metadata *metadata); /* write urn:aerostat:policy:1, live and persistent */
+/* write urn:aerostat:policy:1, live and persistent */
+int virt_request_metadata(struct virt *virt, const uint8_t uuid[static 16], const struct virt_metadata *metadata);
 
 /* While held, nothing enumerates domains: a libvirt hook that waits for us holds a domain's lock, and listing would wait for the hook. Counts. */
 void virt_hold_enumeration(struct virt *virt, bool hold);

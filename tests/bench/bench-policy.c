@@ -100,7 +100,8 @@ static int bench(size_t n) {
                 }
         }
         qsort(times, ROUNDS, sizeof(times[0]), compare);
-        printf("policy_decide %7zu VMs: median %10.1f us, worst %10.1f us, %6.1f ns a VM, %llu moves in %d decisions\n", n, (double) times[ROUNDS / 2] / 1000,
+        printf("policy_decide %7zu VMs: median %10.1f us, worst %10.1f us, %6.1f ns a VM, %llu moves in %d decisions\n", n,
+               (double) times[ROUNDS / 2] / 1000,
                (double) times[ROUNDS - 1] / 1000, (double) times[ROUNDS / 2] / (double) n, (unsigned long long) moves, ROUNDS);
         bench_whatif(&(const struct whatif_live) { &config, &host, &state, vms, n, now }, work);
         free(vms);

@@ -84,8 +84,8 @@ static void settle_nodes(struct policy_host *host, const struct policy_vm *vms, 
 }
 
 /* I6: from here on nothing changes but what the policy changes; after a while it changes nothing. */
-static void check_convergence(const struct test_case *test, const struct snapshot *last, const struct policy_state *before, const struct policy_vm *from,
-                              struct violations *v) {
+static void check_convergence(const struct test_case *test, const struct snapshot *last, const struct policy_state *before,
+                              const struct policy_vm *from, struct violations *v) {
         struct policy_vm vms[CASE_VMS];
         struct policy_work work[CASE_VMS];
         struct policy_state state = *before;

@@ -66,7 +66,8 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
         uint64_t max = once(g, 10) ? up_to(g, 64 * GIB) : MAX(up_to(g, MAX(host->total_bytes, 8) / 2), MIB), actual = up_to(g, max);
 
         *in = (struct policy_vm_input) {
-                .max_bytes = max, .floor_bytes = up_to(g, once(g, 8) ? 2 * max : max / 3), .weight = once(g, 8) ? up_to(g, POLICY_WEIGHT_MAX) : 1000 * (1 + below(g, 4)),
+                .max_bytes = max, .floor_bytes = up_to(g, once(g, 8) ? 2 * max : max / 3), .weight = once(g, 8)
+                        ? up_to(g, POLICY_WEIGHT_MAX) : 1000 * (1 + below(g, 4)),
                 .pin_bytes = once(g, 12) ? up_to(g, max) : AEROSTAT_UNKNOWN,
                 .managed = !once(g, 12), .fixed = once(g, 12), .hugepages = once(g, 24), .held = once(g, 12), .unresponsive = once(g, 24),
                 .autodeflate = once(g, 4), .cannot_swap = once(g, 6),
@@ -79,7 +80,8 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
                 .report_actual_bytes = once(g, 3) ? AEROSTAT_UNKNOWN : actual, .guest_total_bytes = actual, .guest_available_bytes = up_to(g, actual),
                 .guest_free_bytes = up_to(g, actual), .guest_cache_bytes = once(g, 8) ? AEROSTAT_UNKNOWN : up_to(g, actual),
                 .guest_psi_some_total_usec = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_refault_bytes = once(g, 4) ? AEROSTAT_UNKNOWN : 0,
-                .guest_swap_in_bytes = 0, .guest_swap_excess_bytes = once(g, 8) ? up_to(g, max) : 0, .guest_oom_kills = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_pressure = once(g, 8),
+                .guest_swap_in_bytes = 0, .guest_swap_excess_bytes = once(g, 8) ? up_to(g, max) : 0,
+                .guest_oom_kills = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .guest_pressure = once(g, 8),
         };
         if (host->n_nodes > 0 && !once(g, 3))
                 in->node_mask = once(g, 3) ? 1 + below(g, 7) : UINT64_C(1) << below(g, CASE_NODES);
@@ -165,7 +167,8 @@ static void evolve_vm(struct generator *g, uint64_t now_usec, uint64_t elapsed_u
 
 static void evolve_host(struct generator *g, struct policy_host *h) {
         if (once(g, 3))
-                h->available_bytes = once(g, 3) ? up_to(g, h->total_bytes) : h->available_bytes - h->available_bytes / 16 + up_to(g, h->total_bytes / 16);
+                h->available_bytes = once(g, 3) ? up_to(g, h->total_bytes)
+                                                : h->available_bytes - h->available_bytes / 16 + up_to(g, h->total_bytes / 16);
         if (h->n_nodes > 0 && once(g, 3))
                 spread(g, h);
         if (once(g, 16))

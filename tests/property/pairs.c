@@ -49,14 +49,16 @@ static void check_weight(const struct test_case *test, const struct decision *le
                         return;
         if (is_crossed(test, less))
                 return;
-        if (is_managed(&less->vms[who]) && are_comparable(less, more, who) && more->vms[who].plan.ideal_bytes + GRAIN < less->vms[who].plan.ideal_bytes)
+        if (is_managed(&less->vms[who]) && are_comparable(less, more, who) &&
+            more->vms[who].plan.ideal_bytes + GRAIN < less->vms[who].plan.ideal_bytes)
                 invariants_violate(v, 8, "vm %zu: more weight, but %llu instead of %llu", who, LLU(more->vms[who].plan.ideal_bytes),
                                    LLU(less->vms[who].plan.ideal_bytes));
 }
 
 /* Less demand of one: never less for another. */
 static void check_demand(const struct test_case *test, const struct decision *much, const struct decision *little, size_t who, struct violations *v) {
-        if (!are_comparable(much, little, who) || little->vms[who].plan.demand_bytes > much->vms[who].plan.demand_bytes || !is_managed(&much->vms[who]) ||
+        if (!are_comparable(much, little, who) || little->vms[who].plan.demand_bytes > much->vms[who].plan.demand_bytes ||
+            !is_managed(&much->vms[who]) ||
             test->config.mode != POLICY_GUARANTEED || is_crossed(test, much))
                 return;
         for (size_t i = 0; i < test->n_vms; i++)
@@ -73,8 +75,8 @@ static void check_claim(const struct test_case *test, const struct decision *hon
         for (size_t i = 0; i < test->n_vms; i++)
                 if (i != who && is_managed(&honest->vms[i]) && is_managed(&claim->vms[i]) &&
                     claim->vms[i].plan.entitled_bytes + GRAIN < honest->vms[i].plan.entitled_bytes)
-                        invariants_violate(v, 5, "vm %zu: entitled to %llu instead of %llu by a claim of vm %zu", i, LLU(claim->vms[i].plan.entitled_bytes),
-                                           LLU(honest->vms[i].plan.entitled_bytes), who);
+                        invariants_violate(v, 5, "vm %zu: entitled to %llu instead of %llu by a claim of vm %zu", i,
+                                           LLU(claim->vms[i].plan.entitled_bytes), LLU(honest->vms[i].plan.entitled_bytes), who);
 }
 
 void case_check_pairs(const struct test_case *test, const struct policy_vm *vms, const struct policy_state *state, const struct policy_host *host,

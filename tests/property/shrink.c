@@ -85,7 +85,8 @@ void case_shrink(struct test_case *test, uint64_t seed, bool thorough, unsigned 
                 for (size_t s = 0; s < test->n_steps; s++) {
                         any |= simplify(test, &smaller, &smaller.steps[s].host, &defaults.steps[s].host, host_fields, seed, thorough, which);
                         for (size_t i = 0; i < test->n_vms; i++)
-                                any |= simplify(test, &smaller, &smaller.steps[s].vms[i], &defaults.steps[s].vms[i], vm_fields, seed, thorough, which);
+                                any |= simplify(test, &smaller, &smaller.steps[s].vms[i], &defaults.steps[s].vms[i], vm_fields, seed,
+                                                thorough, which);
                 }
         }
 }

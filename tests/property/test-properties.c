@@ -23,7 +23,8 @@ static void tell(const struct test_case *test, uint64_t seed, bool thorough) {
         struct violations v = { 0 };
 
         case_check(test, seed, thorough, &v);
-        printf("# %s\n# run it again: test-properties --replay FILE%s\n# seed = %llu\n", v.first, thorough ? " --thorough" : "", (unsigned long long) seed);
+        printf("# %s\n# run it again: test-properties --replay FILE%s\n# seed = %llu\n", v.first, thorough ? " --thorough" : "",
+               (unsigned long long) seed);
         case_print(test, stdout);
 }
 
@@ -41,9 +42,11 @@ static void show(const struct test_case *test) {
         }
         printf("envelope %llu, rule %llu, committed %llu, deficit %llu, free %llu, pool %llu%s%s\n", (unsigned long long) p.envelope_bytes,
                (unsigned long long) p.rule_bytes, (unsigned long long) p.committed_bytes, (unsigned long long) p.deficit_bytes,
-               (unsigned long long) p.free_bytes, (unsigned long long) p.pool_bytes, p.unsafe ? ", unsafe" : "", p.floors_fit ? "" : ", floors do not fit");
+               (unsigned long long) p.free_bytes, (unsigned long long) p.pool_bytes, p.unsafe ? ", unsafe" : "",
+               p.floors_fit ? "" : ", floors do not fit");
         for (size_t i = 0; i < test->n_vms; i++)
-                printf("vm %zu: %s, %s%s: target %llu, ideal %llu, entitled %llu, demand %llu, floor %llu\n", i, policy_class_to_string(vms[i].plan.class),
+                printf("vm %zu: %s, %s%s: target %llu, ideal %llu, entitled %llu, demand %llu, floor %llu\n", i,
+                       policy_class_to_string(vms[i].plan.class),
                        policy_reason_to_string(vms[i].plan.reason), vms[i].plan.set ? ", set" : "", (unsigned long long) vms[i].plan.target_bytes,
                        (unsigned long long) vms[i].plan.ideal_bytes, (unsigned long long) vms[i].plan.entitled_bytes,
                        (unsigned long long) vms[i].plan.demand_bytes, (unsigned long long) vms[i].plan.floor_bytes);

@@ -139,7 +139,8 @@ static void invent_decisions(struct decisions *decisions) {
         decisions_add(decisions, &(struct decision) { .last_usec = now - 10 * USEC_PER_MINUTE, .before_bytes = 4 * GIB, .after_bytes = 3 * GIB,
                                                       .demand_bytes = GIB, .reason = POLICY_REASON_FUNDS });
         for (uint64_t i = 0; i < 5; i++)
-                decisions_add(decisions, &(struct decision) { .last_usec = now - (65 - 10 * i) * USEC_PER_SEC, .before_bytes = 3 * GIB - i * 256 * MIB,
+                decisions_add(decisions, &(struct decision) { .last_usec = now - (65 - 10 * i) * USEC_PER_SEC,
+                                                              .before_bytes = 3 * GIB - i * 256 * MIB,
                                                               .after_bytes = 3 * GIB - (i + 1) * 256 * MIB, .demand_bytes = GIB,
                                                               .reason = POLICY_REASON_EQUALIZES });
         decisions_add(decisions, &(struct decision) { .last_usec = now - 8 * USEC_PER_SEC, .before_bytes = 3 * GIB - 5 * 256 * MIB,
@@ -250,8 +251,8 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .ksm_saved_bytes = KNOWN(512 * MIB), .ksm_profit_bytes = KNOWN(500 * MIB), .ksm_cpu_ppm = KNOWN(21000),
                 .ksm = &ksm_view, .swap = &swap_view,
                 .psi_some_ppm = KNOWN(12500), .psi_full_ppm = KNOWN(0), .swap_in_bytes_per_sec = KNOWN(0), .swap_out_bytes_per_sec = KNOWN(0),
-                .alerts = &m->alerts, .decisions_taken = &m->decisions_taken, .reactions = &m->reactions, .n_vms = m->n_vms, .now_usec = USEC_PER_HOUR,
-                .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
+                .alerts = &m->alerts, .decisions_taken = &m->decisions_taken, .reactions = &m->reactions, .n_vms = m->n_vms,
+                .now_usec = USEC_PER_HOUR, .uptime_usec = USEC_PER_HOUR, .decisions = m->forgotten ? 0 : 1234,
                 .history = &m->host_history,
         };
 #undef KNOWN
@@ -373,7 +374,8 @@ int manager_set_swap_ceiling(struct manager *m, uint64_t ceiling_ppm, char error
 void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret) {
         *ret_input = (struct swap_sizing_input) {
                 .mode = POLICY_SWAP_BACKED, .overcommit_factor_ppm = 1500000, .ceiling_ppm = m->settings.policy.swap_ceiling_ppm, .ksm_credit_ppm = 500000,
-                .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = vms_bytes == AEROSTAT_UNKNOWN ? 21 * GIB : vms_bytes, .total_bytes = 8 * GIB,
+                .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = vms_bytes == AEROSTAT_UNKNOWN ? 21 * GIB : vms_bytes,
+                .total_bytes = 8 * GIB,
         };
         swap_size(ret_input, ret);
 }

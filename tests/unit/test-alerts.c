@@ -45,7 +45,8 @@ static struct world *world_new(void) {
         w->now_usec = USEC_PER_HOUR;
         w->settings.policy = (struct policy_config) { .swap_ceiling_ppm = 300000, .swap_warn_ppm = 800000 };
         w->settings.guest_ceiling_ppm = 300000;
-        w->plan = (struct policy_plan) { .memory_bytes = 16 * GIB, .available_bytes = 4 * GIB, .reserve_bytes = GIB, .rule_bytes = 14 * GIB, .floors_fit = true };
+        w->plan = (struct policy_plan) { .memory_bytes = 16 * GIB, .available_bytes = 4 * GIB, .reserve_bytes = GIB, .rule_bytes = 14 * GIB,
+                                         .floors_fit = true };
         w->host = (struct policy_host) { .swap_total_bytes = 10 * GIB, .swap_used_bytes = 0 };
         w->policy_vm.input = (struct policy_vm_input) {
                 .max_bytes = 4 * GIB, .actual_bytes = 2 * GIB, .rss_bytes = 2 * GIB, .swap_bytes = 0, .report_usec = 1,
@@ -84,7 +85,8 @@ static int round_of(struct world *w, enum alert_name name) {
         while (alerts_next(&w->alerts, w->now_usec, REALTIME + w->now_usec, REPEAT, &e)) {
                 note(&e);
                 if (e.alert->name != name)
-                        fail_msg("%s %s while looking at %s", alert_kinds[e.alert->name].name, alert_event_type_to_string(e.type), alert_kinds[name].name);
+                        fail_msg("%s %s while looking at %s", alert_kinds[e.alert->name].name, alert_event_type_to_string(e.type),
+                                 alert_kinds[name].name);
                 assert_int_equal(said, -1);
                 said = (int) e.type;
         }

@@ -380,8 +380,8 @@ static void test_description(void **state) {
         char error[VIEW_ERROR_MAX];
         int r = manager_whatif(manager, &request, &what, error);
         json_t *whatif = r < 0 ? NULL : json_whatif(manager, &request, &what);
-        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB), json_explain(manager, STUB_WEB), json_incref(json_object_get(whatif, "now")),
-                              json_incref(json_array_get(json_object_get(whatif, "vms"), 0)), whatif,
+        json_t *replies[] = { json_status(manager), json_show(manager, STUB_WEB), json_explain(manager, STUB_WEB),
+                              json_incref(json_object_get(whatif, "now")), json_incref(json_array_get(json_object_get(whatif, "vms"), 0)), whatif,
                               json_report(manager, clock_realtime_usec() / USEC_PER_SEC, 86400, GIB) };
         char wanted[96];
         const char *key;

@@ -125,7 +125,8 @@ static void test_a_hanging_command_is_killed_with_its_children(void **state) {
         assert_int_equal(runner_run(r, path, "k", "{}"), 0);
         run_until(r, &c.failed, 1, &c);
         pid = slurp("pid");
-        for (int i = 0; i < 100 && kill(atoi(pid), 0) == 0; i++) { /* its parent is gone: init reaps it, or it stays a zombie that kill(0) still finds */
+        /* its parent is gone: init reaps it, or it stays a zombie that kill(0) still finds */
+        for (int i = 0; i < 100 && kill(atoi(pid), 0) == 0; i++) {
                 char stat[64], text[256] = "";
                 FILE *f;
 
@@ -239,8 +240,10 @@ static void test_store(void **state) {
         }
         static const char *const odd[] = {
                 "{\"version\": 1}", "{\"version\": 1, \"alerts\": [1, {}, {\"name\": \"Nope\"}]}",
-                "{\"version\": 1, \"alerts\": [{\"name\": \"HostHard\", \"uuid\": \"x\", \"subject\": \"host\", \"since_usec\": 1, \"told_usec\": 1}]}",
-                "{\"version\": 1, \"alerts\": [{\"name\": \"HostHard\", \"uuid\": \"00000000-0000-0000-0000-000000000000\", \"subject\": \"host\", \"since_usec\": -1, \"told_usec\": 1}]}",
+                "{\"version\": 1, \"alerts\": [{\"name\": \"HostHard\", \"uuid\": \"x\", "
+                "\"subject\": \"host\", \"since_usec\": 1, \"told_usec\": 1}]}",
+                "{\"version\": 1, \"alerts\": [{\"name\": \"HostHard\", \"uuid\": \"00000000-0000-0000-0000-000000000000\", "
+                "\"subject\": \"host\", \"since_usec\": -1, \"told_usec\": 1}]}",
         };
         for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
                 f = fopen(path, "w");
@@ -302,7 +305,8 @@ static void test_delivery(void **state) {
 static void test_last_resort_command(void **state) {
         const struct runner_limits limits = FAST;
         struct manager *m = stub_manager_new(STUB_VMS);
-        struct manager_event event = { .type = MANAGER_EVENT_LAST_RESORT, .vm = STUB_DB_NAME, .text = "a sentence", .action = LAST_RESORT_COMMAND, .would = true };
+        struct manager_event event = { .type = MANAGER_EVENT_LAST_RESORT, .vm = STUB_DB_NAME, .text = "a sentence", .action = LAST_RESORT_COMMAND,
+                                       .would = true };
         char path[256], file[300];
         struct delivery *d;
         json_t *json = NULL;
@@ -378,9 +382,10 @@ static int teardown(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_text_reaches_the_command), cmocka_unit_test(test_failure_is_tried_again_and_given_up),
-                cmocka_unit_test(test_a_hanging_command_is_killed_with_its_children), cmocka_unit_test(test_many_at_once_are_limited_and_all_delivered),
-                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_store), cmocka_unit_test(test_delivery), cmocka_unit_test(test_last_resort_command),
-                cmocka_unit_test(test_json_order),
+                cmocka_unit_test(test_a_hanging_command_is_killed_with_its_children),
+                cmocka_unit_test(test_many_at_once_are_limited_and_all_delivered),
+                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_store), cmocka_unit_test(test_delivery),
+                cmocka_unit_test(test_last_resort_command), cmocka_unit_test(test_json_order),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

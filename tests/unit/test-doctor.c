@@ -141,8 +141,10 @@ static void test_numa(void **state) {
 static void test_parse_libvirt(void **state) {
         struct doctor_vm vm;
 
-        assert_true(PARSE(&vm, "/usr/bin/qemu-system-x86_64", "-name", "guest=web,,1,debug-threads=on", "-S", "-machine", "pc-q35-7.2,usb=off,mem-merge=off",
-                          "-m", "size=1048576k", "-object", "{\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\",\"size\":1073741824}", "-overcommit",
+        assert_true(PARSE(&vm, "/usr/bin/qemu-system-x86_64", "-name", "guest=web,,1,debug-threads=on", "-S", "-machine",
+                          "pc-q35-7.2,usb=off,mem-merge=off",
+                          "-m", "size=1048576k", "-object", "{\"qom-type\":\"memory-backend-ram\",\"id\":\"pc.ram\",\"size\":1073741824}",
+                          "-overcommit",
                           "mem-lock=off", "-smp", "2,sockets=2,cores=1,threads=1", "-uuid", "11111111-2222-3333-4444-555555555501", "-device",
                           "{\"driver\":\"virtserialport\",\"nr\":1,\"name\":\"org.aerostat.guest.0\"}", "-device",
                           "{\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\",\"deflate-on-oom\":true,\"free-page-reporting\":true}"));
@@ -158,8 +160,10 @@ static void test_parse_libvirt(void **state) {
 static void test_parse_options(void **state) {
         struct doctor_vm vm;
 
-        assert_true(PARSE(&vm, "/usr/libexec/qemu-kvm", "-name", "db", "-m", "2048", "-smp", "cpus=4", "-device", "virtio-balloon-pci,id=b", "-device",
-                          "vfio-pci,host=01:00.0", "-object", "memory-backend-file,id=m,mem-path=/dev/hugepages/x,share=yes,prealloc=yes,size=2G", "-overcommit",
+        assert_true(PARSE(&vm, "/usr/libexec/qemu-kvm", "-name", "db", "-m", "2048", "-smp", "cpus=4", "-device",
+                          "virtio-balloon-pci,id=b", "-device",
+                          "vfio-pci,host=01:00.0", "-object", "memory-backend-file,id=m,mem-path=/dev/hugepages/x,share=yes,prealloc=yes,size=2G",
+                          "-overcommit",
                           "mem-lock=on"));
         assert_string_equal(vm.name, "db");
         assert_int_equal(vm.max_bytes, 2 * GIB);
@@ -175,7 +179,8 @@ static void test_parse_odd(void **state) {
         assert_false(PARSE(&vm, ""));
         assert_false(PARSE(&vm, "/bin/sh", "-c", "qemu-system-x86_64"));
         assert_int_equal(vm.pid, 7);
-        assert_true(PARSE(&vm, "qemu-system-aarch64", "-m", "size=lots", "-smp", "x", "-device", "{\"driver\":7}", "-device", "{broken", "-object", "", "-name"));
+        assert_true(PARSE(&vm, "qemu-system-aarch64", "-m", "size=lots", "-smp", "x", "-device", "{\"driver\":7}", "-device", "{broken", "-object",
+                          "", "-name"));
         assert_int_equal(vm.max_bytes, AEROSTAT_UNKNOWN);
         assert_int_equal(vm.vcpus, AEROSTAT_UNKNOWN);
         assert_string_equal(vm.name, "");
@@ -190,8 +195,8 @@ static size_t count(const struct findings *f, const char *check, enum level leve
 }
 
 static void test_vm(void **state) {
-        struct doctor_vm vm = { .name = "web1", .max_bytes = 4 * GIB, .vcpus = 2, .has_balloon = true, .autodeflate = true, .free_page_reporting = true,
-                                .has_channel = true };
+        struct doctor_vm vm = { .name = "web1", .max_bytes = 4 * GIB, .vcpus = 2, .has_balloon = true, .autodeflate = true,
+                                .free_page_reporting = true, .has_channel = true };
         struct findings f = {};
 
         doctor_check_vm(&f, &vm, 16 * GIB);

@@ -242,7 +242,8 @@ static void test_parsers(void **state) {
         assert_false(ksm_parse_thread("37 (ksmd) S 2 0 0", &ticks));
         assert_false(ksm_parse_thread("37 (x (ksmd) S 2 0 0 0 0 0 0 0 0 0 5 6 0", &ticks));
         memset(&p, 0, sizeof(p));
-        ksm_parse_process("ksm_rmap_items\nksm_zero_pages x\nksm_merging_pages 5 6\nksm_process_profit -99999999999999999999999999999999999\n", 4096, &p);
+        ksm_parse_process("ksm_rmap_items\nksm_zero_pages x\nksm_merging_pages 5 6\nksm_process_profit -99999999999999999999999999999999999\n",
+                          4096, &p);
         assert_int_equal(p.merged_bytes, 0);
 }
 

@@ -430,10 +430,12 @@ static void test_reboot(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_demand), cmocka_unit_test(test_demand_with_autodeflate), cmocka_unit_test(test_demand_of_one_moment),
-                cmocka_unit_test(test_guest_swap_ceiling), cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end), cmocka_unit_test(test_hot_cache_is_learnt),
-                cmocka_unit_test(test_hot_cache_is_probed), cmocka_unit_test(test_staleness), cmocka_unit_test(test_stuck_then_uncooperative_then_forgiven),
-                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_taker_counts_at_max), cmocka_unit_test(test_taking_is_not_made_good),
-                cmocka_unit_test(test_autodeflate_is_no_taking),
+                cmocka_unit_test(test_guest_swap_ceiling), cmocka_unit_test(test_claim_is_clamped), cmocka_unit_test(test_guest_at_its_end),
+                cmocka_unit_test(test_hot_cache_is_learnt),
+                cmocka_unit_test(test_hot_cache_is_probed), cmocka_unit_test(test_staleness),
+                cmocka_unit_test(test_stuck_then_uncooperative_then_forgiven),
+                cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_taker_counts_at_max),
+                cmocka_unit_test(test_taking_is_not_made_good), cmocka_unit_test(test_autodeflate_is_no_taking),
                 cmocka_unit_test(test_evidence_is_covered), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_idle_is_no_excuse),
                 cmocka_unit_test(test_practical_floor),
                 cmocka_unit_test(test_breach), cmocka_unit_test(test_reboot),

@@ -306,7 +306,8 @@ static void test_any_input(void **state) {
                 struct ksm_config config = { .mode = (enum ksm_mode)((seed >> 40) % 4), .cpu_normal_ppm = ANY, .cpu_critical_ppm = ANY };
                 struct ksm_input in = {
                         .full_scans = ANY, .saved_bytes = ANY, .metadata_bytes = ANY, .cow_pages = ANY, .cpu_usec = ANY, .memory_bytes = ANY,
-                        .host_state = (enum policy_host_state)((seed >> 35) % 4), .short_of_memory = (seed >> 50) & 1, .n_mergeable = ANY, .n_starts = ANY,
+                        .host_state = (enum policy_host_state)((seed >> 35) % 4), .short_of_memory = (seed >> 50) & 1, .n_mergeable = ANY,
+                        .n_starts = ANY,
                 };
                 struct ksm_plan plan;
 

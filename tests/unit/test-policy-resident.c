@@ -128,7 +128,8 @@ static void test_correction_where_swap_backs(void **state) {
         f.host.available_bytes = 0;
         f.vms[0].input.swap_bytes = f.host.swap_used_bytes = 6 * GIB - 256 * MIB;
         fixture_decide(&f);
-        assert_int_equal(f.plan.correction_bytes, GIB - 256 * MIB - (f.plan.committed_bytes - f.plan.envelope_bytes)); /* less what the rule asks back */
+        /* less what the rule asks back */
+        assert_int_equal(f.plan.correction_bytes, GIB - 256 * MIB - (f.plan.committed_bytes - f.plan.envelope_bytes));
 }
 
 /* Next to nothing is left under this bound, and more under the other: that is no reason to ask a balloon for what it has, ten times a second. */

@@ -84,7 +84,8 @@ static void test_mapping(void **state) {
                 { "55734cb70000-55734dbe5000 rw-p 00000000 00:00 0                          [heap]", true, 16852 * KIB },
                 { "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", true, 4 * KIB },
                 { "1-2 r--p", true, 1 },
-                { "", false, 0 }, { "1", false, 0 }, { "-2 rw-p", false, 0 }, { "1- rw-p", false, 0 }, { "2-1 rw-p", false, 0 }, { "1-1 rw-p", false, 0 },
+                { "", false, 0 }, { "1", false, 0 }, { "-2 rw-p", false, 0 }, { "1- rw-p", false, 0 }, { "2-1 rw-p", false, 0 },
+                { "1-1 rw-p", false, 0 },
                 { "1-2", false, 0 }, { "1-2 ", false, 0 }, { "1-2 rw", false, 0 }, { "1-10000000000000000 rw-p", false, 0 }, { "A-B rw-p", false, 0 },
         };
 

@@ -16,7 +16,8 @@
 static const uint8_t uuid_a[16] = { 1 }, uuid_b[16] = { 2 };
 
 static void add_host(struct report *r, uint64_t now_sec, bool dry_run, bool unsafe) {
-        struct policy_plan plan = { .envelope_bytes = 8 * GIB, .committed_bytes = 10 * GIB, .unsafe = unsafe, .host_state = unsafe ? POLICY_HARD : POLICY_NORMAL };
+        struct policy_plan plan = { .envelope_bytes = 8 * GIB, .committed_bytes = 10 * GIB, .unsafe = unsafe,
+                                    .host_state = unsafe ? POLICY_HARD : POLICY_NORMAL };
         struct policy_plan would = { .committed_bytes = 6 * GIB };
 
         report_add_host(r, &(const struct report_sample) {

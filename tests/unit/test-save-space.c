@@ -11,7 +11,8 @@
 #define FOLDER "var/lib/libvirt/qemu/save/"
 
 static bool with_swap(const char *swaps) {
-        const struct tree_file files[] = { { "proc/swaps", swaps }, { FOLDER "web1.save", "" }, { "swap file.img", "" }, { "dev/sda2", "" }, { NULL, NULL } };
+        const struct tree_file files[] = { { "proc/swaps", swaps }, { FOLDER "web1.save", "" }, { "swap file.img", "" }, { "dev/sda2", "" },
+                                           { NULL, NULL } };
         struct tree tree = tree_make(files);
         struct save_space space;
         int r = save_space_read(tree.fd, &space);

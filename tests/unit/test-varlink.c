@@ -217,7 +217,8 @@ static void test_on_write(void **state) {
 
         f->access = VARLINK_READ;
         assert_echo(ask(f, fd, "{\"method\":\"org.test.Fake.Look\",\"parameters\":{\"text\":\"x\"}}"), "x");
-        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Look\",\"parameters\":{\"text\":\"x\",\"loud\":false}}"), "org.test.Fake.PermissionDenied",
+        assert_error(ask(f, fd, "{\"method\":\"org.test.Fake.Look\",\"parameters\":{\"text\":\"x\",\"loud\":false}}"),
+                     "org.test.Fake.PermissionDenied",
                      "message", "not change");
         assert_string_equal(f->asked, "");
         f->access = VARLINK_WRITE;

@@ -278,8 +278,8 @@ static void test_states(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_states), test(test_discovers), test(test_follows_lifecycle), test(test_target_and_stats),
-                test(test_metadata), test(test_pause_and_save), test(test_notes), test(test_lost_notes_cause_a_listing), test(test_listing_finds_what_was_missed),
-                test(test_connects_when_it_can),
+                test(test_metadata), test(test_pause_and_save), test(test_notes), test(test_lost_notes_cause_a_listing),
+                test(test_listing_finds_what_was_missed), test(test_connects_when_it_can),
         };
 
         return cmocka_run_group_tests(tests, open_driver, close_driver);

@@ -60,7 +60,8 @@ static int explain_failure(const char *path, int r) {
                                 sizeof(((struct sockaddr_un *) 0)->sun_path) - 1, path);
         case ECONNREFUSED:
                 if (stat(path, &st) >= 0 && !S_ISSOCK(st.st_mode))
-                        return complain(CTL_UNREACHABLE, "%s is no socket\nThe daemon's is /run/aerostat/control.varlink unless it was started with another.", path);
+                        return complain(CTL_UNREACHABLE, "%s is no socket\nThe daemon's is /run/aerostat/control.varlink "
+                                                         "unless it was started with another.", path);
                 return complain(CTL_UNREACHABLE, "aerostatd is not running: nobody answers on %s\n"
                                 "Start it with `systemctl start aerostatd`; `journalctl -u aerostatd` tells why it ended.", path);
         case EACCES:

@@ -20,9 +20,10 @@ static int print_json(const struct findings *f, const size_t counts[static 3]) {
         for (size_t i = 0; i < f->n; i++) {
                 const struct finding *one = &f->list[i];
 
-                json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:s?}", "check", one->check, "level", level_names[one->level], "vm",
-                                                      *one->vm ? one->vm : NULL, "text", one->text, "why", one->why && *one->why ? one->why : NULL, "remedy",
-                                                      *one->remedy ? one->remedy : NULL));
+                json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:s?}", "check", one->check, "level",
+                                                      level_names[one->level], "vm",
+                                                      *one->vm ? one->vm : NULL, "text", one->text, "why", one->why &&
+                                                      *one->why ? one->why : NULL, "remedy", *one->remedy ? one->remedy : NULL));
         }
         all = json_pack("{s:o, s:I, s:I, s:I}", "findings", list, "ok", (json_int_t) counts[LEVEL_OK], "warn", (json_int_t) counts[LEVEL_WARN], "bad",
                         (json_int_t) counts[LEVEL_BAD]);
@@ -64,7 +65,8 @@ static void check_daemon(struct findings *f, const json_t *status) {
         struct finding *one;
 
         if (!status) {
-                one = findings_add(f, LEVEL_WARN, "daemon", "nothing moves memory, and whether guests' agents speak is not known here", "aerostatd does not answer");
+                one = findings_add(f, LEVEL_WARN, "daemon", "nothing moves memory, and whether guests' agents speak is not known here",
+                                   "aerostatd does not answer");
                 finding_remedy(one, "systemctl enable --now aerostatd (as root, or in its group: aerostatctl status)");
         } else if (!field_is_true(status, "connected")) {
                 one = findings_add(f, LEVEL_BAD, "daemon", "it moves balloons through libvirt", "aerostatd runs, but has no connection to libvirt");

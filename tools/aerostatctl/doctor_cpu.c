@@ -55,7 +55,8 @@ static void check_kvm(struct findings *f, int root_fd) {
         static const char why_none[] = "without KVM a guest runs 10 to 50 times slower, and balloons move as slowly";
         static const char why_paging[] = "without nested paging every page that a balloon moves costs exits to the host";
         static const char why_vpid[] = "without VPID the TLB is flushed at every exit";
-        uint64_t ept = doctor_number(root_fd, "sys/module/kvm_intel/parameters/ept"), npt = doctor_number(root_fd, "sys/module/kvm_amd/parameters/npt");
+        uint64_t ept = doctor_number(root_fd, "sys/module/kvm_intel/parameters/ept"), npt = doctor_number(root_fd,
+                                                                                                          "sys/module/kvm_amd/parameters/npt");
         uint64_t vpid = doctor_number(root_fd, "sys/module/kvm_intel/parameters/vpid");
         struct finding *one;
 
@@ -76,7 +77,8 @@ static void check_kvm(struct findings *f, int root_fd) {
         } else if (ept == 1 || npt == 1)
                 findings_add(f, LEVEL_OK, "paging", NULL, ept == 1 ? "EPT%s" : "NPT%s", vpid == 1 ? " and VPID" : "");
         else
-                findings_add(f, LEVEL_OK, "paging", NULL, "neither kvm_intel nor kvm_amd says how its guests' pages are mapped (another CPU, or not loaded)");
+                findings_add(f, LEVEL_OK, "paging", NULL, "neither kvm_intel nor kvm_amd says how its guests' "
+                                                          "pages are mapped (another CPU, or not loaded)");
         findings_add(f, LEVEL_OK, "kvm", NULL, "/dev/kvm is there");
 }
 
@@ -98,8 +100,8 @@ void doctor_check_cpu(struct findings *f, int root_fd, const struct doctor_vm *v
         if (cpus == 0)
                 findings_add(f, LEVEL_WARN, "vcpus", "", "the kernel does not say how many CPUs this host has");
         else if (widest > cpus) {
-                one = findings_add(f, LEVEL_BAD, "vcpus", "its vCPUs wait for each other, with locks held", "a VM has %" PRIu64 " vCPUs, and the host %" PRIu64 " CPUs",
-                                   widest, cpus);
+                one = findings_add(f, LEVEL_BAD, "vcpus", "its vCPUs wait for each other, with locks held",
+                                   "a VM has %" PRIu64 " vCPUs, and the host %" PRIu64 " CPUs", widest, cpus);
                 finding_remedy(one, "virsh setvcpus VM %" PRIu64 " --config --maximum, and at its next start", cpus);
         } else if (vcpus > cpus) {
                 one = findings_add(f, LEVEL_WARN, "vcpus", "guests wait for CPU, and a balloon moves only while its guest runs",

@@ -19,7 +19,8 @@ static void check_psi(struct findings *f, int root_fd) {
                 findings_add(f, LEVEL_OK, "psi", NULL, "the kernel tells memory pressure");
                 return;
         }
-        one = findings_add(f, LEVEL_WARN, "psi", "without it pressure is found by looking every second or two, not at once", "the kernel tells no memory pressure");
+        one = findings_add(f, LEVEL_WARN, "psi", "without it pressure is found by looking every second or two, not at once",
+                           "the kernel tells no memory pressure");
         finding_remedy(one, "boot with psi=1 (the kernel needs CONFIG_PSI)");
 }
 
@@ -31,7 +32,8 @@ static void check_cgroup(struct findings *f, int root_fd) {
                 findings_add(f, LEVEL_OK, "cgroup", NULL, "cgroup v2 with the memory controller");
                 return;
         }
-        one = findings_add(f, LEVEL_WARN, "cgroup", "the kernel then cannot hold VMs to the swap ceiling, nor a guest to its target", "no cgroup v2 with memory");
+        one = findings_add(f, LEVEL_WARN, "cgroup", "the kernel then cannot hold VMs to the swap ceiling, nor a guest to its target",
+                           "no cgroup v2 with memory");
         finding_remedy(one, "boot with systemd.unified_cgroup_hierarchy=1 cgroup_enable=memory");
 }
 
@@ -42,7 +44,8 @@ static void check_overcommit(struct findings *f, int root_fd) {
                 findings_add(f, LEVEL_OK, "overcommit_memory", NULL, "the kernel lets QEMUs have more address space than there is memory");
                 return;
         }
-        one = findings_add(f, LEVEL_BAD, "overcommit_memory", "VMs fail to start, or QEMUs to allocate, while memory is free", "vm.overcommit_memory is 2 (strict)");
+        one = findings_add(f, LEVEL_BAD, "overcommit_memory", "VMs fail to start, or QEMUs to allocate, while memory is free",
+                           "vm.overcommit_memory is 2 (strict)");
         finding_remedy(one, "sysctl -w vm.overcommit_memory=0 (and in /etc/sysctl.d)");
 }
 
@@ -59,7 +62,8 @@ static void check_thp(struct findings *f, int root_fd) {
                 findings_add(f, LEVEL_OK, "thp", NULL, "transparent huge pages, and khugepaged does not refill what balloons gave back");
                 return;
         }
-        one = findings_add(f, LEVEL_WARN, "thp", "it fills the holes that balloons made: memory that was given back is taken again, by nobody's decision",
+        one = findings_add(f, LEVEL_WARN, "thp", "it fills the holes that balloons made: memory that "
+                                                 "was given back is taken again, by nobody's decision",
                            "khugepaged/max_ptes_none is %" PRIu64, none);
         finding_remedy(one, "echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none (lasting: a line "
                             "`w /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none - - - - 0` in /etc/tmpfiles.d/aerostat.conf)");

@@ -47,8 +47,10 @@ static void remedy_swap(struct finding *one, uint64_t bytes) {
 }
 
 void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {
-        static const char why_none[] = "swap on a disk is what stands between all guests bursting at once and the OOM killer; it is to be there, and hardly used";
-        static const char why_ceiling[] = "swap is for the worst case: guests whose memory is on a disk are slow, and what backs the promise is used up";
+        static const char why_none[] = "swap on a disk is what stands between all guests bursting at "
+                                       "once and the OOM killer; it is to be there, and hardly used";
+        static const char why_ceiling[] = "swap is for the worst case: guests whose memory is on "
+                                          "a disk are slow, and what backs the promise is used up";
         struct meminfo meminfo;
         struct swaps swaps;
         char text[32768], total[FORMAT_SIZE_MAX], used[FORMAT_SIZE_MAX], ceiling[FORMAT_SIZE_MAX], classic[FORMAT_SIZE_MAX];
@@ -67,7 +69,8 @@ void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {
         format_size(ceiling_bytes, ceiling);
         format_size(classic_bytes, classic);
         if (swaps.disk_total_bytes == 0) {
-                one = findings_add(f, LEVEL_BAD, "swap", why_none, swaps.zram_total_bytes > 0 ? "all swap is zram, which is memory itself" : "there is no swap");
+                one = findings_add(f, LEVEL_BAD, "swap", why_none,
+                                   swaps.zram_total_bytes > 0 ? "all swap is zram, which is memory itself" : "there is no swap");
                 remedy_swap(one, classic_bytes);
                 return;
         }
@@ -133,7 +136,8 @@ void doctor_check_ksm(struct findings *f, int root_fd) {
                 finding_remedy(one, "a kernel with CONFIG_KSM");
         } else {
                 format_size(sharing == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul(sharing, (uint64_t) sysconf(_SC_PAGESIZE)), saved);
-                findings_add(f, LEVEL_OK, "ksm", NULL, "%s, saves %s", run == 1 ? "runs" : run == 2 ? "unmerges" : "stopped (aerostatd starts it when it pays)", saved);
+                findings_add(f, LEVEL_OK, "ksm", NULL, "%s, saves %s",
+                             run == 1 ? "runs" : run == 2 ? "unmerges" : "stopped (aerostatd starts it when it pays)", saved);
         }
         check_tuners(f, root_fd);
 }

@@ -96,7 +96,8 @@ static void take_device(const char *option, struct doctor_vm *vm) {
                 vm->free_page_reporting = is_on(option, "free-page-reporting");
         } else if (strncmp(value, "vfio-", 5) == 0)
                 vm->vfio = true;
-        else if (strcmp(value, "virtserialport") == 0 && get(option, "driver", "name", value, sizeof(value)) && strcmp(value, "org.aerostat.guest.0") == 0)
+        else if (strcmp(value, "virtserialport") == 0 && get(option, "driver", "name", value, sizeof(value)) &&
+                 strcmp(value, "org.aerostat.guest.0") == 0)
                 vm->has_channel = true;
 }
 

@@ -17,7 +17,8 @@ static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
         }
         findings_add(f, LEVEL_OK, "balloon", NULL, "it has a balloon device");
         if (vm->autodeflate)
-                findings_add(f, LEVEL_OK, "autodeflate", NULL, "on: rather than kill, its guest takes memory back unasked, and the guarantee is conditional");
+                findings_add(f, LEVEL_OK, "autodeflate", NULL, "on: rather than kill, its guest takes memory "
+                                                               "back unasked, and the guarantee is conditional");
         else {
                 one = findings_add(f, LEVEL_WARN, "autodeflate",
                                    "a burst faster than the host's answer ends in the guest's OOM killer, while its own balloon holds memory",
@@ -27,7 +28,8 @@ static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
         if (vm->free_page_reporting)
                 findings_add(f, LEVEL_OK, "free_page_reporting", NULL, "on");
         else {
-                one = findings_add(f, LEVEL_WARN, "free_page_reporting", "memory that the guest frees stays taken on the host until the balloon asks for it",
+                one = findings_add(f, LEVEL_WARN, "free_page_reporting", "memory that the guest frees stays taken on "
+                                                                         "the host until the balloon asks for it",
                                    "free page reporting is off");
                 finding_remedy(one, "virsh edit VM, and at its next start: " BALLOON_XML);
         }
@@ -40,14 +42,16 @@ static void check_memory(struct findings *f, const struct doctor_vm *vm, uint64_
         size_t before = f->n;
 
         if (vm->hugepages)
-                finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "it is backed by huge pages"), "remove <memoryBacking><hugepages/> (virsh edit VM)");
+                finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "it is backed by huge pages"), "remove <memoryBacking><hugepages/> "
+                                                                                                         "(virsh edit VM)");
         if (vm->locked)
                 finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "its memory is locked"), "remove <memoryBacking><locked/> (virsh edit VM)");
         if (vm->vfio)
                 finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "a passed-through device pins its memory"),
                                "a virtio device in place of <hostdev> (virsh edit VM)");
         if (vm->prealloc)
-                finding_remedy(findings_add(f, LEVEL_WARN, "memory", "all its memory is taken when it starts, used or not", "its memory is allocated in advance"),
+                finding_remedy(findings_add(f, LEVEL_WARN, "memory", "all its memory is taken when it starts, used or not",
+                                            "its memory is allocated in advance"),
                                "remove <allocation mode='immediate'/> from <memoryBacking> (virsh edit VM)");
         if (vm->max_bytes != AEROSTAT_UNKNOWN && vm->max_bytes > host_total_bytes)
                 finding_remedy(findings_add(f, LEVEL_BAD, "memory", "it boots at its maximum, whatever its current memory says",
@@ -56,7 +60,8 @@ static void check_memory(struct findings *f, const struct doctor_vm *vm, uint64_
                                "virsh setmaxmem VM SIZE --config, and at its next start");
         if (f->n == before)
                 findings_add(f, LEVEL_OK, "memory", NULL, "its memory can be given back%s",
-                             vm->shared ? "; KSM does not merge it, since it is shared" : vm->no_merge ? "; KSM does not merge it, since its XML says so" : "");
+                             vm->shared ? "; KSM does not merge it, since it is shared" : vm->no_merge ? "; KSM does not merge it, since its XML "
+                                                                                                         "says so" : "");
 }
 
 void doctor_check_vm(struct findings *f, const struct doctor_vm *vm, uint64_t host_total_bytes) {
@@ -68,7 +73,8 @@ void doctor_check_vm(struct findings *f, const struct doctor_vm *vm, uint64_t ho
         if (vm->has_channel)
                 findings_add(f, LEVEL_OK, "channel", NULL, "it has the channel org.aerostat.guest.0");
         else {
-                one = findings_add(f, LEVEL_WARN, "channel", "its agent cannot speak: bursts are seen late, and its need is guessed from balloon statistics",
+                one = findings_add(f, LEVEL_WARN, "channel", "its agent cannot speak: bursts are seen late, "
+                                                             "and its need is guessed from balloon statistics",
                                    "it has no channel org.aerostat.guest.0");
                 finding_remedy(one, "virsh attach-device VM FILE --persistent, with FILE: <channel type='unix'><target type='virtio' "
                                     "name='org.aerostat.guest.0'/></channel>");

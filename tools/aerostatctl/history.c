@@ -15,7 +15,8 @@
 #define SINCE_DEFAULT_USEC (5 * USEC_PER_MINUTE)
 
 static const struct column columns[] = {
-        { "SERIES", false, 0 }, { "LEAST", true, 2 }, { "MOST", true, 0 }, { "LAST", true, 0 }, { "OLDEST TO NEWEST, FROM 0 TO THE MOST OF ALL", false, 0 },
+        { "SERIES", false, 0 }, { "LEAST", true, 2 }, { "MOST", true, 0 }, { "LAST", true,
+                                                                             0 }, { "OLDEST TO NEWEST, FROM 0 TO THE MOST OF ALL", false, 0 },
 };
 
 static uint64_t value_at(const json_t *values, size_t i) {

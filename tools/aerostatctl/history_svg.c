@@ -40,15 +40,17 @@ static void draw_axes(double oldest, double most, FILE *out) {
         while (most / step > 6)
                 step *= 2;
         for (double y = 0; y <= most; y += step)
-                fprintf(out, "<path class='g' d='M%.0f %.1fH%.0f'/><text class='y' x='%.0f' y='%.1f'>%.4g %s</text>\n", LEFT, at_y(y, most), WIDTH - RIGHT,
-                        LEFT - 8, at_y(y, most) + 4, y / unit, unit >= (double) GIB ? "GiB" : "MiB");
+                fprintf(out, "<path class='g' d='M%.0f %.1fH%.0f'/><text class='y' x='%.0f' y='%.1f'>%.4g %s</text>\n", LEFT, at_y(y, most),
+                        WIDTH - RIGHT, LEFT - 8, at_y(y, most) + 4, y / unit, unit >= (double) GIB ? "GiB" : "MiB");
         for (size_t i = ARRAY_SIZE(steps); i-- > 0;)
                 if (oldest / steps[i] <= 7)
                         tick = steps[i];
         seconds = tick >= 3600 ? 3600 : tick >= 60 ? 60 : 1;
         for (double age = 0; age <= oldest; age += tick)
-                fprintf(out, "<path class='k' d='M%.1f %.0fv5'/><text class='x' x='%.1f' y='%.0f'>%s%.4g %s</text>\n", at_x(age, oldest), HEIGHT - BOTTOM,
-                        at_x(age, oldest), HEIGHT - BOTTOM + 20, age > 0 ? "-" : "", age / seconds, seconds >= 3600 ? "h" : seconds >= 60 ? "min" : "s");
+                fprintf(out, "<path class='k' d='M%.1f %.0fv5'/><text class='x' x='%.1f' y='%.0f'>%s%.4g %s</text>\n", at_x(age, oldest),
+                        HEIGHT - BOTTOM,
+                        at_x(age, oldest), HEIGHT - BOTTOM + 20, age > 0 ? "-" : "", age / seconds,
+                        seconds >= 3600 ? "h" : seconds >= 60 ? "min" : "s");
         fprintf(out, "<path class='k' d='M%.0f %.0fV%.0fH%.0f'/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
 }
 
@@ -64,7 +66,8 @@ static void draw_line(const json_t *ages, const json_t *values, double gap, doub
                 double age = json_number_value(json_array_get(ages, i));
 
                 if (json_is_integer(value))
-                        fprintf(out, "%c%.1f %.1f", drawing && last - age <= gap ? 'L' : 'M', at_x(age, oldest), at_y(json_number_value(value), most));
+                        fprintf(out, "%c%.1f %.1f", drawing && last - age <= gap ? 'L' : 'M', at_x(age, oldest),
+                                at_y(json_number_value(value), most));
                 last = age;
                 drawing = json_is_integer(value);
         }

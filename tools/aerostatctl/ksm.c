@@ -41,7 +41,8 @@ static char *signed_size(const json_t *object, const char *key, char buf[static 
 }
 
 static void print_vms(const json_t *k) {
-        static const struct column columns[] = { { "VM", false, 0 }, { "SAVED", true, 0 }, { "MERGED", true, 1 }, { "ZERO", true, 2 }, { "PROFIT", true, 1 }, { "NOTE", false, 0 } };
+        static const struct column columns[] = { { "VM", false, 0 }, { "SAVED", true, 0 }, { "MERGED", true, 1 }, { "ZERO", true, 2 },
+                                                 { "PROFIT", true, 1 }, { "NOTE", false, 0 } };
         struct table *table = table_new(columns, ARRAY_SIZE(columns));
         const json_t *vms = json_object_get(k, "vms"), *vm;
         char size[FORMAT_SIZE_MAX + 1];
@@ -80,12 +81,14 @@ static void print_ksm(const json_t *k) {
                 return;
         printf("Saves     %s; profit %s%s; %s promised again\n", field_size(k, "saved_bytes", a), signed_size(k, "profit_bytes", b),
                field_is_true(k, "profit_estimated") ? " (estimated)" : "", field_size(k, "credit_bytes", c));
-        printf("Costs     %s of a CPU, of %s allowed; %s of CPU time since boot\n", field_percent(k, "cpu_ratio", cpu), field_percent(k, "cpu_budget_ratio", budget),
-               field_duration(k, "ksmd_cpu_seconds", total));
+        printf("Costs     %s of a CPU, of %s allowed; %s of CPU time since boot\n", field_percent(k, "cpu_ratio", cpu),
+               field_percent(k, "cpu_budget_ratio", budget), field_duration(k, "ksmd_cpu_seconds", total));
         printf("Scanning  %" PRIu64 " pages every %" PRIu64 " ms%s; %" PRIu64 " full scans; the last brought %s\n", field_count(k, "pages_to_scan"),
-               field_count(k, "sleep_msec"), field_is_true(k, "advisor") ? " (within the kernel's advisor)" : "", field_count(k, "full_scans"), field_size(k, "gain_bytes", a));
+               field_count(k, "sleep_msec"), field_is_true(k, "advisor") ? " (within the kernel's advisor)" : "", field_count(k, "full_scans"),
+               field_size(k, "gain_bytes", a));
         if (field_count(k, "backoff") != AEROSTAT_UNKNOWN && field_count(k, "backoff") > 0)
-                printf("          backing off: merged pages are written as fast as they merge (%" PRIu64 " copies/s)\n", field_count(k, "cow_pages_per_second"));
+                printf("          backing off: merged pages are written as fast as they merge (%" PRIu64 " copies/s)\n",
+                       field_count(k, "cow_pages_per_second"));
         if (field_count(k, "zero_pages") != AEROSTAT_UNKNOWN)
                 printf("Zeros     %" PRIu64 " pages merged with the kernel's own (use_zero_pages is %s)\n", field_count(k, "zero_pages"),
                        field_is_true(k, "use_zero_pages") ? "on" : "off");

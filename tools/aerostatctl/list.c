@@ -100,10 +100,12 @@ static int run_list(const struct context *context, const struct args *args) {
                 table_free(table);
         }
         if (!connected)
-                printf("\n%slibvirt does not answer: this may be old, or not all; see `aerostatctl status`.%s\n", text_style(STYLE_BAD), text_end(STYLE_BAD));
+                printf("\n%slibvirt does not answer: this may be old, or not all; see `aerostatctl status`.%s\n", text_style(STYLE_BAD),
+                       text_end(STYLE_BAD));
         automation = field_text(reply, "automation");
         if (automation && strcmp(automation, "running") != 0)
-                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until `aerostatctl resume`." :
+                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until "
+                                                                                                               "`aerostatctl resume`." :
                        "in dry-run: no VM is moved.", text_end(STYLE_WARN));
         json_decref(reply);
         return CTL_DONE;

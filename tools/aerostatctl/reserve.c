@@ -103,7 +103,8 @@ static int run_release(const struct context *context, const struct args *args) {
 }
 
 static int run_reservations(const struct context *context, const struct args *args) {
-        static const struct column columns[] = { { "ID", true, 0 }, { "SIZE", true, 0 }, { "STATE", false, 0 }, { "LEFT", true, 0 }, { "FOR", false, 0 } };
+        static const struct column columns[] = { { "ID", true, 0 }, { "SIZE", true, 0 }, { "STATE", false, 0 }, { "LEFT", true, 0 },
+                                                 { "FOR", false, 0 } };
         struct table *table;
         json_t *reply, *one;
         size_t i;

@@ -33,7 +33,8 @@ static void print_state(const json_t *s) {
                                                  : is(state, "hard") || is(state, "critical") ? STYLE_BAD
                                                                                               : STYLE_WARN);
         printf(", automation ");
-        print_styled(is(automation, "dry_run") ? "dry-run: nothing is changed" : automation ?: "-", is(automation, "running") ? STYLE_PLAIN : STYLE_WARN);
+        print_styled(is(automation, "dry_run") ? "dry-run: nothing is changed" : automation ?: "-",
+                     is(automation, "running") ? STYLE_PLAIN : STYLE_WARN);
         printf(", up %s\n", field_duration(s, "uptime_seconds", uptime));
         if (json_is_false(json_object_get(s, "connected"))) {
                 label("");

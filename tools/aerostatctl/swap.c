@@ -38,7 +38,8 @@ static void print_kept_by(const json_t *s) {
         }
         puts("");
         if (field_count(s, "lifted_bytes") != AEROSTAT_UNKNOWN && field_count(s, "lifted_bytes") > 0)
-                printf("          %slifted by %s, because memory is nearly gone%s\n", text_style(STYLE_BAD), field_size(s, "lifted_bytes", lifted), text_end(STYLE_BAD));
+                printf("          %slifted by %s, because memory is nearly gone%s\n", text_style(STYLE_BAD), field_size(s, "lifted_bytes", lifted),
+                       text_end(STYLE_BAD));
         if (note) {
                 printf("          %s", text_style(STYLE_WARN));
                 print_safe(note);
@@ -71,14 +72,14 @@ static void print_swap(const json_t *s) {
         if (field_count(s, "total_bytes") == 0)
                 puts("Swap      none; `aerostatctl swap plan` tells how much there should be");
         else
-                printf("Swap      %s of %s on disk used; with zram %s of %s\n", field_size(s, "disk_used_bytes", a), field_size(s, "disk_total_bytes", b),
-                       field_size(s, "used_bytes", c), field_size(s, "total_bytes", d));
+                printf("Swap      %s of %s on disk used; with zram %s of %s\n", field_size(s, "disk_used_bytes", a),
+                       field_size(s, "disk_total_bytes", b), field_size(s, "used_bytes", c), field_size(s, "total_bytes", d));
         printf("Ceiling   %s = %s%s; VMs may have %s\n", field_percent(s, "ceiling_ratio", percent), field_size(s, "ceiling_bytes", a),
                field_is_true(s, "above_ceiling") ? " (above it now)" : "", field_size(s, "allowance_bytes", b));
         print_kept_by(s);
         if (field_count(s, "in_pages_per_second") != AEROSTAT_UNKNOWN)
-                printf("Traffic   %" PRIu64 " pages/s in, %" PRIu64 " out%s\n", field_count(s, "in_pages_per_second"), field_count(s, "out_pages_per_second"),
-                       field_is_true(s, "thrashing") ? ": thrashing" : "");
+                printf("Traffic   %" PRIu64 " pages/s in, %" PRIu64 " out%s\n", field_count(s, "in_pages_per_second"),
+                       field_count(s, "out_pages_per_second"), field_is_true(s, "thrashing") ? ": thrashing" : "");
         print_vms(s);
 }
 
@@ -115,7 +116,8 @@ static void print_plan(const json_t *p) {
         const char *mode = field_text(p, "mode") ?: "-";
         uint64_t backed = field_count(p, "backed_bytes"), missing = field_count(p, "missing_bytes");
 
-        printf("VMs       %s at most, with QEMU's own; the host bears %s without swap\n", field_size(p, "vms_bytes", a), field_size(p, "capacity_bytes", b));
+        printf("VMs       %s at most, with QEMU's own; the host bears %s without swap\n", field_size(p, "vms_bytes", a),
+               field_size(p, "capacity_bytes", b));
         printf("Needs     ");
         if (backed == 0)
                 printf("none for %s mode", mode);

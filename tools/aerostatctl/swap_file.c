@@ -35,7 +35,8 @@ static int refuse_path(const char *path) {
         struct stat st;
 
         if (path[0] != '/')
-                return complain(CTL_USAGE, "%s is no absolute path: it starts with /, as in: aerostatctl swap add 4G /var/lib/aerostat/swapfile", path);
+                return complain(CTL_USAGE, "%s is no absolute path: it starts with /, as in: aerostatctl swap add 4G /var/lib/aerostat/swapfile",
+                                path);
         for (const char *p = path; *p; p++)
                 if ((unsigned char) *p <= ' ' || *p == '\\')
                         return complain(CTL_USAGE, "a swap file's path has no blanks and no backslashes: /proc/swaps and fstab escape them");
@@ -60,8 +61,8 @@ static int refuse_room(const char *path, uint64_t bytes) {
                 return complain(CTL_FAILED, "%s is in memory: swap there would take what it is to give", folder);
         room = u64_mul(fs.f_bavail, (uint64_t) fs.f_bsize);
         if (room < u64_add(bytes, ROOM_LEFT))
-                return complain(CTL_FAILED, "no room: %s has %s free, and %s would leave less than %s", folder, format_size(room, a), format_size(bytes, b),
-                                format_size(ROOM_LEFT, c));
+                return complain(CTL_FAILED, "no room: %s has %s free, and %s would leave less than %s", folder, format_size(room, a),
+                                format_size(bytes, b), format_size(ROOM_LEFT, c));
         return CTL_DONE;
 }
 
@@ -182,7 +183,8 @@ int swap_file_add(const struct context *context, const char *path, uint64_t byte
         if (context->json)
                 print_json(json_pack("{s:s, s:I, s:b}", "path", path, "size_bytes", (json_int_t) bytes, "added", 1));
         else
-                printf("Swapping on %s, %s. To keep it after a reboot, add to /etc/fstab:\n  %s none swap sw 0 0\n", path, format_size(bytes, size), path);
+                printf("Swapping on %s, %s. To keep it after a reboot, add to /etc/fstab:\n  %s none swap sw 0 0\n", path,
+                       format_size(bytes, size), path);
         return CTL_DONE;
 }
 
@@ -239,6 +241,7 @@ int swap_file_remove(const struct context *context, const char *path, uint64_t r
         else
                 printf("%s is not used any more; %s moved back to memory, of which %s was available and %s is the reserve. %s\n", path,
                        format_size(used, a), format_size(m.available_bytes, b), format_size(reserve_bytes, c),
-                       ours ? "The file is removed; so must be its line in /etc/fstab, if it has one." : "The file stays: aerostatctl did not make it.");
+                       ours ? "The file is removed; so must be its line in /etc/fstab, if it has one."
+                            : "The file stays: aerostatctl did not make it.");
         return CTL_DONE;
 }

@@ -172,7 +172,8 @@ static void print_reply(const json_t *reply) {
         print_vms(json_object_get(reply, "vms"));
         if (field_usec(reply, "settled_seconds") != AEROSTAT_UNKNOWN && field_usec(reply, "settled_seconds") > 0)
                 printf("Balloons come to rest after %s, at %s a second (%s).\n", field_duration(reply, "settled_seconds", took),
-                       field_size(reply, "inflate_bytes_per_second", speed), field_is_true(reply, "speed_measured") ? "measured here" : "not measured here yet");
+                       field_size(reply, "inflate_bytes_per_second", speed),
+                       field_is_true(reply, "speed_measured") ? "measured here" : "not measured here yet");
         print_worst(now, then);
         if (json_array_size(json_object_get(then, "guarantee_explanations")) > 0)
                 puts("\nWhat weakens the guarantee then:");

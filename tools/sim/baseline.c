@@ -85,7 +85,8 @@ static void set(struct run *run, size_t vm, double bytes) {
 
 static void decide_static(struct run *run) {
         uint64_t reserve = policy_auto_reserve(run->scenario->memory_bytes);
-        double left = (double) u64_sub(host_usable_bytes(run->scenario->memory_bytes), run->scenario->base_use_bytes + reserve), open = (double) run->n_vms, share;
+        double left = (double) u64_sub(host_usable_bytes(run->scenario->memory_bytes),
+                                       run->scenario->base_use_bytes + reserve), open = (double) run->n_vms, share;
         bool again = true;
 
         for (size_t k = 0; k < run->n_vms; k++) {
@@ -170,7 +171,8 @@ static double change(struct run *run, enum who who, double rest) {
         bool grow = rest > 0, repeat = true;
 
         for (size_t k = 0; k < run->n_vms; k++)
-                s->done[k] = !can_move(run, k) || run->accounts[run->guest_of[k]].weight == 0 || (who != ALL && is_comfortable(run, k) != (who == COMFORTABLE));
+                s->done[k] = !can_move(run, k) || run->accounts[run->guest_of[k]].weight == 0 ||
+                        (who != ALL && is_comfortable(run, k) != (who == COMFORTABLE));
         for (unsigned round = 0; repeat && round < PROXMOX_ROUNDS && (rest >= 1 || rest <= -1); round++) {
                 double shares = 0, above = rest, changes = 0;
 

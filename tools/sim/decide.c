@@ -60,7 +60,8 @@ static void sample_guest(const struct run *run, size_t index, struct policy_vm_i
                 .guest_swap_total_bytes = spec->swap_bytes,
                 .guest_swap_used_bytes = r->swap_used_bytes,
                 .guest_swap_in_bytes = r->swap_in_bytes,
-                .guest_swap_excess_bytes = u64_sub(r->swap_used_bytes, u64_mul_div(spec->swap_bytes, run->scenario->settings.guest_ceiling_ppm, PPM_ONE)),
+                .guest_swap_excess_bytes = u64_sub(r->swap_used_bytes,
+                                                   u64_mul_div(spec->swap_bytes, run->scenario->settings.guest_ceiling_ppm, PPM_ONE)),
                 /* The balloon's own statistics know neither PSI nor refaults. */
                 .guest_psi_some_total_usec = spec->agent ? r->psi_some_usec : AEROSTAT_UNKNOWN,
                 .guest_refault_bytes = spec->agent ? r->refault_bytes : AEROSTAT_UNKNOWN,
@@ -137,7 +138,8 @@ static void repeat(struct run *run, const struct policy_state *before, uint64_t 
                 invariants_violate(&run->violations, 7, "the same decision came out differently");
         for (size_t k = 0; k < run->n_vms; k++)
                 if (memcmp(&run->scratch[k].plan, &run->vms[k].plan, sizeof(run->vms[k].plan)) != 0)
-                        invariants_violate(&run->violations, 7, "%s: the same decision came out differently", run->guests[run->guest_of[k]].spec->name);
+                        invariants_violate(&run->violations, 7, "%s: the same decision came out differently",
+                                           run->guests[run->guest_of[k]].spec->name);
 }
 
 void run_decide(struct run *run) {

@@ -28,7 +28,8 @@ static bool could_be_met(const struct run *run, uint64_t bytes) {
 
                 need = u64_add(need, fixed ? vm->plan.committed_bytes : vm->plan.floor_bytes + run->guests[run->guest_of[k]].spec->overhead_bytes);
         }
-        return run->account.decisions == 0 || (need <= run->plan.rule_bytes && u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes) <=
+        return run->account.decisions == 0 || (need <= run->plan.rule_bytes &&
+                                               u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes) <=
                                                                                       run->plan.resident_rule_bytes);
 }
 

@@ -101,7 +101,8 @@ static void move_balloon(struct guest *g, const struct guest_world *w) {
                         g->held_bytes = MIN(g->held_bytes + per_step(g->spec->deflate_bps, w), MIN(g->target_bytes, max));
         } else if (misbehaves(g, w, DEFLATER))
                 g->held_bytes = MIN(g->held_bytes + per_step(g->spec->deflate_bps, w), max);
-        else if (misbehaves(g, w, STICKY) && g->target_bytes != AEROSTAT_UNKNOWN && w->now_usec / (10 * USEC_PER_SEC) != (w->now_usec - w->elapsed_usec) / (10 * USEC_PER_SEC))
+        else if (misbehaves(g, w, STICKY) && g->target_bytes != AEROSTAT_UNKNOWN &&
+                 w->now_usec / (10 * USEC_PER_SEC) != (w->now_usec - w->elapsed_usec) / (10 * USEC_PER_SEC))
                 g->held_bytes = g->held_bytes > g->target_bytes + PAGE ? g->held_bytes - PAGE : g->held_bytes;
         if (w->now_usec >= g->boot_until_usec)
                 g->actual_bytes = g->held_bytes;

@@ -77,7 +77,8 @@ static void check_vm(const struct policy_config *config, uint64_t now_usec, cons
                 invariants_violate(v, 4, "vm %zu: shrunk while freshly unknown", i);
         if (p->set && (!in->managed || in->fixed || in->hugepages))
                 invariants_violate(v, 9, "vm %zu: moved, though excluded or fixed", i);
-        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching && vm->state.distrust_until_usec <= now_usec && vm->state.stuck_usec == 0 &&
+        if (p->set && in->pin_bytes != AEROSTAT_UNKNOWN && before->host_state != POLICY_CRITICAL && !vm->state.breaching &&
+            vm->state.distrust_until_usec <= now_usec && vm->state.stuck_usec == 0 &&
             (r->after > r->base ? r->after > MAX(pin, r->base) : r->after < MIN(pin, r->base)))
                 invariants_violate(v, 9, "vm %zu: pinned at %llu, moved from %llu to %llu", i, LLU(pin), LLU(r->base), LLU(r->after));
 }
@@ -101,7 +102,8 @@ struct sums {
 };
 
 /* I2, the second bound: what cannot swap, with what the others have been guaranteed, stays within memory itself. */
-static void check_resident(const struct policy_plan *plan, const struct sums *s, uint64_t reserved, uint64_t unswappable, size_t n_vms, struct violations *v) {
+static void check_resident(const struct policy_plan *plan, const struct sums *s, uint64_t reserved, uint64_t unswappable, size_t n_vms,
+                           struct violations *v) {
         uint64_t rule = u64_sub(plan->capacity_bytes, plan->correction_bytes), deficit = u64_sub(u64_add(s->liable, reserved), rule);
 
         if (deficit != plan->resident_deficit_bytes || rule != plan->resident_rule_bytes)
@@ -109,8 +111,8 @@ static void check_resident(const struct policy_plan *plan, const struct sums *s,
         if (s->after > s->liable && u64_add(s->after, reserved) > rule)
                 invariants_violate(v, 2, "what cannot swap, and floors, grow from %llu to %llu of %llu", LLU(s->liable), LLU(s->after), LLU(rule));
         if (deficit > 0 && u64_add(s->asked, reserved) > u64_add(rule, GRAIN) && s->could_give > (n_vms + 1) * MIB)
-                invariants_violate(v, 2, "%llu of resident memory are missing, %llu could still be asked for", LLU(u64_add(s->asked, reserved) - rule),
-                                   LLU(s->could_give));
+                invariants_violate(v, 2, "%llu of resident memory are missing, %llu could still be asked for",
+                                   LLU(u64_add(s->asked, reserved) - rule), LLU(s->could_give));
         if (unswappable > rule && !plan->unsafe)
                 invariants_violate(v, 2, "%llu cannot swap, and %llu is there, but the host counts as safe", LLU(unswappable), LLU(rule));
 }
@@ -136,13 +138,15 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                         could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
                 resident.liable = u64_add(resident.liable, r.resident ? r.liable : r.least);
                 resident.after = u64_add(resident.after, r.resident ? r.liable_after : r.least);
-                resident.asked = u64_add(resident.asked, !r.resident ? r.least : r.movable || vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
+                resident.asked = u64_add(resident.asked, !r.resident ? r.least : r.movable ||
+                                         vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
                 if (r.resident)
                         unswappable = u64_add(unswappable, r.liable);
                 if (r.resident && r.movable)
                         resident.could_give = u64_add(resident.could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
                 if (plan->deficit_bytes > 0 && r.liable_after > r.liable)
-                        invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.liable_after - r.liable), LLU(plan->deficit_bytes));
+                        invariants_violate(v, 2, "vm %zu: granted %llu while %llu are missing", i, LLU(r.liable_after - r.liable),
+                                           LLU(plan->deficit_bytes));
         }
         deficit = u64_sub(liable, plan->rule_bytes);
         if (committed != plan->committed_bytes)

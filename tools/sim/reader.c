@@ -151,7 +151,8 @@ int reader_integer(const struct reader_object *object, const char *key, uint64_t
                 return 0;
         if (!json_is_integer(value) || json_integer_value(value) < 0 || (uint64_t) json_integer_value(value) < min ||
             (uint64_t) json_integer_value(value) > max)
-                return reader_complain(object, key, "a whole number from %llu to %llu was expected", (unsigned long long) min, (unsigned long long) max);
+                return reader_complain(object, key, "a whole number from %llu to %llu was expected", (unsigned long long) min,
+                                       (unsigned long long) max);
         *ret = (uint64_t) json_integer_value(value);
         return 1;
 }

@@ -164,7 +164,8 @@ static int read_json(const char *path, json_t *json, const json_error_t *json_er
 
         if (!json) {
                 if (json_error->line > 0)
-                        snprintf(error, READER_ERROR_MAX, "%.120s: line %d, column %d: %s", path, json_error->line, json_error->column, json_error->text);
+                        snprintf(error, READER_ERROR_MAX, "%.120s: line %d, column %d: %s", path, json_error->line, json_error->column,
+                                 json_error->text);
                 else
                         snprintf(error, READER_ERROR_MAX, "%.200s", json_error->text);
                 return -EINVAL;

@@ -109,7 +109,8 @@ static int read_event(const struct scenario *scenario, const struct reader_objec
         const char *key;
         int kind = -1, r;
 
-        *e = (struct event) { .for_usec = AEROSTAT_UNKNOWN, .floor_bytes = AEROSTAT_UNKNOWN, .floor_ppm = AEROSTAT_UNKNOWN, .weight = AEROSTAT_UNKNOWN };
+        *e = (struct event) { .for_usec = AEROSTAT_UNKNOWN, .floor_bytes = AEROSTAT_UNKNOWN, .floor_ppm = AEROSTAT_UNKNOWN,
+                              .weight = AEROSTAT_UNKNOWN };
         r = reader_seconds(o, "at_s", &e->at_usec);
         if (r <= 0)
                 return r < 0 ? r : reader_complain(o, "at_s", "missing");

@@ -121,7 +121,8 @@ static int read_guest(struct scenario *scenario, const struct reader_object *o, 
         if (r < 0 || read_floor(scenario, o, g) < 0 || reader_integer(o, "weight", 0, POLICY_WEIGHT_MAX, &g->weight) < 0 ||
             reader_bool(o, "agent", &g->agent) < 0 || reader_size(o, "overhead", &g->overhead_bytes) < 0 ||
             reader_bool(o, "autodeflate", &g->autodeflate) < 0 || reader_bool(o, "fixed", &g->fixed) < 0 ||
-            reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_bool(o, "cannot_swap", &g->cannot_swap) < 0 || reader_size(o, "swap", &g->swap_bytes) < 0 ||
+            reader_bool(o, "hugepages", &g->hugepages) < 0 || reader_bool(o, "cannot_swap", &g->cannot_swap) < 0 ||
+            reader_size(o, "swap", &g->swap_bytes) < 0 ||
             reader_seconds(o, "start_s", &g->start_usec) < 0 || reader_seconds(o, "stop_s", &g->stop_usec) < 0)
                 return -EINVAL;
         if (g->stop_usec < g->start_usec)

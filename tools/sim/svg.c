@@ -110,13 +110,14 @@ static void draw_axes(const struct axis *a, const char *title, FILE *out) {
 
         fprintf(out, "<text x='%.0f' y='%.0f' class='t'>%s</text>\n", LEFT, a->top - 10, title);
         for (double y = 0; y <= a->max; y += step)
-                fprintf(out, "<path d='M%.1f %.1fH%.1f' class='g'/><text x='%.0f' y='%.1f' class='y'>%.4g %s</text>\n", LEFT, at_y(a, y), WIDTH - RIGHT,
+                fprintf(out, "<path d='M%.1f %.1fH%.1f' class='g'/><text x='%.0f' y='%.1f' class='y'>%.4g %s</text>\n", LEFT, at_y(a, y),
+                        WIDTH - RIGHT,
                         LEFT - 8, at_y(a, y) + 4, step < (double) GIB ? y / (double) MIB : y / (double) GIB, step < (double) GIB ? "MiB" : "GiB");
         while (a->seconds / seconds > 10)
                 seconds *= a->seconds / seconds > 25 ? 5 : 2;
         for (double x = 0; x <= a->seconds; x += seconds)
-                fprintf(out, "<path d='M%.1f %.1fv4' class='k'/><text x='%.1f' y='%.1f' class='x'>%.4g s</text>\n", at_x(a, x), a->top + PANEL, at_x(a, x),
-                        a->top + PANEL + 18, x);
+                fprintf(out, "<path d='M%.1f %.1fv4' class='k'/><text x='%.1f' y='%.1f' class='x'>%.4g s</text>\n", at_x(a, x),
+                        a->top + PANEL, at_x(a, x), a->top + PANEL + 18, x);
         fprintf(out, "<path d='M%.1f %.1fV%.1fH%.1f' class='k'/>\n", LEFT, a->top, a->top + PANEL, WIDTH - RIGHT);
 }
 

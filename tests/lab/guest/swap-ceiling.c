@@ -153,7 +153,8 @@ static void look(struct host_sample *s, const struct phase *phase, struct seen *
         seen->above_limit = MAX(seen->above_limit, u64_sub(current, limit));
 }
 
-static void tick(struct swap_control *control, int root, const struct host_sample *s, const struct phase *phase, const pid_t *pids, struct seen *seen) {
+static void tick(struct swap_control *control, int root, const struct host_sample *s, const struct phase *phase, const pid_t *pids,
+                 struct seen *seen) {
         struct swap_vm vms[VMS];
         const struct swap_view *view;
         uint64_t vm_swap = 0, reserve = policy_auto_reserve(s->meminfo.total_bytes);
