@@ -13,6 +13,7 @@
 /* Entries above this level (LOG_INFO at first) are dropped. */
 void log_set_max_level(int level);
 
+/* One entry: a sentence without a full stop. */
 void log_message(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The same with the VM as a field of its own: `journalctl AEROSTAT_VM=web1`. */

@@ -7,6 +7,7 @@
 
 #include "host-agent/manager/view.h"
 
+/* One alert: its kind, whom it is about, since when, its numbers and its sentence. */
 json_t *json_alert(const struct alert *alert);
 json_t *json_alerts_firing(const struct alerts *alerts);       /* an array, the worst first, then the oldest */
 

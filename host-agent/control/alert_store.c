@@ -21,8 +21,8 @@ static json_t *to_json(const struct alert *a, uint64_t now_usec) {
         char uuid[UUID_STRING_SIZE];
 
         for (size_t i = 0; i < ALERT_NUMBERS; i++)
-                put.failed |= json_array_append_new(numbers, a->numbers[i] > (uint64_t) INT64_MAX ? json_null()
-                                                                                                  : json_integer((json_int_t) a->numbers[i])) < 0;
+                put.failed |= json_array_append_new(numbers, a->numbers[i] > (uint64_t) INT64_MAX
+                                                                     ? json_null() : json_integer((json_int_t) a->numbers[i])) < 0;
         put_text(&put, "name", alert_kinds[a->name].name);
         put_text(&put, "uuid", format_uuid(a->uuid, uuid));
         put_text(&put, "subject", a->subject);

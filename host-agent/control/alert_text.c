@@ -53,9 +53,8 @@ static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                         SAY("the VMs bound to NUMA node %s can take %s more than the %s that it can bear%s", nodes_to_string(n[4], names), s0, s1,
                             n[2] > n[1] ? ", and their floors alone are more: shrinking cannot mend it" : "; they are being shrunk");
                 else if (n[2] > n[1])
-                        SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend it",
-                            s0,
-                            s1, s2);
+                        SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend "
+                            "it", s0, s1, s2);
                 else
                         SAY("the VMs can take %s more than the %s that the host can bear; they are being shrunk", s0, s1);
                 break;

@@ -214,8 +214,8 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
                 break;
         case POLICY_REASON_FUNDS:
                 if (w.set && w.set->deficit_bytes > 0)
-                        SAY("%s, which it is bound to, has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.",
-                            w.nodes, w.node_deficit, w.target, w.ideal);
+                        SAY("%s, which it is bound to, has promised %s more than it can bear, so it gives memory back at once: %s now, "
+                            "%s in the end.", w.nodes, w.node_deficit, w.target, w.ideal);
                 else if (host->plan->deficit_bytes > 0)
                         SAY("The host has promised %s more than it can bear, so it gives memory back at once: %s now, %s in the end.",
                             w.deficit, w.target, w.ideal);
@@ -262,15 +262,15 @@ static bool explain_node_weakness(const struct host_view *host, enum policy_weak
 
 char *explain_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]) {
         char deficit[FORMAT_SIZE_MAX], floors[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
+        bool resident;
 
         if (explain_node_weakness(host, weakness, buf))
                 return buf;
         format_size(host->plan->deficit_bytes, deficit);
         /* Of the two bounds the one that is broken. */
-        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_least_bytes
-                                                                                       : host->plan->floors_bytes, floors);
-        format_size(host->plan->resident_least_bytes > host->plan->resident_rule_bytes ? host->plan->resident_rule_bytes
-                                                                                       : host->plan->rule_bytes, rule);
+        resident = host->plan->resident_least_bytes > host->plan->resident_rule_bytes;
+        format_size(resident ? host->plan->resident_least_bytes : host->plan->floors_bytes, floors);
+        format_size(resident ? host->plan->resident_rule_bytes : host->plan->rule_bytes, rule);
         switch (weakness) {
         case POLICY_WEAK_MODE:
                 SAY("mode = opportunistic promises more than memory and swap can hold if all guests burst at once");

@@ -117,8 +117,10 @@ char *explain_more(const struct host_view *host, const struct vm_view *vm, char 
                          buf);
                 return buf;
         }
-        snprintf(first, sizeof(first), "A higher floor or weight would give it more at the others' expense: `aerostatctl "
-                                       "limits %.64s --floor SIZE` or `--weight N` (they are %s and %" PRIu64 ").", vm->name, format_size(vm->policy->input.floor_bytes, text), vm->policy->input.weight);
+        snprintf(first, sizeof(first),
+                 "A higher floor or weight would give it more at the others' expense: `aerostatctl limits %.64s --floor SIZE` or `--weight N` "
+                 "(they are %s and %" PRIu64 ").",
+                 vm->name, format_size(vm->policy->input.floor_bytes, text), vm->policy->input.weight);
         say_room(host, first, buf);
         return buf;
 }

@@ -14,6 +14,7 @@
 /* "running", "paused" or "dry_run". */
 const char *json_automation(struct manager *manager);
 
+/* The replies of Status and List. */
 json_t *json_status(struct manager *manager);
 json_t *json_list(struct manager *manager);
 

@@ -76,12 +76,12 @@ static json_t *json_ksm_report(struct manager *manager) {
         put_count(&put, "zero_pages", IF_PRESENT(k->sample.zero_pages));
         put_count(&put, "pages_to_scan", IF_PRESENT(k->sample.knobs.pages_to_scan));
         put_count(&put, "sleep_msec", IF_PRESENT(k->sample.knobs.sleep_msec));
-        put_value(&put, "advisor", k->present && k->sample.knobs.advisor != AEROSTAT_UNKNOWN ? json_boolean(k->sample.knobs.advisor == 1)
-                                                                                             : json_null());
+        put_value(&put, "advisor",
+                  k->present && k->sample.knobs.advisor != AEROSTAT_UNKNOWN ? json_boolean(k->sample.knobs.advisor == 1) : json_null());
         put_value(&put, "merge_across_nodes",
                   k->present && k->sample.merge_across_nodes != AEROSTAT_UNKNOWN ? json_boolean(k->sample.merge_across_nodes) : json_null());
-        put_value(&put, "use_zero_pages", k->present && k->sample.use_zero_pages != AEROSTAT_UNKNOWN
-                  ? json_boolean(k->sample.use_zero_pages) : json_null());
+        put_value(&put, "use_zero_pages",
+                  k->present && k->sample.use_zero_pages != AEROSTAT_UNKNOWN ? json_boolean(k->sample.use_zero_pages) : json_null());
         put_value(&put, "vms", ksm_vms(manager, host.n_vms));
 #undef IF_PRESENT
         return put_end(&put);

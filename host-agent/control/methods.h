@@ -16,6 +16,7 @@ extern const size_t control_n_methods;
 /* The text of org.aerostat.Host.varlink; generated. */
 extern const char control_interface_description[];
 
+/* What methods work on: both are the control's. */
 struct follower_list *control_followers(struct control *control);
 struct manager *control_manager(struct control *control);
 

@@ -12,9 +12,10 @@
 
 struct put {
         json_t *object;         /* owned; NULL once memory was short */
-        bool failed;
+        bool failed;            /* sticks; put_end() tells */
 };
 
+/* An empty object. Without memory for it, put_end() says so. */
 struct put put_new(void);
 json_t *put_end(struct put *put); /* the object, now the caller's; NULL when anything failed */
 

@@ -18,7 +18,8 @@
 
 static const char *size_word(enum report_size size) {
         static const char *const words[] = {
-                [REPORT_SIZE_FINE] = "fine", [REPORT_SIZE_TOO_LARGE] = "too_large", [REPORT_SIZE_TOO_SMALL] = "too_small", [REPORT_SIZE_UNKNOWN] = NULL,
+                [REPORT_SIZE_FINE] = "fine", [REPORT_SIZE_TOO_LARGE] = "too_large", [REPORT_SIZE_TOO_SMALL] = "too_small",
+                [REPORT_SIZE_UNKNOWN] = NULL,
         };
 
         return words[size];

@@ -38,7 +38,8 @@ static bool was_in_need(const struct report_sum *s) {
 }
 
 static void say_dry_run(struct text *t, const struct report_sum *s) {
-        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX], d[FORMAT_DURATION_MAX], would[FORMAT_DURATION_MAX + 32] = "not have happened";
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX], d[FORMAT_DURATION_MAX];
+        char would[FORMAT_DURATION_MAX + 32] = "not have happened";
 
         if (s->would_unsafe_msec > 0)
                 snprintf(would, sizeof(would), "have been %s", duration(s->would_unsafe_msec, d));
@@ -50,7 +51,8 @@ static void say_dry_run(struct text *t, const struct report_sum *s) {
                 return;
         }
         if (s->unsafe_msec > 0)
-                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had would have driven it beyond its limit. With Aerostat at work that would %s.",
+                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had "
+                    "would have driven it beyond its limit. With Aerostat at work that would %s.",
                     a, b, duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), would);
         if (s->demand_bytes > s->envelope_bytes)
                 say(t, "It would have helped, but not with everything: what the VMs needed came to %s at its peak, more than the host can bear.",
@@ -68,7 +70,8 @@ static void say_live(struct text *t, const struct report_sum *s) {
                 say(t, "The promise held all the time: the VMs could take %s at most, and the host can bear %s.", format_size(s->committed_bytes, a),
                     format_size(s->envelope_bytes, b));
         else
-                say(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its maximum: up to %s of %s.",
+                say(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its maximum: "
+                    "up to %s of %s.",
                     duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a),
                     format_size(s->envelope_bytes, b));
 }

@@ -25,11 +25,13 @@ struct runner_limits {
 extern const struct runner_limits runner_limits_default;
 
 struct runner_counters {
+        /* texts that were taken; runs that failed; texts without a try left; texts that were pushed out */
         uint64_t delivered, failed, given_up, dropped;
 };
 
 struct runner;
 
+/* limits: copied. -ENOMEM. */
 int runner_new(struct runner **ret, sd_event *event, const struct runner_limits *limits);
 struct runner *runner_free(struct runner *runner); /* kills what still runs */
 DEFINE_CLEANUP(struct runner *, runner_free)
@@ -38,4 +40,5 @@ DEFINE_CLEANUP(struct runner *, runner_free)
  * one replaces those that wait. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
 int runner_run(struct runner *runner, const char *command, const char *key, const char *text);
 
+/* Since it was made. */
 void runner_get_counters(const struct runner *runner, struct runner_counters *ret);

@@ -103,7 +103,8 @@ enum varlink_type {
         VARLINK_BOOL,                  /* bool */
         VARLINK_COUNT,                 /* uint64_t, 0 .. 2^63-1: a plain number */
         VARLINK_RATIO,                 /* uint64_t in parts per million; 0 .. 1 */
-        VARLINK_LIST,                  /* json_t *, an array of at most VARLINK_LIST_MAX values, borrowed from the parameters; the method checks them */
+        /* json_t *, an array of at most VARLINK_LIST_MAX values, borrowed from the parameters; the method checks them */
+        VARLINK_LIST,
 };
 struct varlink_parameter {
         const char *name;

@@ -80,7 +80,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                 .psi_full_ppm = without(sample.pressure.full_avg10_ppm, ours.full_ppm),
                 .psi_event = m->psi_event,
                 .only_zram = sample.swap_disk_total_bytes == 0 && sample.swap_zram_total_bytes != AEROSTAT_UNKNOWN &&
-                sample.swap_zram_total_bytes > 0,
+                             sample.swap_zram_total_bytes > 0,
                 .khugepaged_refills = !m->host_config.thp_never && m->host_config.khugepaged_max_ptes_none != AEROSTAT_UNKNOWN &&
                                       m->host_config.khugepaged_max_ptes_none > 0,
         };

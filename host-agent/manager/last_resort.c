@@ -123,7 +123,8 @@ static void announce(struct manager *m, struct vm *vm, enum last_resort_action a
                 .type = MANAGER_EVENT_LAST_RESORT, .vm = vm->name, .text = text, .action = action, .would = is_dry_run(m),
         };
 
-        snprintf(text, sizeof(text), "the last resort: it %s %s, as the VM of the lowest priority (%" PRIu64 "): the host has been critical for %s, with %s available of a reserve of %s",
+        snprintf(text, sizeof(text), "the last resort: it %s %s, as the VM of the lowest priority (%" PRIu64 "): the host has been critical for %s, "
+                                     "with %s available of a reserve of %s",
                  event.would ? "would be" : "is", words[action], vm->priority, format_duration(m->settings.last_resort_after_usec, c),
                  format_size(m->plan.available_bytes, a), format_size(m->plan.reserve_bytes, b));
         log_vm(LOG_WARNING, vm->name, "%s", text);

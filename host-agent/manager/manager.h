@@ -19,8 +19,8 @@ struct manager; /* opaque */
 struct manager_options {
         const char *root;              /* "/", or a fixture tree for /proc, /sys and /run/libvirt */
         const char *host_proc;         /* the host's own /proc, where ours does not show kernel threads; or NULL */
-        const char *state_dir;         /* where changes to the host are noted, and where pins, limits, reservations and a pause outlive us; NULL: nowhere.
-                                        * Borrowed for the manager's life */
+        const char *state_dir;         /* where changes to the host are noted, and where pins, limits, reservations and a pause outlive us;
+                                        * NULL: nowhere. Borrowed for the manager's life */
         bool dry_run;                  /* on top of the settings' own */
         /* Called with 0, once, when the VMs that run were all found and heard of (or had 3 s to speak): from then on it acts. Called with -ENOTCONN
          * when libvirt could not be reached at all in the first 10 s. May be NULL. */

@@ -153,8 +153,8 @@ static void tick_swap(struct manager *m, const struct swap_input *in) {
                                                                   : "memory is nearly gone: VMs may swap beyond the ceiling for now (%s of %s used)",
                             format_size(in->used_bytes, a), format_size(in->total_bytes, b));
         if (plan->thrashing != thrashing)
-                log_message(thrashing ? LOG_INFO : LOG_WARNING, thrashing ? "thrashing has ended" : "thrashing: %llu pages/s swapped in, "
-                                                                                                    "%llu out, for a minute",
+                log_message(thrashing ? LOG_INFO : LOG_WARNING,
+                            thrashing ? "thrashing has ended" : "thrashing: %llu pages/s swapped in, %llu out, for a minute",
                             (unsigned long long) plan->in_per_sec, (unsigned long long) plan->out_per_sec);
 }
 
@@ -178,10 +178,9 @@ static void tick_contain(struct manager *m, uint64_t now_usec) {
                 char a[FORMAT_SIZE_MAX];
 
                 if ((now->held_bytes != AEROSTAT_UNKNOWN) != (vm->contained_bytes != AEROSTAT_UNKNOWN))
-                        manager_tell(m, LOG_WARNING, vm, now->held_bytes != AEROSTAT_UNKNOWN ? "it uses more than it may: being held to "
-                                                                                               "%s by memory.high"
-                                                                                            : "obeys again, or is not asked to: no "
-                                                                                              "longer held by memory.high",
+                        manager_tell(m, LOG_WARNING, vm,
+                                     now->held_bytes != AEROSTAT_UNKNOWN ? "it uses more than it may: being held to %s by memory.high"
+                                                                         : "obeys again, or is not asked to: no longer held by memory.high",
                                      format_size(now->bytes, a));
                 if (now->why_not && now->why_not != vm->why_not_contained)
                         manager_tell(m, LOG_WARNING, vm, "it uses more than it may, and cannot be contained: %s", now->why_not);

@@ -161,8 +161,8 @@ int manager_set_target(struct manager *m, size_t index, uint64_t bytes, uint64_t
         if (policy->input.fixed || policy->input.hugepages) {
                 snprintf(error, VIEW_ERROR_MAX, "\"%.128s\" cannot be moved: %s", vm->name,
                          !vm->info.has_balloon ? "it has no balloon device" : vm->info.hostdev ? "a passed-through device pins its memory"
-                         : vm->info.locked ? "its memory is locked" : vm->info.hugepages ? "it is backed by huge pages"
-                                                                                         : "its memory is encrypted and pinned");
+                         : vm->info.locked ? "its memory is locked"
+                         : vm->info.hugepages ? "it is backed by huge pages" : "its memory is encrypted and pinned");
                 return -EPERM;
         }
         if (bytes < floor || bytes > vm->info.max_bytes) {

@@ -17,8 +17,8 @@
 
 static void view(const struct reservation *one, struct reservation_view *ret) {
         *ret = (struct reservation_view) {
-                .id = one->id, .bytes = one->bytes, .left_usec = u64_sub(one->until_usec,
-                                                                         clock_monotonic_usec()), .for_vm = one->for_vm, .met = one->met,
+                .id = one->id, .bytes = one->bytes, .left_usec = u64_sub(one->until_usec, clock_monotonic_usec()), .for_vm = one->for_vm,
+                .met = one->met,
         };
 }
 

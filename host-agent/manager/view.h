@@ -26,46 +26,50 @@
 
 struct manager; /* host-agent/manager/manager.h */
 
+/* Whether targets are set: yes; not until an operator says so; they are only said. */
 enum automation { AUTOMATION_RUNNING, AUTOMATION_PAUSED, AUTOMATION_DRY_RUN };
 
+/* The host. Pointers are the manager's, and valid until it decides again. */
 struct host_view {
-        const struct policy_plan *plan;
-        const struct policy_host *host;
-        const struct settings *settings;
+        const struct policy_plan *plan;        /* of the last decision */
+        const struct policy_host *host;        /* what it was made from */
+        const struct settings *settings;       /* in force */
         enum automation automation;
         bool connected;                        /* libvirt answers */
         uint64_t swap_total_bytes, swap_used_bytes;    /* all host swap, zram too */
         uint64_t ksm_run, ksm_saved_bytes, ksm_profit_bytes, ksm_cpu_ppm; /* unknown where there is no KSM */
         const struct ksm_view *ksm;            /* all about KSM */
         const struct swap_view *swap;          /* the ceiling, and what keeps it */
-        uint64_t psi_some_ppm, psi_full_ppm;
+        uint64_t psi_some_ppm, psi_full_ppm;   /* memory pressure of the host, avg10; unknown: no PSI */
         uint64_t swap_in_bytes_per_sec, swap_out_bytes_per_sec; /* of all host swap, over the last 5 s or more */
-        const struct alerts *alerts;
+        const struct alerts *alerts;           /* what fires, and what has recently */
         const struct histogram *decisions_taken;       /* how long each decision took: sampling, policy, requests */
         const struct histogram *reactions;             /* from a guest's or the host's pressure event to setMemory issued */
-        size_t n_vms;
-        uint64_t now_usec, uptime_usec;
+        size_t n_vms;                          /* for manager_view_vm() */
+        uint64_t now_usec, uptime_usec;        /* CLOCK_MONOTONIC; of the daemon */
         uint64_t decisions;                    /* made since start */
         const struct history *history;         /* envelope, committed, used (MemTotal - MemAvailable), swap used */
 };
 
+/* On whose word a VM is judged: nobody's, libvirt's balloon statistics, or its agent's. */
 enum report_source { SOURCE_NONE, SOURCE_BALLOON_STATS, SOURCE_AGENT };
 
+/* A VM. Pointers are the manager's, and valid until its event loop runs again. */
 struct vm_view {
-        const char *name;
+        const char *name;                      /* libvirt's */
         uint8_t uuid[16];
         const struct policy_vm *policy;        /* input and plan */
-        uint64_t priority;
+        uint64_t priority;                     /* the lowest is the last resort's first; in force */
         uint64_t floor_bytes, weight;          /* in force from now on; policy->input has those of the last decision */
-        bool managed;
+        bool managed;                          /* in force; no: it is left alone */
         const struct limits *limits;           /* set by hand */
-        enum report_source source;
+        enum report_source source;             /* of what the last decision knew of its guest */
         uint64_t report_age_usec;              /* unknown: never */
         uint64_t pin_until_usec_left;          /* of a pin with an end; unknown: no end */
         bool paused;                           /* by an operator in libvirt, or migrating */
         const char *agent_version;             /* or NULL */
-        uint64_t guest_psi_some_ppm, guest_psi_full_ppm;
-        uint64_t guest_refault_bytes_per_sec;
+        uint64_t guest_psi_some_ppm, guest_psi_full_ppm; /* avg10 in the guest, of its last report; unknown: it has none */
+        uint64_t guest_refault_bytes_per_sec;  /* cache that it read back, between its last two reports; unknown: fewer than two */
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */
         const struct history *history;         /* actual, demand, rss, swap */
@@ -84,6 +88,7 @@ struct vm_view {
 
 #define VIEW_ERROR_MAX 512
 
+/* What there is now. */
 void manager_view_host(struct manager *manager, struct host_view *ret);
 void manager_view_vm(struct manager *manager, size_t index, struct vm_view *ret);      /* index < n_vms, ordered by name */
 
@@ -97,12 +102,12 @@ enum manager_event_type {
 };
 struct manager_event {
         enum manager_event_type type;
-        const struct alert_event *alert;
+        const struct alert_event *alert;       /* or NULL */
         const char *vm;                        /* its name; or NULL */
         const char *text;                      /* a sentence without a full stop */
-        uint64_t before_bytes, after_bytes;
-        enum policy_reason reason;
-        enum last_resort_action action;
+        uint64_t before_bytes, after_bytes;    /* targets; before: unknown where there was none in this boot */
+        enum policy_reason reason;             /* of a move */
+        enum last_resort_action action;        /* of the last resort */
         bool would;                            /* in dry-run: not done */
 };
 typedef void (*manager_watcher_t)(const struct manager_event *event, void *userdata);
@@ -133,7 +138,7 @@ struct ksm_vm_view {
         bool opted_out;                        /* by <nosharepages/> */
         uint64_t merged_bytes;                 /* of its memory, shared with others; the one copy that is kept counted too */
         uint64_t saved_bytes;                  /* its part of what is saved, in proportion to what it merged */
-        uint64_t zero_bytes;
+        uint64_t zero_bytes;                   /* of zeros, merged with the kernel's page of zeros; unknown: not counted here */
         int64_t profit_bytes;                  /* the kernel's own reckoning, metadata taken off; INT64_MIN: unknown */
 };
 void manager_view_ksm_vm(struct manager *manager, size_t index, struct ksm_vm_view *ret);

@@ -110,6 +110,7 @@ struct vm {
         struct log_limit move_log, error_log;
 };
 
+/* manager: the VM's owner, for callbacks only. -ENOMEM. */
 int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 16]);
 struct vm *vm_free(struct vm *vm);
 
@@ -125,6 +126,7 @@ void vm_apply_settings(struct vm *vm, const struct settings *settings);
 /* Takes a reading of the balloon's size. */
 void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec);
 
+/* Takes the balloon's statistics, or a report of its agent. */
 void vm_take_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec);
 void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t now_usec);
 

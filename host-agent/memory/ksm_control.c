@@ -164,7 +164,8 @@ static void look_for_rivals(struct ksm_control *c) {
 /* Notes all knobs in the order in which they have to be written back: pages_to_scan refuses writes while the advisor is on, and run comes last. */
 static int note_settings(struct ksm_control *c) {
         static const char *const first[] = {
-                FOLDER "sleep_millisecs", FOLDER "advisor_max_cpu", FOLDER "advisor_min_pages_to_scan", FOLDER "advisor_max_pages_to_scan", FOLDER "advisor_mode",
+                FOLDER "sleep_millisecs", FOLDER "advisor_max_cpu", FOLDER "advisor_min_pages_to_scan", FOLDER "advisor_max_pages_to_scan",
+                FOLDER "advisor_mode",
         };
         int r;
 

@@ -60,6 +60,7 @@ void ksm_control_configure(struct ksm_control *control, const struct ksm_config 
 /* Looks, decides and acts; once a second. */
 void ksm_control_tick(struct ksm_control *control, const struct ksm_tick *tick);
 
+/* What there is since the last tick; valid as long as the control. */
 const struct ksm_view *ksm_control_view(const struct ksm_control *control);
 
 #define KSM_ERROR_MAX 512

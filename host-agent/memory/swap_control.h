@@ -54,4 +54,5 @@ void swap_control_count(const struct swap_control *control, struct swap_input *i
 void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms,
                        size_t n_vms);
 
+/* What there is since the last tick; valid as long as the control. */
 const struct swap_view *swap_control_view(const struct swap_control *control);

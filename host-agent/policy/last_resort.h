@@ -13,28 +13,28 @@
 #include "host-agent/policy/policy.h"
 
 enum last_resort_action {
-        LAST_RESORT_NONE,
+        LAST_RESORT_NONE,              /* off, the default */
         LAST_RESORT_PAUSE,             /* stops its growth, and frees nothing: only while memory is going; it runs again after a while */
         LAST_RESORT_SAVE,              /* to disk: frees all it has, and it does not run any more */
         LAST_RESORT_COMMAND,           /* the operator's own */
 };
 
 struct last_resort_config {
-        enum last_resort_action action;
+        enum last_resort_action action;        /* what is done to the VM of the lowest priority */
         uint64_t after_usec;                   /* in critical, before the first VM is taken, and between one and the next */
         uint64_t max_duration_usec;            /* of a pause */
 };
 
 struct last_resort_input {
         uint64_t now_usec;
-        enum policy_host_state host_state;
+        enum policy_host_state host_state;     /* nothing is done unless it is critical */
         uint64_t room_bytes;                   /* what there is before something is killed: available memory and free swap */
-        uint64_t reserve_bytes;
+        uint64_t reserve_bytes;                /* of the host; what rising memory is measured by */
 };
 
 struct last_resort_vm {
         uint64_t priority;                     /* the lowest goes first; of equals the one with the most committed */
-        uint64_t committed_bytes;
+        uint64_t committed_bytes;              /* as in its plan */
         bool can;                              /* managed, runs, and its QEMU answers */
         bool tried;                            /* taken, or found that it could not be, since the host was last normal: once is enough */
         bool busy;                             /* it is being taken right now: one at a time */

@@ -9,7 +9,8 @@
 #define WINDOW_USEC (5 * USEC_PER_SEC)
 #define WINDOW_PROGRESS_PPM 50000                      /* of the gap at the window's start ... */
 #define WINDOW_PROGRESS_BYTES (5 * 2 * MIB)            /* ... or 2 MiB/s: a fiftieth of what TCG guests manage (measured 0.15 GiB/s) */
-#define WINDOW_RUN_USEC (20 * USEC_PER_MSEC)           /* with less CPU time than this it may not have been able to run (an idle TCG guest: 30 ms in 5 s) */
+/* With less CPU time than this it may not have been able to run (an idle TCG guest: 30 ms in 5 s). */
+#define WINDOW_RUN_USEC (20 * USEC_PER_MSEC)
 #define WINDOW_LONGEST_USEC (2 * WINDOW_USEC)          /* what a window counts for at most, however long it took to run so much */
 #define UNCOOPERATIVE_USEC (20 * USEC_PER_SEC)
 #define SCORE_MAX_USEC (30 * USEC_PER_SEC)             /* so that forgiveness takes 30 s of obedience at most */

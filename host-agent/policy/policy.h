@@ -26,7 +26,7 @@ enum policy_mode {
 };
 
 struct policy_config {
-        enum policy_mode mode;
+        enum policy_mode mode;                 /* what the envelope promises; guaranteed is the default */
         uint64_t overcommit_factor_ppm;        /* opportunistic only; 1000000 .. 10000000; default 1.5 */
         uint64_t reserve_bytes;                /* kept free on the host; unknown: auto, see policy_auto_reserve() */
         uint64_t memory_bytes;                 /* budget for all VMs; unknown: what the host has */
@@ -107,13 +107,13 @@ struct policy_vm_input {
         uint64_t guest_total_bytes;            /* MemTotal */
         uint64_t guest_available_bytes;        /* MemAvailable (plus reclaimable ARC) */
         uint64_t guest_free_bytes;             /* MemFree */
-        uint64_t guest_cache_bytes;
-        uint64_t guest_swap_total_bytes, guest_swap_used_bytes;
+        uint64_t guest_cache_bytes;            /* Cached + Buffers - Shmem; unknown counts as none */
+        uint64_t guest_swap_total_bytes, guest_swap_used_bytes; /* its own swap; unknown counts as none */
         uint64_t guest_swap_excess_bytes;      /* of its own swap used beyond the ceiling for guests; unknown counts as none */
         uint64_t guest_psi_some_total_usec;    /* counters; unknown where the guest has none */
-        uint64_t guest_refault_bytes;
-        uint64_t guest_swap_in_bytes;
-        uint64_t guest_oom_kills;
+        uint64_t guest_refault_bytes;          /* file cache that it read back, so far in this boot; a counter, as the next two are */
+        uint64_t guest_swap_in_bytes;          /* read back from its own swap */
+        uint64_t guest_oom_kills;              /* processes that it killed for lack of memory */
         bool guest_pressure;                   /* this report came because of pressure */
 };
 
@@ -124,22 +124,23 @@ struct policy_vm_state {
         uint64_t boot_usec;                    /* started_usec that the rest belongs to */
         /* learnt demand */
         uint64_t hot_cache_bytes;              /* cache that hurt when it was taken */
-        uint64_t probe_after_usec, probe_interval_usec;
+        uint64_t probe_after_usec, probe_interval_usec; /* when cache is next taken for a trial; the time between two trials */
+        /* of the last report that was learnt from */
         uint64_t seen_report_usec, seen_psi_usec, seen_refault_bytes, seen_swap_in_bytes, seen_oom_kills;
         uint64_t pressure_until_usec;          /* the guest counts as under pressure until then */
         /* obedience */
-        uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec;
+        uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec; /* where it was when its progress was last judged */
         uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */
-        bool uncooperative;
+        bool uncooperative;                    /* stuck for long: may not grow past min(target, actual) until it has obeyed for a while */
         bool settled;                          /* the balloon had reached its target ... */
         uint64_t allowed_bytes;                /* ... and the most that was asked for since is this */
         bool taking;                           /* it holds clearly more than that */
         uint64_t distrust_until_usec;          /* it has taken memory, and counts at what it could take until then */
         uint64_t distrust_usec;                /* for how long, the last time */
         uint64_t speed_bps;                    /* at which its balloon inflates; unknown: not measured since it was asked */
-        uint64_t practical_floor_bytes, practical_floor_until_usec;
-        uint64_t breach_since_usec;
-        bool breaching;
+        uint64_t practical_floor_bytes, practical_floor_until_usec; /* it could not go below, and for how long that is believed; 0: none */
+        uint64_t breach_since_usec;            /* since when it holds more than its balloon leaves it; 0: it does not */
+        bool breaching;                        /* ... for long enough to be said, and counted at max */
         /* pace */
         uint64_t shrunk_usec;                  /* when a lazy step was last made */
         uint64_t set_usec;                     /* when a target was last decided; 0: never */
@@ -189,8 +190,8 @@ enum policy_reason {
 const char *policy_reason_to_string(enum policy_reason reason); /* "fits", "demand", ... */
 
 struct policy_vm_plan {
-        enum policy_class class;
-        enum policy_reason reason;
+        enum policy_class class;               /* what it is, which says whether it is moved */
+        enum policy_reason reason;             /* why it has this target, or none of its own */
         bool set;                              /* ask the balloon for target_bytes now */
         bool contain;                          /* breaching: its cgroup should be limited to target + overhead */
         bool gap;                              /* its balloon is on the way: look at it often */
@@ -205,20 +206,22 @@ struct policy_vm_plan {
         uint64_t pressure_below_bytes;         /* ask the agent to report at once when MemAvailable falls below: half the headroom */
 };
 
+/* How short the host is; what enters and leaves each is in docs/POLICY.md. */
 enum policy_host_state { POLICY_NORMAL, POLICY_TIGHT, POLICY_HARD, POLICY_CRITICAL };
-const char *policy_host_state_to_string(enum policy_host_state state);
+const char *policy_host_state_to_string(enum policy_host_state state); /* "normal", ... */
 
+/* Whether the promise is proved, proved but for the weaknesses below, or not. */
 enum policy_guarantee { POLICY_FULL, POLICY_CONDITIONAL, POLICY_NONE };
-const char *policy_guarantee_to_string(enum policy_guarantee guarantee);
+const char *policy_guarantee_to_string(enum policy_guarantee guarantee); /* "full", "conditional", "none" */
 
 /* What weakens the proof; a bit mask. */
 enum policy_weakness {
         POLICY_WEAK_MODE = 1 << 0,             /* opportunistic: statistics instead of proof */
-        POLICY_WEAK_AUTODEFLATE = 1 << 1,
-        POLICY_WEAK_KHUGEPAGED = 1 << 2,
-        POLICY_WEAK_BREACHING = 1 << 3,
-        POLICY_WEAK_UNCOOPERATIVE = 1 << 4,
-        POLICY_WEAK_ONLY_ZRAM = 1 << 5,
+        POLICY_WEAK_AUTODEFLATE = 1 << 1,      /* a guest can take memory back on its own OOM, without a grant */
+        POLICY_WEAK_KHUGEPAGED = 1 << 2,       /* holes that balloons made may fill again */
+        POLICY_WEAK_BREACHING = 1 << 3,        /* a VM holds more than its balloon leaves it */
+        POLICY_WEAK_UNCOOPERATIVE = 1 << 4,    /* a VM does not give back what is asked */
+        POLICY_WEAK_ONLY_ZRAM = 1 << 5,        /* there is swap, and all of it is memory itself */
         POLICY_WEAK_UNSAFE = 1 << 6,           /* the rule does not hold now */
         POLICY_WEAK_FLOORS = 1 << 7,           /* what cannot swap and the floors exceed capacity */
 };
@@ -227,22 +230,23 @@ const char *policy_weakness_to_string(enum policy_weakness one); /* "autodeflate
 
 /* What is remembered of a set of nodes (nodes.c). */
 struct policy_nodeset_state {
-        uint64_t mask, other_bytes;
-        bool fits;
+        uint64_t mask;                         /* bit n: node n */
+        uint64_t other_bytes;                  /* used there by all others: up at once, down slowly */
+        bool fits;                             /* all its VMs could have their max, as of the last decision */
 };
 
 /* What the policy remembers about the host; zero-initialised by the caller at start. */
 struct policy_state {
-        uint64_t decided_usec;
-        uint64_t other_bytes;                  /* up at once, down slowly */
-        uint64_t correction_bytes;
+        uint64_t decided_usec;                 /* the last decision; 0: none yet */
+        uint64_t other_bytes;                  /* used by all others than VMs: up at once, down slowly */
+        uint64_t correction_bytes;             /* feedback from reality, off the envelope: up at once, down slowly */
         uint64_t correction_hold_until_usec;   /* MemAvailable lags: do not squeeze twice for one shortfall */
-        uint64_t correction_shortfall_bytes;
-        enum policy_host_state host_state;
+        uint64_t correction_shortfall_bytes;   /* that it was last raised for */
+        enum policy_host_state host_state;     /* with hysteresis: leaving takes clearly more than entering */
         uint64_t swapped_out_usec;             /* when swap-out was last seen; 0: never */
         bool unsafe, fits;                     /* as of the last decision */
         size_t n_nodesets;
-        struct policy_nodeset_state nodesets[POLICY_NODESETS_MAX];
+        struct policy_nodeset_state nodesets[POLICY_NODESETS_MAX]; /* in the order of the plan's */
 };
 
 /* NUMA nodes that some VM is bound to strictly, together: a bound of their own on all VMs that may use nothing but these nodes, or some of them. */
@@ -259,14 +263,19 @@ struct policy_nodeset {
         uint64_t floors_bytes;                 /* what cannot move, and the floors of the rest, with overhead */
         uint64_t pool_bytes;                   /* of the growth pool, what is kept here */
         bool fits;                             /* all these VMs can have their max here */
-        bool floors_fit;
+        bool floors_fit;                       /* all of them can have their floor here */
 };
 
 struct policy_plan {
         uint64_t memory_bytes;                 /* the budget in force */
         uint64_t available_bytes;              /* the smaller of the real one, with reclaimable ARC, and what the budget leaves */
-        uint64_t reserve_bytes, other_bytes, capacity_bytes, allowance_bytes, ksm_credit_bytes, correction_bytes;
-        uint64_t envelope_bytes;
+        uint64_t reserve_bytes;                /* kept free on the host */
+        uint64_t other_bytes;                  /* used by all others than VMs, beyond the budget where there is one */
+        uint64_t capacity_bytes;               /* min(memory - other, the least cgroup limit) - reserve */
+        uint64_t allowance_bytes;              /* of disk-backed swap, what VMs may use below the ceiling */
+        uint64_t ksm_credit_bytes;             /* of what KSM saves, what is promised again */
+        uint64_t correction_bytes;             /* feedback from reality */
+        uint64_t envelope_bytes;               /* capacity and what the mode adds (enum policy_mode) */
         uint64_t rule_bytes;                   /* envelope - correction: what committed + reservations may reach */
         uint64_t committed_bytes;              /* sum over VMs */
         uint64_t liable_bytes;                 /* committed, with grants that are on their way */
@@ -282,7 +291,7 @@ struct policy_plan {
         uint64_t resident_deficit_bytes;       /* resident + reservations above it; 0: it holds */
         bool fits;                             /* everybody has max */
         bool unsafe;                           /* a rule does not hold, the host's or that of nodes, or what cannot swap is more than capacity */
-        bool floors_fit;
+        bool floors_fit;                       /* everybody's floor, and what cannot be moved, keeps both rules */
         enum policy_host_state host_state;
         enum policy_guarantee guarantee;
         unsigned weaknesses;                   /* enum policy_weakness */
@@ -305,7 +314,10 @@ struct policy_work {
         uint64_t base, entitled, share, ideal; /* where it is, and where it should be */
         uint32_t open;                         /* index of a VM that still takes */
         uint64_t coming;                       /* what its balloon will have given back before long */
-        bool moves, pinned, vouched, pressed, held_back, urgent;
+        bool moves, pinned;                    /* by the policy; by an operator */
+        bool vouched;                          /* its class is not `unknown`: more than the host's evidence speaks for its demand */
+        bool pressed, held_back;               /* under pressure; uncooperative */
+        bool urgent;                           /* its demand is not met: memory is wanted at once */
         bool cut;                              /* by what its nodes can hold */
         uint8_t nodeset;                       /* as in the plan */
         bool resident;                         /* cannot swap: all that it may hold has to stay in memory */

@@ -23,7 +23,8 @@
 
 const char *swap_method_to_string(enum swap_method method) {
         static const char *const names[] = {
-                [SWAP_NOT_LIMITED] = "none", [SWAP_BY_FILE] = "cgroup_v2", [SWAP_BY_SYSTEMD] = "systemd", [SWAP_BY_SWAPPINESS] = "cgroup_v1_swappiness",
+                [SWAP_NOT_LIMITED] = "none", [SWAP_BY_FILE] = "cgroup_v2", [SWAP_BY_SYSTEMD] = "systemd",
+                [SWAP_BY_SWAPPINESS] = "cgroup_v1_swappiness",
         };
         return names[method];
 }

@@ -27,15 +27,15 @@ enum swap_method {
 const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v2", "systemd", "cgroup_v1_swappiness" */
 
 struct swap_input {
-        uint64_t now_usec;
+        uint64_t now_usec;                     /* of the caller's clock; never before that of the call before */
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
         bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
         uint64_t vms_bytes;                    /* swap that VMs use; the rest of used_bytes is others', and off their allowance */
         uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */
         uint64_t total_bytes, used_bytes;      /* disk-backed swap */
-        uint64_t ceiling_ppm;
-        uint64_t available_bytes, reserve_bytes;
+        uint64_t ceiling_ppm;                  /* of total_bytes that may ever be used */
+        uint64_t available_bytes, reserve_bytes; /* of the host's memory: what says that survival is in danger */
         uint64_t in_pages, out_pages;          /* /proc/vmstat: pswpin, pswpout since boot */
 };
 
@@ -45,17 +45,17 @@ struct swap_state {
         uint64_t seen_available_bytes, seen_vms_bytes; /* at decided_usec */
         uint64_t lift_bytes, lift_usec;        /* how far the limit is lifted, and when that last changed */
         uint64_t clear_usec;                   /* since when memory has been clear of danger; 0: it is not */
-        uint64_t window_usec, window_in, window_out;
+        uint64_t window_usec, window_in, window_out; /* where the window in which traffic is measured began, and the counters then */
         uint64_t in_per_sec, out_per_sec;      /* pages */
-        unsigned busy_windows;
-        bool thrashing;
+        unsigned busy_windows;                 /* in a row, with traffic in both directions */
+        bool thrashing;                        /* as in the plan */
 };
 
 struct swap_plan {
         uint64_t allowance_bytes;              /* what VMs may have of the ceiling */
         uint64_t limit_bytes;                  /* for all VMs together, zram included; unknown: no limit */
         uint64_t lift_bytes;                   /* of it, beyond the allowance: survival */
-        uint64_t ceiling_bytes;
+        uint64_t ceiling_bytes;                /* of disk-backed swap */
         bool above_ceiling;                    /* disk-backed swap is used beyond it */
         bool thrashing;                        /* in and out above 200 pages/s for a minute, whatever the use */
         uint64_t in_per_sec, out_per_sec;      /* pages; unknown: not yet */
@@ -88,8 +88,8 @@ struct swap_sizing_input {
         uint64_t total_bytes;                  /* disk-backed swap that there is */
 };
 struct swap_sizing {
-        uint64_t needed_bytes;                 /* so that all VMs can have their maximum in this mode (guaranteed: so that merged pages are backed); unknown:
-                                                  no amount does (ceiling 0) */
+        /* so that all VMs can have their maximum in this mode (guaranteed: so that merged pages are backed); unknown: no amount does (ceiling 0) */
+        uint64_t needed_bytes;
         uint64_t classic_bytes;                /* 2 x memory below 2 GiB, memory + 2 GiB up to 16 GiB, 8 GiB above */
         uint64_t advised_bytes;                /* the larger of the two */
         uint64_t missing_bytes;                /* advised - total, 0 where there is enough */

@@ -99,8 +99,8 @@ enum burst_outcome report_watch_burst(struct report_burst *b, const struct polic
         uint64_t band = MAX(in->max_bytes / 100, 16 * MIB), wants = MIN(p->demand_bytes, in->max_bytes), late;
         bool known = p->class == POLICY_MANAGED && in->report_usec != 0 && p->demand_bytes != AEROSTAT_UNKNOWN &&
                      in->actual_bytes != AEROSTAT_UNKNOWN;
-        bool has = !known || in->actual_bytes + MIN(band, in->max_bytes) >= wants, short_of = !has &&
-                   in->guest_available_bytes < p->pressure_below_bytes;
+        bool has = !known || in->actual_bytes + MIN(band, in->max_bytes) >= wants;
+        bool short_of = !has && in->guest_available_bytes < p->pressure_below_bytes;
         enum burst_outcome outcome = BURST_NONE;
 
         if (b->since_usec == 0) {

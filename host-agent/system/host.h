@@ -36,6 +36,7 @@ struct host_config_sample {
         uint32_t numa_nodes;                   /* with memory; at least 1 */
         uint64_t node_mask;                    /* bit n: node n has memory; 0: a kernel without NUMA */
 };
+/* Always 0: what cannot be read is unknown, off, or one node. */
 int host_config_read(int root_fd, struct host_config_sample *ret);
 
 /* One process, from /proc/PID/{status,stat}. */

@@ -66,8 +66,8 @@ static void make_vm(struct generator *g, const struct policy_host *host, uint64_
         uint64_t max = once(g, 10) ? up_to(g, 64 * GIB) : MAX(up_to(g, MAX(host->total_bytes, 8) / 2), MIB), actual = up_to(g, max);
 
         *in = (struct policy_vm_input) {
-                .max_bytes = max, .floor_bytes = up_to(g, once(g, 8) ? 2 * max : max / 3), .weight = once(g, 8)
-                        ? up_to(g, POLICY_WEIGHT_MAX) : 1000 * (1 + below(g, 4)),
+                .max_bytes = max, .floor_bytes = up_to(g, once(g, 8) ? 2 * max : max / 3),
+                .weight = once(g, 8) ? up_to(g, POLICY_WEIGHT_MAX) : 1000 * (1 + below(g, 4)),
                 .pin_bytes = once(g, 12) ? up_to(g, max) : AEROSTAT_UNKNOWN,
                 .managed = !once(g, 12), .fixed = once(g, 12), .hugepages = once(g, 24), .held = once(g, 12), .unresponsive = once(g, 24),
                 .autodeflate = once(g, 4), .cannot_swap = once(g, 6),

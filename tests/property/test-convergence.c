@@ -56,8 +56,8 @@ static void make_world(struct world *w, uint64_t *random) {
 
                 maxes += max;
                 *in = (struct policy_vm_input) {
-                        .id = i, .max_bytes = max, .floor_bytes = max / 8, .weight = 1000 * (1 + random_below(random,
-                                                                                                              3)), .pin_bytes = AEROSTAT_UNKNOWN,
+                        .id = i, .max_bytes = max, .floor_bytes = max / 8, .weight = 1000 * (1 + random_below(random, 3)),
+                        .pin_bytes = AEROSTAT_UNKNOWN,
                         .managed = true, .started_usec = 1, .balloon_confirmed = true, .actual_bytes = max, .target_bytes = AEROSTAT_UNKNOWN,
                         .overhead_bytes = 64 * MIB, .run_usec = AEROSTAT_UNKNOWN, .guest_psi_some_total_usec = AEROSTAT_UNKNOWN,
                         .guest_refault_bytes = AEROSTAT_UNKNOWN, .guest_swap_in_bytes = AEROSTAT_UNKNOWN, .guest_oom_kills = AEROSTAT_UNKNOWN,
@@ -65,8 +65,8 @@ static void make_world(struct world *w, uint64_t *random) {
                 w->guests[i].need = 256 * MIB + random_below(random, max / 4);
         }
         w->host = (struct policy_host) {
-                .total_bytes = maxes / 2 + random_below(random,
-                                                        maxes / 3), .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .total_bytes = maxes / 2 + random_below(random, maxes / 3), .limit_bytes = AEROSTAT_UNKNOWN,
+                .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
                 .psi_some_ppm = 0, .psi_full_ppm = 0,
         };
         w->other = w->host.total_bytes / 20;

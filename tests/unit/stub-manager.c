@@ -346,7 +346,8 @@ int manager_set_paused(struct manager *m, bool paused, char error[static VIEW_ER
 
 void manager_view_ksm_vm(struct manager *m, size_t index, struct ksm_vm_view *ret) {
         *ret = (struct ksm_vm_view) {
-                .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
+                .name = m->names[index], .merged_bytes = 100 * MIB, .saved_bytes = 96 * MIB, .zero_bytes = AEROSTAT_UNKNOWN,
+                .profit_bytes = INT64_MIN,
         };
         if (index == 0)
                 ret->zero_bytes = 3 * MIB, ret->profit_bytes = -(int64_t) (2 * MIB); /* as a newer kernel says it */
@@ -373,7 +374,8 @@ int manager_set_swap_ceiling(struct manager *m, uint64_t ceiling_ppm, char error
 
 void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret) {
         *ret_input = (struct swap_sizing_input) {
-                .mode = POLICY_SWAP_BACKED, .overcommit_factor_ppm = 1500000, .ceiling_ppm = m->settings.policy.swap_ceiling_ppm, .ksm_credit_ppm = 500000,
+                .mode = POLICY_SWAP_BACKED, .overcommit_factor_ppm = 1500000, .ceiling_ppm = m->settings.policy.swap_ceiling_ppm,
+                .ksm_credit_ppm = 500000,
                 .memory_bytes = 16 * GIB, .capacity_bytes = 14 * GIB, .vms_bytes = vms_bytes == AEROSTAT_UNKNOWN ? 21 * GIB : vms_bytes,
                 .total_bytes = 8 * GIB,
         };

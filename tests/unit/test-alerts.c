@@ -137,11 +137,19 @@ static void hold_guest_swap(struct world *w) { w->policy_vm.input.guest_swap_use
 static void keep_guest_swap(struct world *w) { w->policy_vm.input.guest_swap_used_bytes = 280 * MIB; }
 static void hold_pressure(struct world *w) { w->vm_view.guest_psi_some_ppm = 310000; }
 static void keep_pressure(struct world *w) { w->vm_view.guest_psi_some_ppm = 60000; }
-static void hold_short(struct world *w) { w->vm_view.guest_psi_some_ppm = AEROSTAT_UNKNOWN; w->policy_vm.plan.pressure_below_bytes = 100 * MIB; w->policy_vm.input.guest_available_bytes = 50 * MIB; }
+static void hold_short(struct world *w) {
+        w->vm_view.guest_psi_some_ppm = AEROSTAT_UNKNOWN;
+        w->policy_vm.plan.pressure_below_bytes = 100 * MIB;
+        w->policy_vm.input.guest_available_bytes = 50 * MIB;
+}
 static void keep_short(struct world *w) { w->policy_vm.input.guest_available_bytes = 150 * MIB; }
 static void hold_oom(struct world *w) { w->vm_view.oom_kill_usec_ago = 0; }
 static void hold_stuck(struct world *w) { w->policy_vm.plan.class = POLICY_UNCOOPERATIVE; }
-static void hold_stale(struct world *w) { w->policy_vm.plan.class = POLICY_UNKNOWN; w->vm_view.source = SOURCE_NONE; w->vm_view.report_age_usec = USEC_PER_MINUTE; }
+static void hold_stale(struct world *w) {
+        w->policy_vm.plan.class = POLICY_UNKNOWN;
+        w->vm_view.source = SOURCE_NONE;
+        w->vm_view.report_age_usec = USEC_PER_MINUTE;
+}
 static void keep_stale(struct world *w) { w->policy_vm.plan.class = POLICY_BOOTING; w->vm_view.agent_version = NULL; }
 static void hold_lost_agent(struct world *w) { w->vm_view.source = SOURCE_BALLOON_STATS; }
 static void hold_unresponsive(struct world *w) { w->policy_vm.input.unresponsive = true; }

@@ -20,7 +20,8 @@
 #include "protocol/units.h"
 #include "tests/unit/stub-manager.h"
 
-#define FAST { .running = 2, .queued = 64, .tries = 3, .timeout_usec = 300 * USEC_PER_MSEC, .retry_usec = 20 * USEC_PER_MSEC, .retry_max_usec = USEC_PER_SEC }
+#define FAST { .running = 2, .queued = 64, .tries = 3, .timeout_usec = 300 * USEC_PER_MSEC, .retry_usec = 20 * USEC_PER_MSEC, \
+               .retry_max_usec = USEC_PER_SEC }
 
 static char folder[] = "/tmp/aerostat-test-XXXXXX";
 static sd_event *loop;

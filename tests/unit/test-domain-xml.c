@@ -142,7 +142,8 @@ static void test_numa(void **state) {
                                 "<memnode cellid='1' mode='strict' nodeset='2'/></numatune>").numa_strict);
         assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memory mode='strict' nodeset='0'/>"
                                 "<memnode cellid='1' mode='preferred' nodeset='2'/></numatune>").numa_strict);
-        assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memnode cellid='1' mode='strict' nodeset='2'/></numatune>").numa_strict);
+        assert_false(parse_with("<cpu><numa><cell/><cell/></numa></cpu>"
+                                "<numatune><memnode cellid='1' mode='strict' nodeset='2'/></numatune>").numa_strict);
         assert_int_equal(parse_with("<cpu><numa><cell/><cell/></numa></cpu><numatune><memnode cellid='0' mode='strict' nodeset='1'/>"
                                     "<memnode cellid='1' mode='strict' nodeset='2'/></numatune>").node_mask, 6);
         assert_false(parse_with("<cpu><numa><cell/></numa></cpu><numatune><memory mode='strict' nodeset='0'/>"

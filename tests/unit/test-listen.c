@@ -50,10 +50,8 @@ static void test_listener(void **state) {
         snprintf(path, sizeof(path), "%s/new", f->folder);
         rmdir(path);
 
-        assert_int_equal(
-                        listener_open("/tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-                                      0600, (gid_t) -1, &third, error),
-                        -ENAMETOOLONG);
+        assert_int_equal(listener_open("/tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0600, (gid_t) -1, &third, error), -ENAMETOOLONG);
         assert_int_equal(listener_open("/proc/nowhere/socket", 0600, (gid_t) -1, &third, error), -ENOENT);
 }
 

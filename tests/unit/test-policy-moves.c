@@ -274,8 +274,9 @@ static void test_hostile_numbers(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_free_first_then_grant), cmocka_unit_test(test_pool_serves_at_once_and_is_refilled), cmocka_unit_test(test_dead_band),
-                cmocka_unit_test(test_lazy_shrinking_is_slow), cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
+                cmocka_unit_test(test_free_first_then_grant), cmocka_unit_test(test_pool_serves_at_once_and_is_refilled),
+                cmocka_unit_test(test_dead_band), cmocka_unit_test(test_lazy_shrinking_is_slow),
+                cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles),
                 cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
                 cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),

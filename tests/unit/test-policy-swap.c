@@ -207,13 +207,13 @@ static void test_any_input(void **state) {
 #define ANY (seed = seed * 6364136223846793005 + 1442695040888963407, values[(seed >> 33) % ARRAY_SIZE(values)])
         for (int i = 0; i < 200000; i++) {
                 struct swap_input in = {
-                        .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .vms_bytes = ANY, .zswap_bytes = ANY, .zram_bytes = ANY,
-                        .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
+                        .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .vms_bytes = ANY, .zswap_bytes = ANY,
+                        .zram_bytes = ANY, .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
                         .in_pages = ANY, .out_pages = ANY,
                 };
                 struct swap_sizing_input sizing_input = {
-                        .mode = (enum policy_mode)(seed % 3), .overcommit_factor_ppm = ANY, .ceiling_ppm = ANY, .ksm_credit_ppm = ANY, .memory_bytes = ANY,
-                        .capacity_bytes = ANY, .vms_bytes = ANY, .others_bytes = ANY, .ksm_saved_bytes = ANY, .total_bytes = ANY,
+                        .mode = (enum policy_mode)(seed % 3), .overcommit_factor_ppm = ANY, .ceiling_ppm = ANY, .ksm_credit_ppm = ANY,
+                        .memory_bytes = ANY, .capacity_bytes = ANY, .vms_bytes = ANY, .others_bytes = ANY, .ksm_saved_bytes = ANY, .total_bytes = ANY,
                 };
                 struct swap_sizing sizing;
                 struct swap_plan p;

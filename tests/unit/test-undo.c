@@ -82,8 +82,8 @@ static void test_another_boot(void **state) {
 static void test_bad_files(void **state) {
         static const char *const bad[] = {
                 "", "x", "aerostat-undo 2 11111111-2222-3333-4444-555555555555\n", "aerostat-undo 1 11111111-2222-3333-4444-555555555555\nno tab\n",
-                "aerostat-undo 1 11111111-2222-3333-4444-555555555555\n\t5\n", "aerostat-undo 1 "
-                                                                               "11111111-2222-3333-4444-555555555555\nsys/a\t5\nno tab\n",
+                "aerostat-undo 1 11111111-2222-3333-4444-555555555555\n\t5\n",
+                "aerostat-undo 1 11111111-2222-3333-4444-555555555555\nsys/a\t5\nno tab\n",
         };
         struct tree t = tree_make(files);
         const char *path, *value;

@@ -100,8 +100,8 @@ static void test_before_the_first_decision(void **state) {
 
 static void test_odd_names(void **state) {
         static const char *const names[][2] = {
-                { "a\"b\\c\nd", "vm=\"a\\\"b\\\\c\\nd\"" }, { "<b>", "vm=\"<b>\"" }, { "\xff\xc3(",
-                                                                                       "vm=\"?" "?(\"" }, { "\xc3\xbc", "vm=\"\xc3\xbc\"" },
+                { "a\"b\\c\nd", "vm=\"a\\\"b\\\\c\\nd\"" }, { "<b>", "vm=\"<b>\"" },
+                { "\xff\xc3(", "vm=\"?" "?(\"" }, { "\xc3\xbc", "vm=\"\xc3\xbc\"" },
                 { "cut\xc3", "vm=\"cut?\"" },
         };
 
@@ -121,8 +121,8 @@ static void test_odd_names(void **state) {
 static void test_hosts(void **state) {
         static const char *const ours[] = { "127.0.0.1", "127.0.0.1:19788", "localhost", "LOCALHOST:1", "[::1]", "[::1]:80", "192.0.2.7:80", "kvm1",
                                             "kvm1:80", "KVM1" };
-        static const char *const others[] = { "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "kvm1.evil.example", "[::1",
-                                              "[evil]", "127.0.0.1@evil" };
+        static const char *const others[] = { "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "kvm1.evil.example",
+                                              "[::1", "[evil]", "127.0.0.1@evil" };
 
         for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
                 if (!http_host_is_ours(ours[i], "kvm1"))

@@ -22,8 +22,8 @@ static int check(const char *file) {
         if (r == ENOENT) /* users often do not have the folder in their PATH */
                 r = posix_spawn(&pid, SBINDIR "/aerostatd", NULL, NULL, argv, environ);
         if (r != 0)
-                return complain(CTL_FAILED, "cannot run aerostatd, which checks its configuration: %s\nIs it installed on this host, and in PATH or " SBINDIR "?",
-                                strerror(r));
+                return complain(CTL_FAILED, "cannot run aerostatd, which checks its configuration: %s\n"
+                                            "Is it installed on this host, and in PATH or " SBINDIR "?", strerror(r));
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return complain(CTL_FAILED, "cannot wait for aerostatd: %m");

@@ -20,10 +20,10 @@ static int print_json(const struct findings *f, const size_t counts[static 3]) {
         for (size_t i = 0; i < f->n; i++) {
                 const struct finding *one = &f->list[i];
 
-                json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:s?}", "check", one->check, "level",
-                                                      level_names[one->level], "vm",
-                                                      *one->vm ? one->vm : NULL, "text", one->text, "why", one->why &&
-                                                      *one->why ? one->why : NULL, "remedy", *one->remedy ? one->remedy : NULL));
+                json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:s, s:s?, s:s?}", "check", one->check, "level", level_names[one->level],
+                                                      "vm", *one->vm ? one->vm : NULL, "text", one->text,
+                                                      "why", one->why && *one->why ? one->why : NULL,
+                                                      "remedy", *one->remedy ? one->remedy : NULL));
         }
         all = json_pack("{s:o, s:I, s:I, s:I}", "findings", list, "ok", (json_int_t) counts[LEVEL_OK], "warn", (json_int_t) counts[LEVEL_WARN], "bad",
                         (json_int_t) counts[LEVEL_BAD]);

@@ -55,8 +55,8 @@ static void check_kvm(struct findings *f, int root_fd) {
         static const char why_none[] = "without KVM a guest runs 10 to 50 times slower, and balloons move as slowly";
         static const char why_paging[] = "without nested paging every page that a balloon moves costs exits to the host";
         static const char why_vpid[] = "without VPID the TLB is flushed at every exit";
-        uint64_t ept = doctor_number(root_fd, "sys/module/kvm_intel/parameters/ept"), npt = doctor_number(root_fd,
-                                                                                                          "sys/module/kvm_amd/parameters/npt");
+        uint64_t ept = doctor_number(root_fd, "sys/module/kvm_intel/parameters/ept");
+        uint64_t npt = doctor_number(root_fd, "sys/module/kvm_amd/parameters/npt");
         uint64_t vpid = doctor_number(root_fd, "sys/module/kvm_intel/parameters/vpid");
         struct finding *one;
 

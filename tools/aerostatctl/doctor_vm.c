@@ -42,8 +42,8 @@ static void check_memory(struct findings *f, const struct doctor_vm *vm, uint64_
         size_t before = f->n;
 
         if (vm->hugepages)
-                finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "it is backed by huge pages"), "remove <memoryBacking><hugepages/> "
-                                                                                                         "(virsh edit VM)");
+                finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "it is backed by huge pages"),
+                               "remove <memoryBacking><hugepages/> (virsh edit VM)");
         if (vm->locked)
                 finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "its memory is locked"), "remove <memoryBacking><locked/> (virsh edit VM)");
         if (vm->vfio)
@@ -60,8 +60,9 @@ static void check_memory(struct findings *f, const struct doctor_vm *vm, uint64_
                                "virsh setmaxmem VM SIZE --config, and at its next start");
         if (f->n == before)
                 findings_add(f, LEVEL_OK, "memory", NULL, "its memory can be given back%s",
-                             vm->shared ? "; KSM does not merge it, since it is shared" : vm->no_merge ? "; KSM does not merge it, since its XML "
-                                                                                                         "says so" : "");
+                             vm->shared     ? "; KSM does not merge it, since it is shared"
+                             : vm->no_merge ? "; KSM does not merge it, since its XML says so"
+                                            : "");
 }
 
 void doctor_check_vm(struct findings *f, const struct doctor_vm *vm, uint64_t host_total_bytes) {

@@ -48,8 +48,7 @@ static void draw_axes(double oldest, double most, FILE *out) {
         seconds = tick >= 3600 ? 3600 : tick >= 60 ? 60 : 1;
         for (double age = 0; age <= oldest; age += tick)
                 fprintf(out, "<path class='k' d='M%.1f %.0fv5'/><text class='x' x='%.1f' y='%.0f'>%s%.4g %s</text>\n", at_x(age, oldest),
-                        HEIGHT - BOTTOM,
-                        at_x(age, oldest), HEIGHT - BOTTOM + 20, age > 0 ? "-" : "", age / seconds,
+                        HEIGHT - BOTTOM, at_x(age, oldest), HEIGHT - BOTTOM + 20, age > 0 ? "-" : "", age / seconds,
                         seconds >= 3600 ? "h" : seconds >= 60 ? "min" : "s");
         fprintf(out, "<path class='k' d='M%.0f %.0fV%.0fH%.0f'/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
 }
@@ -89,8 +88,9 @@ void history_draw(json_t *reply, FILE *out) {
                 json_array_foreach(values, i, value)
                         most = MAX(most, json_number_value(value) * 1.05);
         fprintf(out, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %.0f %.0f' font-family='sans-serif' font-size='12'>\n"
-                     "<style>svg{background:#fff}text{fill:#222}.t{font-weight:bold;font-size:14px}.x{text-anchor:middle}.y{text-anchor:end}.g{stroke:#ddd}"
-                     ".k{stroke:#444;fill:none}@media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ddd}.g{stroke:#333}.k{stroke:#aaa}}</style>\n"
+                     "<style>svg{background:#fff}text{fill:#222}.t{font-weight:bold;font-size:14px}"
+                     ".x{text-anchor:middle}.y{text-anchor:end}.g{stroke:#ddd}.k{stroke:#444;fill:none}"
+                     "@media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ddd}.g{stroke:#333}.k{stroke:#aaa}}</style>\n"
                      "<text class='t' x='%.0f' y='24'>Memory of ", WIDTH, HEIGHT, LEFT);
         put_text(name ?: "the host", out);
         if (localtime_r(&now, &tm) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M %Z", &tm) == 0)

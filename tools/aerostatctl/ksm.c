@@ -64,7 +64,8 @@ static void print_vms(const json_t *k) {
 }
 
 static void print_ksm(const json_t *k) {
-        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX + 1], c[FORMAT_SIZE_MAX], cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
+        char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX + 1], c[FORMAT_SIZE_MAX];
+        char cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
         const char *note = field_text(k, "note");
 
         printf("Mode      ");

@@ -104,9 +104,9 @@ static int run_list(const struct context *context, const struct args *args) {
                        text_end(STYLE_BAD));
         automation = field_text(reply, "automation");
         if (automation && strcmp(automation, "running") != 0)
-                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN), strcmp(automation, "paused") == 0 ? "paused: no VM is moved until "
-                                                                                                               "`aerostatctl resume`." :
-                       "in dry-run: no VM is moved.", text_end(STYLE_WARN));
+                printf("\n%sAutomation is %s%s\n", text_style(STYLE_WARN),
+                       strcmp(automation, "paused") == 0 ? "paused: no VM is moved until `aerostatctl resume`." : "in dry-run: no VM is moved.",
+                       text_end(STYLE_WARN));
         json_decref(reply);
         return CTL_DONE;
 }

@@ -152,9 +152,9 @@ const struct verb verb_report = {
         .name = "report",
         .operands = "",
         .summary = "What the last days were like, or would have been",
-        .help = "The last 7 days, or --since DURATION (14 days at most): whether guests got what they needed, and in time; what the VMs could take\n"
-                "against what the host can bear; how many more VMs fit, such as run here or of --size SIZE; VMs much too large or too small. In a dry\n"
-                "run the same host with Aerostat at work is reckoned beside the real one, and both are shown.",
+        .help = "The last 7 days, or --since DURATION (14 days at most): whether guests got what they needed, and in time; what the VMs\n"
+                "could take against what the host can bear; how many more VMs fit, such as run here or of --size SIZE; VMs much too large or\n"
+                "too small. In a dry run the same host with Aerostat at work is reckoned beside the real one, and both are shown.",
         .options = { [REPORT_SINCE] = { "--since", "DURATION" }, [REPORT_SIZE] = { "--size", "SIZE" } },
         .run = run_report,
 };

@@ -42,7 +42,8 @@ static int refuse_path(const char *path) {
                         return complain(CTL_USAGE, "a swap file's path has no blanks and no backslashes: /proc/swaps and fstab escape them");
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? CTL_DONE : complain(CTL_FAILED, "%s: %s", path, strerror(errno));
-        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet" : "%s exists already; name a file that does not exist yet", path);
+        return complain(CTL_FAILED, S_ISDIR(st.st_mode) ? "%s is a directory; give the path of a file that does not exist yet"
+                                                        : "%s exists already; name a file that does not exist yet", path);
 }
 
 /* Whether the folder is on a disk that has room. */

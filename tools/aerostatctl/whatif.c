@@ -202,10 +202,11 @@ const struct verb verb_whatif = {
         .name = "whatif",
         .operands = "[start SIZE|swap SIZE|burst all|burst VM|host-use SIZE]...",
         .summary = "What would happen, and the worst case; changes nothing",
-        .help = "Runs the policy on a copy of what the daemon knows, changed so, until balloons would come to rest: would it fit, who would give what, how\n"
-                "long would it take. start: a VM of that size starts (with a reservation, as libvirt's hook makes it). swap: there is that much swap on\n"
-                "disks. burst: this VM, or every one, uses all that it can get. host-use: others than VMs take so much more. Changes combine. Without\n"
-                "any: what would happen by itself, and the worst case as it is. Exit status 0, whether it fits or not.",
+        .help = "Runs the policy on a copy of what the daemon knows, changed so, until balloons would come to rest: would it fit, who would\n"
+                "give what, how long would it take. start: a VM of that size starts (with a reservation, as libvirt's hook makes it). swap:\n"
+                "there is that much swap on disks. burst: this VM, or every one, uses all that it can get. host-use: others than VMs take so\n"
+                "much more. Changes combine. Without any: what would happen by itself, and the worst case as it is. Exit status 0, whether it\n"
+                "fits or not.",
         .max_operands = VERB_OPERANDS_MAX,
         .run = run_whatif,
 };

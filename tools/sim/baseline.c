@@ -85,8 +85,8 @@ static void set(struct run *run, size_t vm, double bytes) {
 
 static void decide_static(struct run *run) {
         uint64_t reserve = policy_auto_reserve(run->scenario->memory_bytes);
-        double left = (double) u64_sub(host_usable_bytes(run->scenario->memory_bytes),
-                                       run->scenario->base_use_bytes + reserve), open = (double) run->n_vms, share;
+        double left = (double) u64_sub(host_usable_bytes(run->scenario->memory_bytes), run->scenario->base_use_bytes + reserve);
+        double open = (double) run->n_vms, share;
         bool again = true;
 
         for (size_t k = 0; k < run->n_vms; k++) {

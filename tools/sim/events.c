@@ -20,7 +20,7 @@ uint64_t run_reserved_bytes(const struct run *run) {
 
 /* What it would take with everybody at the floor. */
 static bool could_be_met(const struct run *run, uint64_t bytes) {
-        uint64_t need = u64_add(run_reserved_bytes(run), bytes);
+        uint64_t need = u64_add(run_reserved_bytes(run), bytes), resident;
 
         for (size_t k = 0; k < run->n_vms; k++) {
                 const struct policy_vm *vm = &run->vms[k];
@@ -28,9 +28,8 @@ static bool could_be_met(const struct run *run, uint64_t bytes) {
 
                 need = u64_add(need, fixed ? vm->plan.committed_bytes : vm->plan.floor_bytes + run->guests[run->guest_of[k]].spec->overhead_bytes);
         }
-        return run->account.decisions == 0 || (need <= run->plan.rule_bytes &&
-                                               u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes) <=
-                                                                                      run->plan.resident_rule_bytes);
+        resident = u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes);
+        return run->account.decisions == 0 || (need <= run->plan.rule_bytes && resident <= run->plan.resident_rule_bytes);
 }
 
 static void reserve(struct run *run, const struct event *e) {

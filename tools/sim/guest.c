@@ -36,7 +36,8 @@ void guest_start(struct guest *g, uint64_t now_usec, uint64_t boot_usec, uint64_
 
 void guest_stop(struct guest *g) {
         g->running = false;
-        g->touched_bytes = g->host_swap_bytes = g->own_swap_bytes = g->node_swap_bytes = g->in_use_bytes = g->cache_bytes = g->unmet_bytes = g->want_bytes = 0;
+        g->touched_bytes = g->host_swap_bytes = g->own_swap_bytes = g->node_swap_bytes = 0;
+        g->in_use_bytes = g->cache_bytes = g->unmet_bytes = g->want_bytes = 0;
 }
 
 /* QEMU keeps what it has touched, and leaves `actual` stale until the driver is up again. */

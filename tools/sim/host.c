@@ -20,8 +20,8 @@ void host_init(struct host *h, const struct scenario *scenario) {
 
 /* A VM under a limit of its own is pushed out to swap, slowly, and not beyond the ceiling; then it is only slowed down. */
 static uint64_t contain(struct guest *g, uint64_t used_bytes, uint64_t ceiling_bytes, const struct guest_world *w) {
-        uint64_t size = g->touched_bytes + g->spec->overhead_bytes, over = u64_sub(size,
-                                                                                   g->contain_bytes == AEROSTAT_UNKNOWN ? size : g->contain_bytes);
+        uint64_t size = g->touched_bytes + g->spec->overhead_bytes;
+        uint64_t over = u64_sub(size, g->contain_bytes == AEROSTAT_UNKNOWN ? size : g->contain_bytes);
 
         if (host_guest_swappable(g) == 0)
                 return g->own_swap_bytes;

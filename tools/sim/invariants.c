@@ -138,8 +138,8 @@ void invariants_check(const struct policy_config *config, const struct policy_ho
                         could_give = u64_add(could_give, u64_sub(r.after, MAX(vms[i].plan.floor_bytes, vms[i].plan.ideal_bytes)));
                 resident.liable = u64_add(resident.liable, r.resident ? r.liable : r.least);
                 resident.after = u64_add(resident.after, r.resident ? r.liable_after : r.least);
-                resident.asked = u64_add(resident.asked, !r.resident ? r.least : r.movable ||
-                                         vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
+                resident.asked = u64_add(resident.asked, !r.resident ? r.least
+                                                         : r.movable || vms[i].plan.gap ? r.after + r.overhead : r.liable_after);
                 if (r.resident)
                         unswappable = u64_add(unswappable, r.liable);
                 if (r.resident && r.movable)

@@ -31,7 +31,8 @@ int run_new(struct run **ret, const struct scenario *scenario, enum baseline bas
 
                 guest_init(&run->guests[i], spec, scenario->seed, i);
                 run->accounts[i] = (struct guest_account) {
-                        .pin_bytes = AEROSTAT_UNKNOWN, .pin_until_usec = AEROSTAT_UNKNOWN, .floor_bytes = spec->floor_bytes, .weight = spec->weight, .pressure_since_usec = AEROSTAT_UNKNOWN,
+                        .pin_bytes = AEROSTAT_UNKNOWN, .pin_until_usec = AEROSTAT_UNKNOWN, .floor_bytes = spec->floor_bytes,
+                        .weight = spec->weight, .pressure_since_usec = AEROSTAT_UNKNOWN,
                 };
         }
         r = baseline_new(&run->baseline_state, run);

@@ -172,9 +172,9 @@ static int check_names(const struct scenario *scenario, const struct reader_obje
 
 int scenario_read_guests(struct scenario *scenario, const struct reader_object *top, uint64_t inflate_bps, uint64_t deflate_bps) {
         static const char *const known[] = {
-                "name", "count", "memory", "floor", "weight", "agent", "overhead", "behaviour", "autodeflate", "fixed", "hugepages", "cannot_swap", "swap",
-                "start_s", "stop_s", "demand", "cache", "reread_s", "inflate_bps", "deflate_bps", "limit", "silent_s", "demand_csv", "time_col",
-                "bytes_col", "node", NULL,
+                "name", "count", "memory", "floor", "weight", "agent", "overhead", "behaviour", "autodeflate", "fixed", "hugepages",
+                "cannot_swap", "swap", "start_s", "stop_s", "demand", "cache", "reread_s", "inflate_bps", "deflate_bps", "limit", "silent_s",
+                "demand_csv", "time_col", "bytes_col", "node", NULL,
         };
         json_t *guests, *item;
         size_t index;

@@ -181,7 +181,8 @@ int svg_write(const struct svg *svg, FILE *out) {
                 guests.max = MAX(guests.max, MAX(stacked(s, svg->n_bands), s->wanted) * 1.05);
         }
         fprintf(out, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %.0f %.0f' font-family='sans-serif' font-size='12'>\n"
-                     "<style>.t{font-weight:bold;font-size:14px}.x{text-anchor:middle}.y{text-anchor:end}.g{stroke:#ddd}.k{stroke:#333;fill:none}</style>\n"
+                     "<style>.t{font-weight:bold;font-size:14px}.x{text-anchor:middle}.y{text-anchor:end}"
+                     ".g{stroke:#ddd}.k{stroke:#333;fill:none}</style>\n"
                      "<rect width='100%%' height='100%%' fill='#fff'/>\n", WIDTH, guests.top + PANEL + GAP / 2);
         draw_axes(&host, "Host", out);
         draw_line(svg, &host, offsetof(struct sample, envelope), "#333333", "stroke-dasharray='6 3'", out);

@@ -113,12 +113,12 @@ static void watch(struct contain *contain, const char *step, pid_t pid, uint64_t
         contain_measure(contain, &ours);
         if (host_sample_read(AT_FDCWD, &host) < 0 || process_sample_read(AT_FDCWD, pid, &process) < 0)
                 die("sample");
-        printf("{\"step\": \"%s\", \"held\": %" PRId64 ", \"high\": %" PRId64 ", \"current\": %" PRIu64 ", \"swapped\": %" PRIu64 ", \"rss\": %" PRIu64
-               ", \"host_some\": %.4f, \"our_some\": %.4f, \"our_stall_usec\": %" PRIu64 ", \"host_stall_usec\": %" PRIu64 ", \"slowest_tick_usec\": %" PRIu64 ", \"why_not\": \"%s\"}\n",
+        printf("{\"step\": \"%s\", \"held\": %" PRId64 ", \"high\": %" PRId64 ", \"current\": %" PRIu64 ", \"swapped\": %" PRIu64
+               ", \"rss\": %" PRIu64 ", \"host_some\": %.4f, \"our_some\": %.4f, \"our_stall_usec\": %" PRIu64 ", \"host_stall_usec\": %" PRIu64
+               ", \"slowest_tick_usec\": %" PRIu64 ", \"why_not\": \"%s\"}\n",
                step, (int64_t) vm.held_bytes, (int64_t) read_number(GROUP "memory.high"), read_number(GROUP "memory.current"), process.swap_bytes,
-               process.rss_bytes,
-               (double) host.pressure.some_avg10_ppm / 1e6, (double) ours.some_ppm / 1e6, ours.some_total_usec, host.pressure.some_total_usec,
-               slowest, vm.why_not ?: "");
+               process.rss_bytes, (double) host.pressure.some_avg10_ppm / 1e6, (double) ours.some_ppm / 1e6, ours.some_total_usec,
+               host.pressure.some_total_usec, slowest, vm.why_not ?: "");
         fflush(stdout);
 }
 

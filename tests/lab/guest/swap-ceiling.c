@@ -274,7 +274,8 @@ static void run_phase(sd_event *event, int root_fd, const struct phase *phase, s
                 seen->alive += waitpid(pids[i], NULL, WNOHANG) == 0;
         printf("{\"memory\": %.2f, \"swap\": %.2f, \"on\": %s, \"swap_total\": %" PRIu64 ", \"used_peak\": %" PRIu64
                ", \"vms_peak\": %" PRIu64 ", \"group_peak\": %" PRIu64 ", \"group_peak_kept\": %" PRIu64 ", \"above_limit\": %" PRIu64
-               ", \"lift_peak\": %" PRIu64 ", \"swappiness_least\": %" PRId64 ", \"alive\": %u, \"kills\": %u, \"method\": \"%s\", \"note\": \"%s\"}\n",
+               ", \"lift_peak\": %" PRIu64 ", \"swappiness_least\": %" PRId64
+               ", \"alive\": %u, \"kills\": %u, \"method\": \"%s\", \"note\": \"%s\"}\n",
                (double) phase->memory_ppm / 1e6, (double) phase->swap_ppm / 1e6, phase->on ? "true" : "false", s.swap_disk_total_bytes,
                seen->used_peak, seen->vms_peak, seen->group_peak, seen->group_peak_kept, seen->above_limit, seen->lift_peak,
                (int64_t) seen->swappiness_least, seen->alive, seen->kills, seen->method, seen->note);
