@@ -48,8 +48,7 @@ static bool is_digit(char c) {
         return c >= '0' && c <= '9';
 }
 
-/* Takes digits from *s: false when there are none. A number that does not fit is unknown, and its digits are taken all the same. */
-static bool take_number(const char **s, uint64_t *ret) {
+bool procfs_take_u64(const char **s, uint64_t *ret) {
         uint64_t value = 0;
         bool overflow = false;
 
@@ -113,7 +112,7 @@ static const char *meminfo_parse_line(const char *line, struct meminfo *meminfo)
         if (!colon || colon == line)
                 return NULL;
         p = skip_blanks(colon + 1);
-        if (!take_number(&p, &value))
+        if (!procfs_take_u64(&p, &value))
                 return NULL;
         if (strncmp(p, " kB", 3) == 0) {
                 value = u64_mul(value, KIB); /* saturates at "unknown" */
@@ -178,7 +177,7 @@ int vmstat_parse(const char *text, struct vmstat *ret) {
                 if (!blank || blank == text)
                         continue;
                 p = blank + 1;
-                if (!take_number(&p, &value) || p != text + length)
+                if (!procfs_take_u64(&p, &value) || p != text + length)
                         continue;
                 any = true;
                 if (strncmp(text, allocstall, strlen(allocstall)) == 0) {
@@ -203,7 +202,7 @@ static bool take_percent(const char **s, uint64_t *ret_ppm) {
         const char *p = *s;
         uint64_t whole;
 
-        if (!take_number(&p, &whole) || p[0] != '.' || !is_digit(p[1]) || !is_digit(p[2]) || is_digit(p[3]))
+        if (!procfs_take_u64(&p, &whole) || p[0] != '.' || !is_digit(p[1]) || !is_digit(p[2]) || is_digit(p[3]))
                 return false;
         *ret_ppm = whole > 100 ? AEROSTAT_UNKNOWN
                                : MIN(whole * 10000 + (uint64_t) (p[1] - '0') * 1000 + (uint64_t) (p[2] - '0') * 100, PPM_ONE);
@@ -226,7 +225,7 @@ static bool pressure_parse_line(const char *p, uint64_t *ret_avg10_ppm, uint64_t
         if (!at || at >= end)
                 return false;
         at += strlen(total);
-        if (!take_number(&at, &usec) || at != end)
+        if (!procfs_take_u64(&at, &usec) || at != end)
                 return false;
         *ret_avg10_ppm = ppm;
         *ret_total_usec = usec;

@@ -31,6 +31,9 @@ struct meminfo {
         uint64_t zswap_bytes;          /* "Zswap:": compressed pool in RAM, Linux 5.19 and later */
         uint64_t hugepages_total, hugepages_free, hugepage_size_bytes; /* the default huge page size's pool */
 };
+/* Takes a decimal number from the front of *s: false when there is none. One that does not fit is unknown, and its digits are taken all the same. */
+bool procfs_take_u64(const char **s, uint64_t *ret);
+
 /* 0, or -EBADMSG when MemTotal or MemFree is missing or a line is malformed. MemAvailable missing (before Linux 3.14): estimated as
  * MemFree + Buffers + Cached - Shmem. */
 int meminfo_parse(const char *text, struct meminfo *ret);

@@ -87,12 +87,12 @@ static json_t *json_ksm_report(struct manager *manager) {
         return put_end(&put);
 }
 
-void answer_ksm(struct varlink_call *call, json_t *parameters, void *userdata) {
+void method_ksm(struct varlink_call *call, json_t *parameters, void *userdata) {
         if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
                 varlink_reply(call, json_ksm_report(control_manager(userdata)));
 }
 
-void answer_set_ksm(struct varlink_call *call, json_t *parameters, void *userdata) {
+void method_set_ksm(struct varlink_call *call, json_t *parameters, void *userdata) {
         static const char *const modes[] = { "auto", "on", "off", "leave", "unmerge", NULL };
         struct manager *manager = control_manager(userdata);
         const char *text = NULL;
@@ -164,12 +164,12 @@ static json_t *json_swap_report(struct manager *manager) {
         return put_end(&put);
 }
 
-void answer_swap(struct varlink_call *call, json_t *parameters, void *userdata) {
+void method_swap(struct varlink_call *call, json_t *parameters, void *userdata) {
         if (varlink_take_parameters(call, parameters, no_parameters) >= 0)
                 varlink_reply(call, json_swap_report(control_manager(userdata)));
 }
 
-void answer_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void *userdata) {
+void method_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void *userdata) {
         struct manager *manager = control_manager(userdata);
         uint64_t ppm = 0;
         const struct varlink_parameter list[] = { { "ceiling_ratio", VARLINK_RATIO, true, &ppm }, {} };
@@ -185,7 +185,7 @@ void answer_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void
                 varlink_reply(call, json_swap_report(manager));
 }
 
-void answer_swap_plan(struct varlink_call *call, json_t *parameters, void *userdata) {
+void method_swap_plan(struct varlink_call *call, json_t *parameters, void *userdata) {
         static const char *const modes[] = {
                 [POLICY_GUARANTEED] = "guaranteed", [POLICY_SWAP_BACKED] = "swap_backed", [POLICY_OPPORTUNISTIC] = "opportunistic",
         };

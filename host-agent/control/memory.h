@@ -5,8 +5,8 @@
 
 #include "host-agent/control/methods.h"
 
-void answer_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
-void answer_set_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
-void answer_swap(struct varlink_call *call, json_t *parameters, void *userdata);
-void answer_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void *userdata);
-void answer_swap_plan(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_set_ksm(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_swap(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_set_swap_ceiling(struct varlink_call *call, json_t *parameters, void *userdata);
+void method_swap_plan(struct varlink_call *call, json_t *parameters, void *userdata);

@@ -54,7 +54,8 @@ static void answer_list(struct varlink_call *call, json_t *parameters, void *use
                 varlink_reply(call, json_list(control_manager(userdata)));
 }
 
-static void answer_show(struct varlink_call *call, json_t *parameters, void *userdata) {
+/* Replies with one of the manager's VMs, as `make` shows it. */
+static void answer_vm(struct varlink_call *call, json_t *parameters, void *userdata, json_t *(*make)(struct manager *manager, size_t index)) {
         struct manager *manager = control_manager(userdata);
         const char *name = NULL;
         const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
@@ -62,18 +63,15 @@ static void answer_show(struct varlink_call *call, json_t *parameters, void *use
 
         if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
                 return;
-        varlink_reply(call, json_show(manager, index));
+        varlink_reply(call, make(manager, index));
+}
+
+static void answer_show(struct varlink_call *call, json_t *parameters, void *userdata) {
+        answer_vm(call, parameters, userdata, json_show);
 }
 
 static void answer_explain(struct varlink_call *call, json_t *parameters, void *userdata) {
-        struct manager *manager = control_manager(userdata);
-        const char *name = NULL;
-        const struct varlink_parameter list[] = { { "vm", VARLINK_STRING, true, &name }, {} };
-        size_t index;
-
-        if (varlink_take_parameters(call, parameters, list) < 0 || method_find_vm(call, manager, name, &index) < 0)
-                return;
-        varlink_reply(call, json_explain(manager, index));
+        answer_vm(call, parameters, userdata, json_explain);
 }
 
 static void answer_history(struct varlink_call *call, json_t *parameters, void *userdata) {
@@ -224,11 +222,11 @@ const struct varlink_method control_methods[] = {
         { "Resume", true, answer_resume },
         { "Alerts", false, answer_alerts },
         { "Watch", false, answer_watch },
-        { "Ksm", false, answer_ksm },
-        { "SetKsm", true, answer_set_ksm },
-        { "Swap", false, answer_swap },
-        { "SetSwapCeiling", true, answer_set_swap_ceiling },
-        { "SwapPlan", false, answer_swap_plan },
+        { "Ksm", false, method_ksm },
+        { "SetKsm", true, method_set_ksm },
+        { "Swap", false, method_swap },
+        { "SetSwapCeiling", true, method_set_swap_ceiling },
+        { "SwapPlan", false, method_swap_plan },
         { "Reserve", true, method_reserve },
         { "Release", true, method_release },
         { "Reservations", false, method_reservations },

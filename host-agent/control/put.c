@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-agent/control/put.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "protocol/base.h"
@@ -65,4 +67,27 @@ void put_fraction(struct put *put, const char *key, uint64_t value, uint64_t of)
 
 void put_usec(struct put *put, const char *key, uint64_t usec) {
         put_fraction(put, key, usec, USEC_PER_SEC);
+}
+
+struct put_list put_list_new(void) {
+        json_t *list = json_array();
+
+        return (struct put_list) { .list = list, .failed = !list };
+}
+
+json_t *put_list_end(struct put_list *list) {
+        if (!list->failed)
+                return list->list;
+        json_decref(list->list);
+        return NULL;
+}
+
+void put_sentence(struct put_list *list, const char *format, ...) {
+        char sentence[PUT_SENTENCE_MAX];
+        va_list ap;
+
+        va_start(ap, format);
+        (void) vsnprintf(sentence, sizeof(sentence), format, ap);
+        va_end(ap);
+        list->failed |= json_array_append_new(list->list, json_string(sentence)) < 0;
 }

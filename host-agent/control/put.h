@@ -27,3 +27,15 @@ void put_bytes(struct put *put, const char *key, uint64_t bytes);
 void put_ppm(struct put *put, const char *key, uint64_t ppm); /* as a ratio */
 void put_fraction(struct put *put, const char *key, uint64_t value, uint64_t of); /* null when `of` is 0 or either is unknown */
 void put_usec(struct put *put, const char *key, uint64_t usec); /* as seconds */
+
+/* An array of sentences, put one after the other. */
+struct put_list {
+        json_t *list;           /* owned; NULL: there was no memory for it */
+        bool failed;            /* sticks; put_list_end() tells */
+};
+
+struct put_list put_list_new(void);
+json_t *put_list_end(struct put_list *list); /* the array, now the caller's; NULL when anything failed */
+
+void put_sentence(struct put_list *list, const char *format, ...) __attribute__((format(printf, 2, 3))); /* cut at PUT_SENTENCE_MAX */
+#define PUT_SENTENCE_MAX 640

@@ -2,27 +2,11 @@
 #include "host-agent/control/report_text.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "host-agent/control/put.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
-
-struct text {
-        json_t *list;
-        bool failed;
-};
-
-static void say(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *format, ...) {
-        char sentence[EXPLAIN_MAX];
-        va_list ap;
-
-        va_start(ap, format);
-        (void) vsnprintf(sentence, sizeof(sentence), format, ap);
-        va_end(ap);
-        t->failed |= json_array_append_new(t->list, json_string(sentence)) < 0;
-}
 
 static const char *duration(uint64_t msec, char buf[static FORMAT_DURATION_MAX]) {
         return format_duration(u64_mul(msec, USEC_PER_MSEC), buf);
@@ -37,7 +21,7 @@ static bool was_in_need(const struct report_sum *s) {
         return s->unsafe_msec > 0 || s->tight_msec + s->hard_msec + s->critical_msec > 0;
 }
 
-static void say_dry_run(struct text *t, const struct report_sum *s) {
+static void say_dry_run(struct put_list *t, const struct report_sum *s) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX], d[FORMAT_DURATION_MAX];
         char would[FORMAT_DURATION_MAX + 32] = "not have happened";
 
@@ -46,55 +30,57 @@ static void say_dry_run(struct text *t, const struct report_sum *s) {
         format_size(s->committed_bytes, a);
         format_size(s->envelope_bytes, b);
         if (!was_in_need(s)) {
-                say(t, "There was nothing to help with: the VMs could take %s at most, and the host "
-                       "can bear %s. What Aerostat brings here is room for more VMs.", a, b);
+                put_sentence(t, "There was nothing to help with: the VMs could take %s at most, and the host "
+                                "can bear %s. What Aerostat brings here is room for more VMs.", a, b);
                 return;
         }
         if (s->unsafe_msec > 0)
-                say(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what they had "
-                    "would have driven it beyond its limit. With Aerostat at work that would %s.",
-                    a, b, duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), would);
+                put_sentence(t, "The VMs could take up to %s, and the host can bear %s: for %s (%" PRIu64 "%% of the time) all of them using what "
+                                "they had would have driven it beyond its limit. With Aerostat at work that would %s.",
+                             a, b, duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), would);
         if (s->demand_bytes > s->envelope_bytes)
-                say(t, "It would have helped, but not with everything: what the VMs needed came to %s at its peak, more than the host can bear.",
-                    format_size(s->demand_bytes, a));
+                put_sentence(t, "It would have helped, but not with everything: what the VMs "
+                                "needed came to %s at its peak, more than the host can bear.",
+                             format_size(s->demand_bytes, a));
         else if (s->would_unsafe_msec <= s->unsafe_msec / 2 && s->unsafe_msec > 0)
-                say(t, "It would have helped: what the VMs really needed (%s at its peak) fits.", format_size(s->demand_bytes, a));
+                put_sentence(t, "It would have helped: what the VMs really needed (%s at its peak) fits.", format_size(s->demand_bytes, a));
         else
-                say(t, "It would not have helped much: floors and what cannot be moved take too large a part; `aerostatctl list` shows which.");
+                put_sentence(t, "It would not have helped much: floors and what cannot be "
+                                "moved take too large a part; `aerostatctl list` shows which.");
 }
 
-static void say_live(struct text *t, const struct report_sum *s) {
+static void say_live(struct put_list *t, const struct report_sum *s) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_DURATION_MAX];
 
         if (s->unsafe_msec == 0)
-                say(t, "The promise held all the time: the VMs could take %s at most, and the host can bear %s.", format_size(s->committed_bytes, a),
-                    format_size(s->envelope_bytes, b));
+                put_sentence(t, "The promise held all the time: the VMs could take %s at most, and the host can bear %s.",
+                             format_size(s->committed_bytes, a), format_size(s->envelope_bytes, b));
         else
-                say(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its maximum: "
-                    "up to %s of %s.",
-                    duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a),
-                    format_size(s->envelope_bytes, b));
+                put_sentence(t, "For %s (%" PRIu64 "%% of the time) the VMs could take more than the host can bear, as when one starts at its "
+                                "maximum: up to %s of %s.",
+                             duration(s->unsafe_msec, c), percent(s->unsafe_msec, s->watched_msec), format_size(s->committed_bytes, a),
+                             format_size(s->envelope_bytes, b));
 }
 
-static void say_bursts(struct text *t, const struct report_sum *s, bool dry_run) {
+static void say_bursts(struct put_list *t, const struct report_sum *s, bool dry_run) {
         uint64_t all = s->bursts_at_once + s->bursts_late + s->bursts_unmet;
         char mean[FORMAT_DURATION_MAX], most[FORMAT_DURATION_MAX], size[FORMAT_SIZE_MAX], late[160] = "", times[32];
 
-        say(t, dry_run ? "It would have made %" PRIu64 " moves of %s together." : "It made %" PRIu64 " moves of %s together.",
-            dry_run ? s->would_moves : s->moves, format_size(dry_run ? s->would_moved_bytes : s->moved_bytes, size));
+        put_sentence(t, dry_run ? "It would have made %" PRIu64 " moves of %s together." : "It made %" PRIu64 " moves of %s together.",
+                     dry_run ? s->would_moves : s->moves, format_size(dry_run ? s->would_moved_bytes : s->moved_bytes, size));
         if (all == 0) {
-                say(t, "No guest ever needed more than it %s.", dry_run ? "would have had" : "had");
+                put_sentence(t, "No guest ever needed more than it %s.", dry_run ? "would have had" : "had");
                 return;
         }
         if (s->bursts_late > 0)
                 snprintf(late, sizeof(late), " (after %s on average, %s at most)", duration(s->late_msec / s->bursts_late, mean),
                          duration(s->late_max_msec, most));
         snprintf(times, sizeof(times), all == 1 ? "once" : "%" PRIu64 " times", all);
-        say(t, "Guests needed more than they %s %s: met at once %" PRIu64 ", late %" PRIu64 "%s, not within a minute %" PRIu64 ".",
-            dry_run ? "would have had" : "had", times, s->bursts_at_once, s->bursts_late, late, s->bursts_unmet);
+        put_sentence(t, "Guests needed more than they %s %s: met at once %" PRIu64 ", late %" PRIu64 "%s, not within a minute %" PRIu64 ".",
+                     dry_run ? "would have had" : "had", times, s->bursts_at_once, s->bursts_late, late, s->bursts_unmet);
 }
 
-static void say_fit(struct text *t, const struct report_fit *fit, bool sized) {
+static void say_fit(struct put_list *t, const struct report_fit *fit, bool sized) {
         char max[FORMAT_SIZE_MAX], demand[FORMAT_SIZE_MAX], more[48];
 
         if (fit->more == AEROSTAT_UNKNOWN)
@@ -103,24 +89,25 @@ static void say_fit(struct text *t, const struct report_fit *fit, bool sized) {
         format_size(fit->demand_bytes, demand);
         snprintf(more, sizeof(more), fit->more == 0 ? "No more VMs" : fit->more == 1 ? "One more VM" : "%" PRIu64 " more VMs", fit->more);
         if (sized)
-                say(t, "%s of %s fit%s, needing as much of it as those that run (%s at the peak).", more, max, fit->more == 1 ? "s" : "", demand);
+                put_sentence(t, "%s of %s fit%s, needing as much of it as those that run (%s at the peak).", more, max,
+                             fit->more == 1 ? "s" : "", demand);
         else
-                say(t, "%s such as run here fit%s (%s, of which %s is needed at the peak).", more, fit->more == 1 ? "s" : "", max, demand);
+                put_sentence(t, "%s such as run here fit%s (%s, of which %s is needed at the peak).", more, fit->more == 1 ? "s" : "", max, demand);
 }
 
 json_t *report_text(const struct host_view *host, const struct report_sum *s, const struct report_fit *fit, bool sized) {
-        struct text t = { .list = json_array() };
+        struct put_list t = put_list_new();
         bool dry_run = s->dry_run_msec > s->watched_msec / 2;
         char watched[FORMAT_DURATION_MAX], part[FORMAT_DURATION_MAX];
 
         if (s->watched_msec == 0)
-                say(&t, "Nothing was watched in that time: ask again in a few minutes.");
+                put_sentence(&t, "Nothing was watched in that time: ask again in a few minutes.");
         else {
                 duration(s->watched_msec, watched);
                 if (s->dry_run_msec > 0 && s->dry_run_msec < s->watched_msec)
-                        say(&t, "Watched for %s, %s of it in a dry run.", watched, duration(s->dry_run_msec, part));
+                        put_sentence(&t, "Watched for %s, %s of it in a dry run.", watched, duration(s->dry_run_msec, part));
                 else
-                        say(&t, "Watched for %s%s.", watched, dry_run ? ", in a dry run: nothing was moved" : "");
+                        put_sentence(&t, "Watched for %s%s.", watched, dry_run ? ", in a dry run: nothing was moved" : "");
                 if (dry_run)
                         say_dry_run(&t, s);
                 else
@@ -128,12 +115,9 @@ json_t *report_text(const struct host_view *host, const struct report_sum *s, co
                 say_bursts(&t, s, dry_run);
                 say_fit(&t, fit, sized);
                 if (dry_run && host->automation == AUTOMATION_DRY_RUN)
-                        say(&t, "To let it act: [host] dry-run = no in aerostatd.conf (or start it without --dry-run).");
+                        put_sentence(&t, "To let it act: [host] dry-run = no in aerostatd.conf (or start it without --dry-run).");
         }
-        if (!t.failed && t.list)
-                return t.list;
-        json_decref(t.list);
-        return NULL;
+        return put_list_end(&t);
 }
 
 char *report_text_vm(const char *name, const struct report_vm_sum *vm, char buf[static EXPLAIN_MAX]) {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,28 +12,12 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
-struct sentences {
-        json_t *list;
-        bool failed;
-};
-
-static void say(struct sentences *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct sentences *s, const char *format, ...) {
-        char text[EXPLAIN_MAX];
-        va_list ap;
-
-        va_start(ap, format);
-        (void) vsnprintf(text, sizeof(text), format, ap);
-        va_end(ap);
-        s->failed |= json_array_append_new(s->list, json_string(text)) < 0;
-}
-
 /* It can be had, and the memory does come back. */
 static bool fits(const struct whatif_result *r) {
         return r->missing_bytes == 0 && r->safe_usec != AEROSTAT_UNKNOWN;
 }
 
-static void say_whether(struct sentences *s, const struct whatif_question *request, const struct whatif_answer *what) {
+static void say_whether(struct put_list *s, const struct whatif_question *request, const struct whatif_answer *what) {
         const struct whatif_result *r = &what->result;
         char start[FORMAT_SIZE_MAX], least[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX], missing[FORMAT_SIZE_MAX], took[FORMAT_DURATION_MAX];
         char what_starts[FORMAT_SIZE_MAX + 48] = "What runs";
@@ -44,27 +27,28 @@ static void say_whether(struct sentences *s, const struct whatif_question *reque
         if (what->request.start_bytes > 0)
                 snprintf(what_starts, sizeof(what_starts), "%s (with what QEMU takes)", format_size(what->request.start_bytes, start));
         if (r->missing_bytes > 0)
-                say(s, "%s does not fit: %s is missing. The host can bear %s, and the VMs%s need %s at least (floors, fixed VMs, reservations "
-                    "and overhead).",
-                    what_starts, format_size(r->missing_bytes, missing), rule, what->request.start_bytes > 0 ? " that run" : "", least);
+                put_sentence(s, "%s does not fit: %s is missing. The host can bear %s, and the VMs%s "
+                                "need %s at least (floors, fixed VMs, reservations and overhead).",
+                             what_starts, format_size(r->missing_bytes, missing), rule, what->request.start_bytes > 0 ? " that run" : "", least);
         else if (r->safe_usec == AEROSTAT_UNKNOWN)
-                say(s, "%s does not fit: no floor would be broken, but guests do not give back what they use, and "
-                       "after %s the VMs could still take %s more than the host can bear.",
-                    what_starts, format_duration(r->looked_usec, took), format_size(r->after.deficit_bytes, missing));
+                put_sentence(s, "%s does not fit: no floor would be broken, but guests do not give back what they use, and "
+                                "after %s the VMs could still take %s more than the host can bear.",
+                             what_starts, format_duration(r->looked_usec, took), format_size(r->after.deficit_bytes, missing));
         else if (r->safe_usec == 0)
-                say(s, "%s fits%s: the VMs need %s at least, and the host can bear %s.", what_starts,
-                    what->request.start_bytes > 0 ? ", and is free now" : "", least, rule);
+                put_sentence(s, "%s fits%s: the VMs need %s at least, and the host can bear %s.", what_starts,
+                             what->request.start_bytes > 0 ? ", and is free now" : "", least, rule);
         else
-                say(s, "%s fits: the VMs need %s at least, and the host can bear %s. The memory comes back within %s.", what_starts, least, rule,
-                    format_duration(r->safe_usec, took));
+                put_sentence(s, "%s fits: the VMs need %s at least, and the host can bear %s. The memory comes back within %s.",
+                             what_starts, least, rule,
+                             format_duration(r->safe_usec, took));
         if (request->n_starts > 0 && r->missing_bytes > 0)
-                say(s, "A reservation for it is refused; what follows is if it were started all the same.");
+                put_sentence(s, "A reservation for it is refused; what follows is if it were started all the same.");
         else if (request->n_starts > 0 && fits(r))
-                say(s, "That is with a reservation, as libvirt's hook or `aerostatctl reserve --for-vm` makes it; "
-                       "without one, the host is unsafe until the memory has come back.");
+                put_sentence(s, "That is with a reservation, as libvirt's hook or `aerostatctl reserve --for-vm` makes it; "
+                                "without one, the host is unsafe until the memory has come back.");
 }
 
-static void say_bursts(struct sentences *s, struct manager *manager, const struct whatif_answer *what) {
+static void say_bursts(struct put_list *s, struct manager *manager, const struct whatif_answer *what) {
         uint64_t now = 0, then = 0, max = 0;
         size_t n = 0, only = 0;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
@@ -86,37 +70,34 @@ static void say_bursts(struct sentences *s, struct manager *manager, const struc
                 struct vm_view vm;
 
                 manager_view_vm(manager, only, &vm);
-                say(s, "Using all that it can get, \"%.128s\" would go from %s to %s of its %s: %s.", vm.name, a, b, c,
-                    explain_briefly(what->vms[only].plan.reason));
+                put_sentence(s, "Using all that it can get, \"%.128s\" would go from %s to %s of its %s: %s.", vm.name, a, b, c,
+                             explain_briefly(what->vms[only].plan.reason));
         } else
-                say(s, "Using all that they can get, %zu guests would go from %s to %s together, of %s.", n, a, b, c);
+                put_sentence(s, "Using all that they can get, %zu guests would go from %s to %s together, of %s.", n, a, b, c);
 }
 
-static void say_more(struct sentences *s, const struct host_view *host, const struct whatif_answer *what) {
+static void say_more(struct put_list *s, const struct host_view *host, const struct whatif_answer *what) {
         const struct whatif_result *r = &what->result;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], d[FORMAT_DURATION_MAX];
 
         if (r->settled_usec == AEROSTAT_UNKNOWN)
-                say(s, "After %s balloons were still moving: what is shown is how far they were.", format_duration(r->looked_usec, d));
+                put_sentence(s, "After %s balloons were still moving: what is shown is how far they were.", format_duration(r->looked_usec, d));
         if (r->swap_peak_bytes > host->host->swap_used_bytes || (r->swap_peak_bytes > 0 && host->host->swap_used_bytes == AEROSTAT_UNKNOWN))
-                say(s, "Until then up to %s would be in swap (%s now).", format_size(r->swap_peak_bytes, a),
-                    format_size(host->host->swap_used_bytes, b));
+                put_sentence(s, "Until then up to %s would be in swap (%s now).", format_size(r->swap_peak_bytes, a),
+                             format_size(host->host->swap_used_bytes, b));
         if (host->automation != AUTOMATION_RUNNING)
-                say(s, "Automation is %s, so that nobody gives anything now: this is what would happen with it running.",
-                    host->automation == AUTOMATION_PAUSED ? "paused" : "off (dry run)");
+                put_sentence(s, "Automation is %s, so that nobody gives anything now: this is what would happen with it running.",
+                             host->automation == AUTOMATION_PAUSED ? "paused" : "off (dry run)");
 }
 
 static json_t *json_sentences(struct manager *manager, const struct host_view *host, const struct whatif_question *request,
                               const struct whatif_answer *what) {
-        struct sentences s = { .list = json_array() };
+        struct put_list s = put_list_new();
 
         say_whether(&s, request, what);
         say_bursts(&s, manager, what);
         say_more(&s, host, what);
-        if (!s.failed && s.list)
-                return s.list;
-        json_decref(s.list);
-        return NULL;
+        return put_list_end(&s);
 }
 
 static json_t *json_host(const struct host_view *live, const struct policy_plan *plan, const struct whatif_worst *worst, uint64_t reserved_bytes) {

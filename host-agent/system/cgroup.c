@@ -52,13 +52,23 @@ int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret) {
         return ret->mounted ? 0 : -ENODATA;
 }
 
-/* The path of a file of the group that the first `length` characters of place->path name, from the root and without its slash, as the undo file has
- * it. */
 #define GROUP_FILE_MAX (2 * CGROUP_PATH_MAX + 64)
+
+int cgroup_path(const struct cgroup_place *place, size_t length, char *buf, size_t size) {
+        const char *mount = place->mount + strspn(place->mount, "/");
+        /* A hierarchy that is mounted on the root itself leaves the group's own slash. */
+        const char *path = place->path + place->root_length + (!*mount && length > place->root_length);
+        int n = snprintf(buf, size, "%s%.*s", mount, (int) (place->path + length - path), path);
+
+        return n < 0 || (size_t) n >= size ? -ENAMETOOLONG : n;
+}
+
+/* The path of a file of that group, as the undo file has it. */
 static const char *group_file(const struct cgroup_place *place, size_t length, const char *file, char buf[static GROUP_FILE_MAX]) {
-        snprintf(buf, GROUP_FILE_MAX, "%s%.*s/%s", place->mount + strspn(place->mount, "/"), (int) (length - place->root_length),
-                 place->path + place->root_length, file);
-        return buf + strspn(buf, "/"); /* the hierarchy can be mounted on the root itself */
+        int n = cgroup_path(place, length, buf, GROUP_FILE_MAX); /* fits: it is made of two paths */
+
+        snprintf(buf + n, GROUP_FILE_MAX - (size_t) n, "%s%s", n > 0 ? "/" : "", file);
+        return buf;
 }
 
 /* Lowers *limit to what a file says. A group at the top has none: no limit. */

@@ -35,6 +35,10 @@ bool cgroup_find_machine(const char *path, size_t *ret_above, size_t *ret_machin
 /* How much of path names the group above the VM's own, or above the process's where libvirt has made none. */
 size_t cgroup_parent_length(const char *path);
 
+/* The folder of the group that the first `length` characters of place->path name (root_length at least), from the root and without its slash:
+ * "sys/fs/cgroup/machine.slice". Its length; -ENAMETOOLONG. place is mounted. */
+int cgroup_path(const struct cgroup_place *place, size_t length, char *buf, size_t size);
+
 /* Both of the above for a process: 0; -ESRCH: it is gone; -ENODATA: no memory controller, or it is mounted nowhere. (The only one
  * here that reads.) */
 int cgroup_place_read(int root_fd, int pid, struct cgroup_place *ret);

@@ -11,7 +11,7 @@ int ksm_parse_signed(const char *text, int64_t *ret) {
         uint64_t value;
 
         text += negative;
-        if (!take_u64(&text, &value) || (*text && *text != '\n'))
+        if (!procfs_take_u64(&text, &value) || (*text && *text != '\n'))
                 return -EBADMSG;
         if (value > INT64_MAX)
                 return -ERANGE;
@@ -44,7 +44,7 @@ static uint64_t line_number(const char *text, const char *key) {
         const char *value = find_line(text, key);
         uint64_t number;
 
-        return value && take_u64(&value, &number) && (*value == '\n' || !*value) ? number : AEROSTAT_UNKNOWN;
+        return value && procfs_take_u64(&value, &number) && (*value == '\n' || !*value) ? number : AEROSTAT_UNKNOWN;
 }
 
 void ksm_parse_process(const char *text, uint64_t page_size, struct ksm_process *process) {
@@ -76,7 +76,7 @@ bool ksm_parse_thread(const char *text, uint64_t *ret_ticks) {
         if (!*p || p[1] != ' ')
                 return false;
         p += 2;
-        if (!take_u64(&p, &parent) || parent != 2)
+        if (!procfs_take_u64(&p, &parent) || parent != 2)
                 return false;
         /* parent is field 4; utime and stime are 14 and 15 */
         for (int field = 4; field < 14; field++) {
@@ -85,7 +85,7 @@ bool ksm_parse_thread(const char *text, uint64_t *ret_ticks) {
                         return false;
                 p++;
         }
-        if (!take_u64(&p, &utime) || *p++ != ' ' || !take_u64(&p, &stime))
+        if (!procfs_take_u64(&p, &utime) || *p++ != ' ' || !procfs_take_u64(&p, &stime))
                 return false;
         *ret_ticks = u64_add(utime, stime);
         return true;
@@ -94,5 +94,5 @@ bool ksm_parse_thread(const char *text, uint64_t *ret_ticks) {
 uint64_t ksm_parse_schedstat(const char *text) {
         uint64_t value;
 
-        return take_u64(&text, &value) && *text == ' ' ? value : AEROSTAT_UNKNOWN;
+        return procfs_take_u64(&text, &value) && *text == ' ' ? value : AEROSTAT_UNKNOWN;
 }

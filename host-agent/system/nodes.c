@@ -19,11 +19,11 @@ static bool take_line(const char *line, const char *name, uint64_t *ret_bytes) {
         if (strncmp(line, "Node ", 5) != 0)
                 return false;
         line += 5;
-        if (!take_u64(&line, &number) || *line != ' ' || strncmp(line + 1, name, n) != 0 || line[1 + n] != ':')
+        if (!procfs_take_u64(&line, &number) || *line != ' ' || strncmp(line + 1, name, n) != 0 || line[1 + n] != ':')
                 return false;
         line += n + 2;
         line += strspn(line, " \t");
-        if (!take_u64(&line, &number) || strncmp(line, " kB", 3) != 0 || (line[3] != '\n' && line[3] != 0))
+        if (!procfs_take_u64(&line, &number) || strncmp(line, " kB", 3) != 0 || (line[3] != '\n' && line[3] != 0))
                 return false;
         *ret_bytes = u64_mul(number, KIB);
         return true;

@@ -6,26 +6,10 @@
 
 #include "protocol/units.h"
 
-static bool is_digit(char c) {
-        return c >= '0' && c <= '9';
-}
-
-bool take_u64(const char **s, uint64_t *ret) {
-        uint64_t value = 0;
-        bool overflow = false;
-
-        if (!is_digit(**s))
-                return false;
-        for (; is_digit(**s); (*s)++)
-                overflow |= __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t) (**s - '0'), &value);
-        *ret = overflow ? AEROSTAT_UNKNOWN : value;
-        return true;
-}
-
 uint64_t number_parse(const char *text) {
         uint64_t value;
 
-        return take_u64(&text, &value) && (!*text || strcmp(text, "\n") == 0) ? value : AEROSTAT_UNKNOWN;
+        return procfs_take_u64(&text, &value) && (!*text || strcmp(text, "\n") == 0) ? value : AEROSTAT_UNKNOWN;
 }
 
 uint64_t signed_number_parse(const char *text) {
@@ -39,12 +23,12 @@ static bool take_list(const char *text, uint64_t *ret_count, uint64_t *ret_mask)
         uint64_t first, last, n = 0, mask = 0;
 
         do {
-                if (!take_u64(&text, &first))
+                if (!procfs_take_u64(&text, &first))
                         return false;
                 last = first;
                 if (*text == '-') {
                         text++;
-                        if (!take_u64(&text, &last))
+                        if (!procfs_take_u64(&text, &last))
                                 return false;
                 }
                 if (last < first || last > UINT16_MAX) /* Linux knows 1024 nodes at most */
@@ -103,14 +87,12 @@ static const char *next_line(const char *s) {
 /* Whether a name from /proc/swaps (n characters) is a zram device: /dev/zram0. */
 static bool is_zram(const char *name, size_t n) {
         static const char zram[] = "/zram";
-        const char *slash = memrchr(name, '/', n), *end = name + n, *p;
+        const char *slash = memrchr(name, '/', n), *end = name + n;
 
         if (!slash || (size_t) (end - slash) <= strlen(zram) || strncmp(slash, zram, strlen(zram)) != 0)
                 return false;
-        for (p = slash + strlen(zram); p < end; p++)
-                if (!is_digit(*p))
-                        return false;
-        return true;
+        slash += strlen(zram);
+        return slash + strspn(slash, "0123456789") >= end; /* what follows the name is a blank */
 }
 
 /* "Filename Type Size Used Priority", sizes in KiB. Blanks within a name are escaped, so that the first blank ends it. */
@@ -124,10 +106,10 @@ void swaps_parse(const char *text, struct host_sample *sample) {
 
                 p = skip_blanks(text + name);
                 p = skip_blanks(p + strcspn(p, " \t\n"));
-                if (!take_u64(&p, &total))
+                if (!procfs_take_u64(&p, &total))
                         continue;
                 p = skip_blanks(p);
-                if (!take_u64(&p, &used))
+                if (!procfs_take_u64(&p, &used))
                         continue;
                 if (is_zram(text, name)) {
                         zram_total = u64_add(zram_total, u64_mul(total, KIB));
@@ -150,10 +132,10 @@ void arcstats_parse(const char *text, struct host_sample *sample) {
                 uint64_t type, value;
                 const char *p = skip_blanks(text + n);
 
-                if (!take_u64(&p, &type))
+                if (!procfs_take_u64(&p, &type))
                         continue;
                 p = skip_blanks(p);
-                if (!take_u64(&p, &value))
+                if (!procfs_take_u64(&p, &value))
                         continue;
                 if (n == 4 && strncmp(text, "size", n) == 0)
                         sample->arc_size_bytes = value;

@@ -13,9 +13,6 @@
 #include "host-agent/system/host.h"
 #include "host-agent/system/nodes.h"
 
-/* Takes a decimal number from the front of *s; false when there is none. Too large: unknown. */
-bool take_u64(const char **s, uint64_t *ret);
-
 /* A file that holds one number: "123\n". */
 uint64_t number_parse(const char *text);
 

@@ -12,7 +12,7 @@ static uint64_t kib_value(const char *line, size_t name_length) {
         uint64_t value;
 
         p += strspn(p, " \t");
-        if (!take_u64(&p, &value) || strncmp(p, " kB", 3) != 0)
+        if (!procfs_take_u64(&p, &value) || strncmp(p, " kB", 3) != 0)
                 return AEROSTAT_UNKNOWN;
         return u64_mul(value, KIB); /* saturates at "unknown" */
 }
@@ -43,7 +43,7 @@ int process_stat_parse(const char *text, uint64_t ticks_per_sec, struct process_
                         return -EBADMSG;
                 p++;
                 if (field == 14 || field == 15 || field == 22) {
-                        if (!take_u64(&p, field == 22 ? &start : &ticks[field - 14]))
+                        if (!procfs_take_u64(&p, field == 22 ? &start : &ticks[field - 14]))
                                 return -EBADMSG;
                 } else
                         p += strcspn(p, " \n");

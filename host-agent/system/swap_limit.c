@@ -34,10 +34,9 @@ static int make(const struct cgroup_place *place, size_t length, bool systemd, s
 
         if (length < place->root_length)
                 return -ENOENT; /* above what this mount shows */
-        n = snprintf(ret->path, sizeof(ret->path), "%s%.*s", place->mount + strspn(place->mount, "/"), (int) (length - place->root_length),
-                     place->path + place->root_length);
-        if (n < 0 || (size_t) n >= sizeof(ret->path))
-                return -ENAMETOOLONG;
+        n = cgroup_path(place, length, ret->path, sizeof(ret->path));
+        if (n < 0)
+                return n;
         ret->v2 = place->v2;
         ret->depth = 1;
         for (const char *p = place->mount + strspn(place->mount, "/"); *p; p++)
