@@ -175,7 +175,8 @@ static bool protect(const struct config *config) {
         /* What a report needs was touched when the first sample was made; ONFAULT keeps that and leaves the rest of the libraries
          * out. */
         if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) {
-                log_warning("cannot lock memory: %s", strerror(errno));
+                log_warning("cannot lock memory: %s; where the guest swaps, reports may come late (LimitMEMLOCK of the unit, or CAP_IPC_LOCK)",
+                            strerror(errno));
                 return false;
         }
         return true;

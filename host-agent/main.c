@@ -370,7 +370,8 @@ static int undo_what_was_left(const struct options *o) {
                 log_info("put back what aerostatd had set: %d limits of VMs, %d settings of KSM, %d paused VMs", limits, knobs, resumed);
         error = error ?: contain_error ?: swap_error ?: pause_error;
         if (error != 0) {
-                log_error("not everything could be put back: %s", strerror(error));
+                log_error("not everything could be put back: %s; what is left is in %s/undo, and `aerostatd --undo` tries again",
+                          strerror(error), o->state_dir);
                 return -EIO;
         }
         return 0;

@@ -49,12 +49,10 @@ static int run_set(const struct context *context, const struct args *args) {
 
 static int run_auto(const struct context *context, const struct args *args) {
         _cleanup_free_ char *name = NULL;
-        json_t *parameters = json_pack("{s:s}", "vm", args->operands[0]), *reply;
+        json_t *reply;
         int r;
 
-        if (!parameters)
-                return complain(CTL_USAGE, "names have to be valid UTF-8");
-        r = client_call_or_print(context, "Auto", parameters, &reply);
+        r = client_call_vm(context, "Auto", args->operands[0], &reply);
         if (r != CTL_DONE || !reply)
                 return r;
         name = text_safe(field_text(reply, "name") ?: "-");

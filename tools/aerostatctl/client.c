@@ -183,3 +183,9 @@ int client_call_or_print(const struct context *context, const char *method, json
         json_decref(reply);
         return CTL_DONE;
 }
+
+int client_call_vm(const struct context *context, const char *method, const char *vm, json_t **ret) {
+        json_t *parameters = json_pack("{s:s}", "vm", vm);
+
+        return parameters ? client_call_or_print(context, method, parameters, ret) : complain(CTL_USAGE, "names have to be valid UTF-8");
+}

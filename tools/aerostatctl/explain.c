@@ -47,13 +47,11 @@ static void print_moves(const json_t *moves) {
 }
 
 static int run_explain(const struct context *context, const struct args *args) {
-        json_t *parameters = json_pack("{s:s}", "vm", args->operands[0]), *reply;
+        json_t *reply;
         char target[FORMAT_SIZE_MAX];
         int r;
 
-        if (!parameters)
-                return complain(CTL_USAGE, "names have to be valid UTF-8");
-        r = client_call_or_print(context, "Explain", parameters, &reply);
+        r = client_call_vm(context, "Explain", args->operands[0], &reply);
         if (r != CTL_DONE || !reply)
                 return r;
         if (field_text(reply, "reason")) {

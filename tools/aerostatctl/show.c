@@ -110,12 +110,10 @@ static void print_vm(const json_t *vm) {
 }
 
 static int run_show(const struct context *context, const struct args *args) {
-        json_t *parameters = json_pack("{s:s}", "vm", args->operands[0]), *reply;
+        json_t *reply;
         int r;
 
-        if (!parameters)
-                return complain(CTL_USAGE, "names have to be valid UTF-8");
-        r = client_call_or_print(context, "Show", parameters, &reply);
+        r = client_call_vm(context, "Show", args->operands[0], &reply);
         if (r != CTL_DONE || !reply)
                 return r;
         print_vm(reply);

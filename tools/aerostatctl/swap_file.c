@@ -166,7 +166,7 @@ int swap_file_add(const struct context *context, const char *path, uint64_t byte
         if (r != CTL_DONE)
                 return r;
         if (geteuid() != 0)
-                return complain(CTL_FAILED, "only root may add swap");
+                return complain(CTL_FAILED, "only root may add swap: run this with sudo");
         /* No half file is left behind: an interrupt makes the calls fail, and what was made goes. */
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
@@ -223,14 +223,15 @@ int swap_file_remove(const struct context *context, const char *path, uint64_t r
         if (used == AEROSTAT_UNKNOWN)
                 return complain(CTL_FAILED, "%s is no swap in use; /proc/swaps lists those that are", path);
         if (procfs_read(AT_FDCWD, "/proc/meminfo", buf, sizeof(buf)) < 0 || meminfo_parse(buf, &m) < 0)
-                return complain(CTL_FAILED, "/proc/meminfo cannot be read");
+                return complain(CTL_FAILED, "/proc/meminfo cannot be read, so that nobody knows whether what is swapped there fits: it stays in use");
         if (reserve_bytes == AEROSTAT_UNKNOWN) /* as aerostatd's own default for hosts of up to 15 GiB, and more than that above */
                 reserve_bytes = m.total_bytes / 100 * 6;
         if (used > u64_sub(m.available_bytes, reserve_bytes))
-                return complain(CTL_FAILED, "what is in %s would not fit: %s is swapped there, and of %s available memory %s is the reserve", path,
+                return complain(CTL_FAILED, "what is in %s would not fit: %s is swapped there, and of %s available memory %s is the reserve; "
+                                            "add other swap first, or free memory", path,
                                 format_size(used, a), format_size(m.available_bytes, b), format_size(reserve_bytes, c));
         if (geteuid() != 0)
-                return complain(CTL_FAILED, "only root may remove swap");
+                return complain(CTL_FAILED, "only root may remove swap: run this with sudo");
         ours = is_ours(path);
         if (swapoff(path) < 0)
                 return complain(CTL_FAILED, "%s stays in use: %s", path, strerror(errno));
