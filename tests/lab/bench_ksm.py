@@ -87,7 +87,8 @@ class BenchKsm(LabCase):
         log(f"{GUESTS} equal guests, {SECONDS:.0f} s for each; the most that any saved: {most / MIB:.0f} MiB")
         log(f"{'':>18}  saved  90 % after  ksmd CPU  saved per CPU second")
         for run in (slow, fast, own):
-            log(f"{run.name:>18}  {run.points[-1].saved / MIB:4.0f} MiB  {run.seconds_to(0.9 * most):6.1f} s  {run.points[-1].cpu:6.2f} s  {run.per_cpu_second:8.0f} MiB/s")
+            log(f"{run.name:>18}  {run.points[-1].saved / MIB:4.0f} MiB  {run.seconds_to(0.9 * most):6.1f} s  {run.points[-1].cpu:6.2f} s  "
+                f"{run.per_cpu_second:8.0f} MiB/s")
         self.assertGreater(own.per_cpu_second, slow.per_cpu_second)
         self.assertGreater(own.per_cpu_second, fast.per_cpu_second)
         self.assertLess(own.seconds_to(0.9 * most), slow.seconds_to(0.9 * most))

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Under contention hot page cache stays and cold cache goes; and what a guest with PSI says of itself reaches the host.
 
-Both `hot` and `cold` have read a file of 300 MiB; `hot` reads it again once a second, open loop, so that a pass that has to wait for the disk is late. Then `burst`
-wants memory for good, and there is not enough for it and two caches. What the page cache holds is what the guest's kernel says (Buffers, for the file is a disk), what was
-read again from the disk what the reader's /proc/self/io says."""
+Both `hot` and `cold` have read a file of 300 MiB; `hot` reads it again once a second, open loop, so that a pass that has to wait for the disk is
+late. Then `burst` wants memory for good, and there is not enough for it and two caches. What the page cache holds is what the guest's kernel says
+(Buffers, for the file is a disk), what was read again from the disk what the reader's /proc/self/io says."""
 
 import time
 from typing import Dict, NamedTuple
@@ -31,7 +31,8 @@ def look(guest: Guest, seconds: float) -> Cache:
     time.sleep(seconds)
     after = guest.load.work("file")
     inside = guest.load.guest()
-    return Cache(inside["buffers_bytes"], (after["passes"] - before["passes"]) / seconds, (after["disk_read_bytes"] - before["disk_read_bytes"]) / seconds, after["p99_usec"])
+    return Cache(inside["buffers_bytes"], (after["passes"] - before["passes"]) / seconds,
+                 (after["disk_read_bytes"] - before["disk_read_bytes"]) / seconds, after["p99_usec"])
 
 
 def tell(when: str, seen: Dict[str, Cache]) -> None:
@@ -86,8 +87,8 @@ class WithAgent(Contention, LabCase):
 
 
 class WithoutAgent(Contention, LabCase):
-    """The balloon's statistics know need (what is in use) and usable memory, but neither refaults nor stalls: they cannot tell one cache from the other, and what can
-    hold is that need is met, nobody is killed, and neither is taken for the other's sake."""
+    """The balloon's statistics know need (what is in use) and usable memory, but neither refaults nor stalls: they cannot tell one cache from the
+    other, and what can hold is that need is met, nobody is killed, and neither is taken for the other's sake."""
 
     guests = [Options("hot-mute", agent=False), Options("cold-mute", agent=False), Options("burst-mute", agent=False)]
 
@@ -98,9 +99,9 @@ class WithoutAgent(Contention, LabCase):
 
 
 class Pressure(LabCase):
-    """A guest whose kernel measures pressure, and one as Debian has it; both read a file that does not quite fit. Their MemAvailable stays high all the while, for cache
-    counts as available, so nothing but the PSI trigger makes an agent speak before its time. (The guest's root has all capabilities: there a trigger with a window of half
-    a second works, unlike on a host without CAP_SYS_RESOURCE.)"""
+    """A guest whose kernel measures pressure, and one as Debian has it; both read a file that does not quite fit. Their MemAvailable stays high all
+    the while, for cache counts as available, so nothing but the PSI trigger makes an agent speak before its time. (The guest's root has all
+    capabilities: there a trigger with a window of half a second works, unlike on a host without CAP_SYS_RESOURCE.)"""
 
     guests = [Options("stalls", memory=256 * MIB, psi=True), Options("blind", memory=256 * MIB)]
 
@@ -130,7 +131,8 @@ class Pressure(LabCase):
         busy = self.reports(daemon, 20)
         vm, inside = daemon.vm("stalls")["guest"], stalls.load.guest()
         stalled = (inside["psi_some_usec"] - began) / 1e6
-        log(f"reports in 5 s of calm: {calm}; in 20 s of stalls: {busy}; {stalled:.1f} s stalled inside; some {vm['psi_some_ratio']:.2f}, full {vm['psi_full_ratio']:.2f}, "
+        log(f"reports in 5 s of calm: {calm}; in 20 s of stalls: {busy}; {stalled:.1f} s stalled inside; some {vm['psi_some_ratio']:.2f}, full "
+            f"{vm['psi_full_ratio']:.2f}, "
             f"available {mib(vm['available_bytes'])} on the host")
         self.assertGreater(stalled, 2, "this load stalls nobody")
         self.assertGreater(vm["psi_some_ratio"], 0.02)

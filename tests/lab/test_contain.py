@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Containment on the real files of cgroup v2: a process in place of a QEMU that uses more than it may is kept near memory.high, alive, and let go afterwards; its stalls
-are known to be ours, and nothing waits.
+"""Containment on the real files of cgroup v2: a process in place of a QEMU that uses more than it may is kept near memory.high, alive, and let go
+afterwards; its stalls are known to be ours, and nothing waits.
 
 As test_swap_groups.py: in a guest's kernel, with no libvirt, no root, and nothing changed on this machine."""
 
@@ -24,7 +24,8 @@ class Contain(unittest.TestCase):
         seen = {one["step"]: one for one in boot("", "psi=1", "contain")}
         for name, one in seen.items():
             if name != "end":
-                log(f"{name}: memory.high {one['high'] / MIB:.0f} MiB, in memory {one['current'] / MIB:.0f} MiB, swapped {one['swapped'] / MIB:.0f} MiB; pressure of the "
+                log(f"{name}: memory.high {one['high'] / MIB:.0f} MiB, in memory {one['current'] / MIB:.0f} MiB, swapped {one['swapped'] / MIB:.0f} "
+                    f"MiB; pressure of the "
                     f"host {one['host_some']:.2f}, of it ours {one['our_some']:.2f}; slowest step {one['slowest_tick_usec'] / 1000:.0f} ms")
         free, held, after = seen["free"], seen["held"], seen["next run"]
         self.assertEqual((free["high"], free["held"]), (-1, -1))
@@ -39,7 +40,8 @@ class Contain(unittest.TestCase):
         self.assertLess(again["current"], TARGET + 16 * MIB)
         self.assertLess(obeys["rss"] + obeys["swapped"], TARGET)
         self.assertEqual((free["high"], free["held"]), (-1, -1))
-        self.assertLess(max(one["slowest_tick_usec"] for one in seen.values() if "slowest_tick_usec" in one), 500_000, "the daemon's loop waited for the kernel's reclaim")
+        self.assertLess(max(one["slowest_tick_usec"] for one in seen.values() if "slowest_tick_usec" in one), 500_000,
+                        "the daemon's loop waited for the kernel's reclaim")
         self.assertEqual((seen["end"]["high"], seen["end"]["alive"], seen["end"]["notes"]), (-1, True, False))
 
 

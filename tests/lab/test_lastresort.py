@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The last resort on a host that is critical for long: the VM of the lowest priority is paused, saved, or left to a command; and what was paused runs again,
-whatever becomes of the daemon."""
+"""The last resort on a host that is critical for long: the VM of the lowest priority is paused, saved, or left to a command; and what was paused runs
+again, whatever becomes of the daemon."""
 
 import json
 import os
@@ -38,12 +38,13 @@ class LastResort(LabCase):
         super().setUp()
 
     def overrun(self, action: str, *args: str, **keys: str) -> Aerostatd:
-        """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then `low` grows into that. `mine` is suspended by
-        its operator, and goes before nobody."""
+        """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then `low` grows into that. `mine` is
+        suspended by its operator, and goes before nobody."""
         high = self.guest("high")
         high.load.hold("work", 250 * MIB)
         wait_until(lambda: high.load.work("work")["filled_usec"] > 0, 30, "high has its memory")
-        config = {"host": {"reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"}, "last-resort": {"action": action, "after": f"{AFTER}s", **keys}}
+        config = {"host": {"reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
+                  "last-resort": {"action": action, "after": f"{AFTER}s", **keys}}
         daemon = self.start_daemon(config, *args)
         self.wait_still()
         virsh("suspend", "mine")
@@ -176,7 +177,8 @@ class LastResort(LabCase):
         wait_until(lambda: os.path.exists(said), 60, "the command has run")
         with open(said, encoding="utf-8") as file:
             heard = json.load(file)
-        self.assertEqual((heard["event"], heard["vm"]["name"], heard["vm"]["priority"], heard["status"]["state"]), ("last_resort", "low", 10, "critical"))
+        self.assertEqual((heard["event"], heard["vm"]["name"], heard["vm"]["priority"], heard["status"]["state"]),
+                         ("last_resort", "low", 10, "critical"))
         self.assertEqual((state("low"), state("high")), ("running", "running"))
 
 

@@ -137,7 +137,8 @@ class RealNodes(unittest.TestCase):
         self.assertEqual([one.get("when") for one in seen], ["idle", "held"], done.stdout[-2000:] + done.stderr[-500:])
         idle, held = seen
         for one in seen:
-            log(f"{one['when']}: host {mib(one['available'])} available, nodes " + ", ".join(f"{mib(n['available'])} of {mib(n['total'])}" for n in one["nodes"]))
+            nodes = ", ".join(f"{mib(n['available'])} of {mib(n['total'])}" for n in one["nodes"])
+            log(f"{one['when']}: host {mib(one['available'])} available, nodes {nodes}")
             self.assertEqual(len(one["nodes"]), 2)
             self.assertEqual(sum(n["total"] for n in one["nodes"]), one["total"])
             # Unless a node has less than its part of what the kernel keeps, they add up to MemAvailable, but for what changes between the readings.

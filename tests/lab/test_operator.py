@@ -255,13 +255,15 @@ class Operator(LabCase):
                       for name, found in levels.items()))
         self.assertEqual(set(levels["good"].values()), {"ok"})
         self.assertEqual(levels["good"]["agent"], "ok")
-        self.assertEqual([levels["bare"][check] for check in ("balloon", "autodeflate", "free_page_reporting", "channel")], ["ok", "warn", "warn", "warn"])
+        self.assertEqual([levels["bare"][check] for check in ("balloon", "autodeflate", "free_page_reporting", "channel")],
+                         ["ok", "warn", "warn", "warn"])
         self.assertEqual((levels["deaf"]["channel"], levels["deaf"]["agent"]), ("ok", "warn"))
         self.assertEqual(levels["fixed"]["balloon"], "bad")
         self.assertIn("<memballoon model='virtio'", findings("fixed")["balloon"]["remedy"])
         self.assertIn("org.aerostat.guest.0", findings("bare")["channel"]["remedy"])
         host = findings()
-        for check in ("kvm", "vcpus", "numa", "psi", "cgroup", "overcommit_memory", "thp", "huge_pages", "libvirt", "swap", "ksm", "tuners", "daemon"):
+        for check in ("kvm", "vcpus", "numa", "psi", "cgroup", "overcommit_memory", "thp", "huge_pages", "libvirt", "swap", "ksm",
+                      "tuners", "daemon"):
             self.assertIn(check, host)
         self.assertEqual((host["daemon"]["level"], host["libvirt"]["level"], host["vms"]["text"]), ("ok", "ok", "4 examined"))
 

@@ -36,7 +36,8 @@ def stalled() -> float:
 
 
 class Hog(Group):
-    """Readers whose file does not fit their limit. Four of them in 8 MiB stall more than half of the time here; one in 24 MiB, on a quick disk, 2 %."""
+    """Readers whose file does not fit their limit. Four of them in 8 MiB stall more than half of the time here; one in 24 MiB, on a quick
+    disk, 2 %."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(8 * MIB)

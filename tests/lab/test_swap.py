@@ -188,7 +188,8 @@ class Swap(LabCase):
         for guest in self.lab.guests:  # nothing is left that strangles anybody
             path = [line.split(":")[2] for line in read_text(f"/proc/{guest.pid}/cgroup").splitlines() if ":memory:" in line]
             if path:
-                self.assertEqual(read_text(f"/sys/fs/cgroup/memory{path[0]}/memory.swappiness").strip(), read_text("/sys/fs/cgroup/memory/memory.swappiness").strip())
+                self.assertEqual(read_text(f"/sys/fs/cgroup/memory{path[0]}/memory.swappiness").strip(),
+                                 read_text("/sys/fs/cgroup/memory/memory.swappiness").strip())
 
 
 def ended(load: Load) -> bool:

@@ -44,7 +44,8 @@ def boot(phases: str, command_line: str = "", name: str = "swap-ceiling") -> Lis
         with open(f"{folder}/swap.raw", "wb") as file:
             file.truncate(SWAP * MIB)
         done = subprocess.run(
-            ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", str(MEMORY), "-smp", "2", "-nodefaults", "-no-reboot", "-display", "none",
+            ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", str(MEMORY), "-smp", "2", "-nodefaults", "-no-reboot",
+             "-display", "none",
              "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", f"console=ttyS0 quiet panic=-1 {command_line}",
              "-drive", f"file={folder}/swap.raw,if=virtio,format=raw,cache=unsafe", "-serial", "stdio"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=400, check=False)
@@ -59,7 +60,8 @@ def boot(phases: str, command_line: str = "", name: str = "swap-ceiling") -> Lis
 
 
 def tell(kind: str, one: Dict[str, Any]) -> None:
-    log(f"{kind}: VMs take {100 * one['memory']:.0f} % of memory and {100 * one['swap']:.0f} % of swap, control {'on' if one['on'] else 'off'}: swap peak "
+    log(f"{kind}: VMs take {100 * one['memory']:.0f} % of memory and {100 * one['swap']:.0f} % of swap, control "
+        f"{'on' if one['on'] else 'off'}: swap peak "
         f"{100 * one['used_peak'] / one['swap_total']:.1f} %, of VMs only in swap {100 * one['vms_peak'] / one['swap_total']:.1f} %, "
         f"group {one['group_peak'] / MIB:.1f} MiB of {CEILING * one['swap_total'] / MIB:.1f}, {one['above_limit']} bytes above its limit, lifted by "
         f"{one['lift_peak'] / MIB:.0f} MiB, swappiness down to {one['swappiness_least']}, {one['alive']} of 3 alive ({one['method']})")

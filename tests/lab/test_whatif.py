@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What `whatif` foresees is what then happens: a VM that fits starts, one that does not is refused, a burst gets what was said. And `report` tells what
-has happened or, in a dry run, would have."""
+"""What `whatif` foresees is what then happens: a VM that fits starts, one that does not is refused, a burst gets what was said. And `report` tells
+what has happened or, in a dry run, would have."""
 
 import os
 import time

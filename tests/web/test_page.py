@@ -47,7 +47,8 @@ class Page(PageChecks, unittest.TestCase):
     def test_filter_and_order(self) -> None:
         self.browser.evaluate("document.getElementById('filter').value = 'b1'; document.getElementById('filter').dispatchEvent(new Event('input'))")
         self.assertEqual(self.browser.evaluate("[...document.querySelectorAll('.vms > li')].length"), 2)
-        self.browser.evaluate("document.getElementById('order').value = 'target'; document.getElementById('order').dispatchEvent(new Event('change'))")
+        self.browser.evaluate("document.getElementById('order').value = 'target'; "
+                              "document.getElementById('order').dispatchEvent(new Event('change'))")
         self.assertEqual(self.browser.evaluate("document.querySelector('.vms .name span').textContent"), "db1")
 
     def test_restart(self) -> None:

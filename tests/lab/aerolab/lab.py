@@ -40,8 +40,8 @@ def build_image() -> str:
 
 
 def build_overlay(folder: str, path: str, init: str) -> str:
-    """An image of its own in `folder` (initramfs.gz): the lab's, with the program at `path` in its root, the libraries of that, and another init. Returns the kernel.
-    Of two files of the same name in it the later counts."""
+    """An image of its own in `folder` (initramfs.gz): the lab's, with the program at `path` in its root, the libraries of that, and another init.
+    Returns the kernel. Of two files of the same name in it the later counts."""
     image, tree = build_image(), f"{folder}/tree"
     os.makedirs(tree)
     shutil.copy(path, tree)

@@ -110,8 +110,8 @@ class Sampler:
                         self.overheads[guest.name] = overhead(guest)
                 except (OSError, ProcessLookupError):
                     pass
-        # Balloons move while they are read one after the other: memory that went from the first guest to the last one would count twice. At the moment
-        # between two rounds no guest held less than the smaller of what the rounds saw of it, so that sum cannot be too large.
+        # Balloons move while they are read one after the other: memory that went from the first guest to the last one would count twice. At the
+        # moment between two rounds no guest held less than the smaller of what the rounds saw of it, so that sum cannot be too large.
         earlier, later = self.round(), self.round()
         guests = {name: min(earlier.get(name, guest), guest, key=lambda g: g.committed) for name, guest in later.items()}
         return Sample(time.time(), guests, meminfo(), status, seconds)

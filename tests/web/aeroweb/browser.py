@@ -22,7 +22,8 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="aerostat-chromium-")
         to_read, self.out = os.pipe()
         self.inp, to_write = os.pipe()
-        command = [require("chromium", "chromium-browser", "google-chrome"), "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
+        command = [require("chromium", "chromium-browser", "google-chrome"), "--headless=new", "--remote-debugging-pipe", "--no-sandbox",
+                   "--disable-gpu",
                    "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
                    "--no-proxy-server", f"--user-data-dir={self.profile}", "about:blank"]
         # It reads from descriptor 3 and writes to 4, and leaves folders of its own where temporary files go.
@@ -109,7 +110,8 @@ class Browser:
 
     def press(self, key: str, code: int, text: str = "") -> None:
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **({"text": text} if text and kind == "keyDown" else {}))
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+                      **({"text": text} if text and kind == "keyDown" else {}))
 
     def look(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)

@@ -27,7 +27,8 @@ class PageChecks:
         self.wait_page(f"{count} > {before} && document.getElementById('link').classList.contains('live')", "the page shows what the daemon says")
 
     def shown(self) -> Dict[str, Any]:
-        return self.browser.evaluate("Object.fromEntries([...document.querySelectorAll('[data-field]')].map(e => [e.dataset.field, e.dataset.value]))")
+        return self.browser.evaluate("Object.fromEntries([...document.querySelectorAll('[data-field]')]"
+                                     ".map(e => [e.dataset.field, e.dataset.value]))")
 
     def check_values(self, daemon: Any) -> None:
         """Each number is what `aerostatctl --json` says, right before or right after, or between the two."""
@@ -53,7 +54,8 @@ class PageChecks:
                 if ok:
                     left.discard(name)
             sizes = [{vm["uuid"]: vm["actual_bytes"] for vm in answer["vms"]} for answer in (list_before, list_after)]
-            if sizes[0] == sizes[1] and {uuid: int(value) for uuid, value in rows.items() if value} == {u: v for u, v in sizes[0].items() if v is not None}:
+            shown = {uuid: int(value) for uuid, value in rows.items() if value}
+            if sizes[0] == sizes[1] and shown == {u: v for u, v in sizes[0].items() if v is not None}:
                 left.discard("vms")
             if not left:
                 return
@@ -64,7 +66,8 @@ class PageChecks:
         find = f"[...document.querySelectorAll('.vm')].find(b => b.querySelector('.name span').textContent === {json.dumps(name)})"
         self.browser.evaluate(f"{find}.focus()")
         self.browser.press("Enter", 13, "\r")
-        self.wait_page(f"{find}.getAttribute('aria-expanded') === 'true' && {find}.nextSibling.querySelector('.explanation')", "the explanation opens")
+        self.wait_page(f"{find}.getAttribute('aria-expanded') === 'true' && {find}.nextSibling.querySelector('.explanation')",
+                       "the explanation opens")
 
         def same() -> bool:
             explanation = daemon.json("show", name)["explanation"] or "The policy has not seen it yet."
@@ -105,9 +108,21 @@ class PageChecks:
 # Text whose contrast with the nearest background behind it is too low.
 CONTRAST = """(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const rgba = colour => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const light = ([r, g, b]) => { const f = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
-  const behind = e => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] > 200) return c; } return [255, 255, 255, 255]; };
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const part = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgba(getComputedStyle(e).backgroundColor);
+      if (c[3] > 200) return c;
+    }
+    return [255, 255, 255, 255];
+  };
   const bad = new Set();
   for (const e of document.querySelectorAll("body *")) {
     if (e.closest("[hidden], noscript, .skip, svg, .tick") || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;

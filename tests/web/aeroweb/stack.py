@@ -43,7 +43,8 @@ scrape_configs:
 """)
 
     def command(self) -> List[str]:
-        return [require("prometheus"), f"--config.file={self.config}", f"--storage.tsdb.path={self.folder}/tsdb", f"--web.listen-address=127.0.0.1:{self.port}",
+        return [require("prometheus"), f"--config.file={self.config}", f"--storage.tsdb.path={self.folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{self.port}",
                 "--rules.alert.resend-delay=2s"]
 
     def alive_path(self) -> str:
