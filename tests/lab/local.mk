@@ -60,15 +60,16 @@ EXTRA_DIST += \
 # The swap control of aerostatd as the only process of a guest, for test_swap_groups.py: `make tests/lab/swap-ceiling`.
 EXTRA_PROGRAMS += %D%/swap-ceiling
 %C%_swap_ceiling_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
-%C%_swap_ceiling_SOURCES = %D%/guest/swap-ceiling.c
+%C%_swap_ceiling_SOURCES = %D%/guest/swap-ceiling.c %D%/guest/pid1.h
 %C%_swap_ceiling_LDADD = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
+
+# The same for containment and test_contain.py.
+EXTRA_PROGRAMS += %D%/contain
+%C%_contain_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
+%C%_contain_SOURCES = %D%/guest/contain.c %D%/guest/pid1.h
+%C%_contain_LDADD = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)
 
 # aerostatd's reading of NUMA nodes, for test_nodes.py.
 EXTRA_PROGRAMS += %D%/node-sample
 %C%_node_sample_SOURCES = %D%/guest/node-sample.c
 %C%_node_sample_LDADD = libaerostat-system.a libaerostat-protocol.a
-# The same for containment and test_contain.py.
-EXTRA_PROGRAMS += %D%/contain
-%C%_contain_CPPFLAGS = $(AM_CPPFLAGS) $(SYSTEMD_CFLAGS)
-%C%_contain_SOURCES = %D%/guest/contain.c
-%C%_contain_LDADD = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS)

@@ -15,7 +15,8 @@ async function recall(store, query, series) {
     const list = Array(POINTS).fill(null);
     past.age_seconds.forEach((age, i) => { list[POINTS - 1 - Math.round(age * 1000 / EVERY_MS)] = past.series_bytes[name][i]; });
     list.length = POINTS; // older ones have made it no array's element
-    list.forEach((v, i) => { if (v === null && list[i + 1] !== null) list[i] = list[i - 1] ?? null; }); // two points in one step leave a hole beside it
+    // Two points in one step leave a hole beside it.
+    list.forEach((v, i) => { if (v === null && list[i + 1] !== null) list[i] = list[i - 1] ?? null; });
     const first = list.findIndex(v => v !== null);
     store[key] = first < 0 ? [] : list.slice(first);
   }
@@ -74,15 +75,18 @@ function showEnvelope(s) {
   sentence.replaceChildren();
   sentence.classList.toggle("bad", s.unsafe === true);
   if (s.rule_bytes === null) sentence.append("No decision yet.");
-  else if (s.unsafe) sentence.append("The virtual machines can take ", element("strong", "", size(s.deficit_bytes)), " more than the host can bear; memory is being taken back.");
+  else if (s.unsafe) sentence.append("The virtual machines can take ", element("strong", "", size(s.deficit_bytes)),
+                                     " more than the host can bear; memory is being taken back.");
   else sentence.append("All virtual machines together can take ", element("strong", "", size(s.committed_bytes)), " of the ",
-                       element("strong", "", size(s.rule_bytes)), s.guarantee === "full" ? " that the host can bear, whatever they do at once." : " that the host can bear.");
+                       element("strong", "", size(s.rule_bytes)),
+                       ` that the host can bear${s.guarantee === "full" ? ", whatever they do at once" : ""}.`);
 
   field("overcommit_ratio", s.overcommit_ratio, s.overcommit_ratio === null ? "–" : `${s.overcommit_ratio.toFixed(2)}×`);
   field("used_bytes", used, size(used));
   for (const key of ["committed_bytes", "capacity_bytes", "rule_bytes", "pool_bytes"]) field(key, s[key], size(s[key]));
   field("allowance_bytes", s.swap.allowance_bytes, size(s.swap.allowance_bytes));
-  lines(byId("envelope-history"), [["used", remember(history.host, "used", used)], ["committed", remember(history.host, "committed", s.committed_bytes)],
+  lines(byId("envelope-history"), [["used", remember(history.host, "used", used)],
+                                   ["committed", remember(history.host, "committed", s.committed_bytes)],
                                    ["limit", remember(history.host, "rule", s.rule_bytes)]],
         { top: scale, label: "Used, committed and envelope over the last minutes" });
 }
@@ -101,20 +105,29 @@ function showFacts(s) {
   const swap = s.swap, used = swap.disk_used_bytes, ceiling = swap.ceiling_bytes, psi = s.psi.some_ratio;
 
   field("available_bytes", s.available_bytes, size(s.available_bytes));
-  meter("memory-meter", s.available_bytes, s.memory_bytes, s.reserve_bytes, s.available_bytes < s.reserve_bytes ? "bad" : "", "Available memory against the reserve");
+  meter("memory-meter", s.available_bytes, s.memory_bytes, s.reserve_bytes, s.available_bytes < s.reserve_bytes ? "bad" : "",
+        "Available memory against the reserve");
   setText(byId("memory-note"), `of ${size(s.memory_bytes)}; ${size(s.reserve_bytes)} in reserve, ${size(s.other_bytes)} other use`);
   field("swap_used_bytes", used, swap.disk_total_bytes === 0 ? "none" : size(used));
-  meter("swap-meter", used, swap.disk_total_bytes, ceiling, used > ceiling ? "bad" : used > ceiling * 0.8 ? "warn" : "", "Swap in use against its ceiling");
-  setText(byId("swap-note"), swap.disk_total_bytes ? `of ${size(swap.disk_total_bytes)}; ceiling ${size(ceiling)} (${percent(swap.ceiling_ratio)})` : "No swap on a disk backs the guarantee.");
+  meter("swap-meter", used, swap.disk_total_bytes, ceiling, used > ceiling ? "bad" : used > ceiling * 0.8 ? "warn" : "",
+        "Swap in use against its ceiling");
+  setText(byId("swap-note"), swap.disk_total_bytes
+          ? `of ${size(swap.disk_total_bytes)}; ceiling ${size(ceiling)} (${percent(swap.ceiling_ratio)})`
+          : "No swap on a disk backs the guarantee.");
   field("ksm_saved_bytes", s.ksm.saved_bytes, size(s.ksm.saved_bytes));
-  setText(byId("ksm-note"), s.ksm.run === null ? "not in this kernel" : `${s.ksm.run === 1 ? "scanning" : "not scanning"}; profit ${size(s.ksm.profit_bytes)}, ${percent(s.ksm.cpu_ratio)} of a CPU`);
+  setText(byId("ksm-note"), s.ksm.run === null
+          ? "not in this kernel"
+          : `${s.ksm.run === 1 ? "scanning" : "not scanning"}; profit ${size(s.ksm.profit_bytes)}, ${percent(s.ksm.cpu_ratio)} of a CPU`);
   field("psi_some_ratio", psi, percent(psi));
-  lines(byId("psi-history"), [["", remember(history.host, "psi", psi)]], { top: Math.max(0.05, ...history.host.psi.map(v => v ?? 0)), label: "Memory pressure over the last minutes" });
+  lines(byId("psi-history"), [["", remember(history.host, "psi", psi)]],
+        { top: Math.max(0.05, ...history.host.psi.map(v => v ?? 0)), label: "Memory pressure over the last minutes" });
   setText(byId("psi-note"), psi === null ? "this kernel has no PSI" : `of the last 10 s some work waited; all work ${percent(s.psi.full_ratio)}`);
   const guarantee = byId("guarantee");
   setText(guarantee, s.guarantee ?? "–");
   guarantee.className = `value ${{ full: "good", conditional: "warn", none: "bad" }[s.guarantee] ?? ""}`;
-  list(byId("guarantee-reasons"), s.guarantee_explanations.length ? s.guarantee_explanations : [s.guarantee === "full" ? "Whatever all guests do at once, the host does not run out." : ""],
+  list(byId("guarantee-reasons"), s.guarantee_explanations.length
+       ? s.guarantee_explanations
+       : [s.guarantee === "full" ? "Whatever all guests do at once, the host does not run out." : ""],
        text => { const li = element("li", "", text); li.title = text; return li; });
 }
 
@@ -155,7 +168,8 @@ function clock(text) {
 
 function makeRow(uuid) {
   const li = element("li"), button = element("button", "vm"), more = element("div", "more");
-  const row = { li, button, more, name: element("span", "name"), sub: element("span", "sub"), bar: element("span", "bar"), spark: element("span", "spark"), figures: element("span", "figures") };
+  const row = { li, button, more, name: element("span", "name"), sub: element("span", "sub"), bar: element("span", "bar"),
+                spark: element("span", "spark"), figures: element("span", "figures") };
   button.type = "button";
   more.hidden = true;
   more.id = `more-${uuid}`;
@@ -191,11 +205,13 @@ function showVm(vm) {
     mark.hidden = value === null;
     place(mark, Math.min(0.997, Math.max(0.003, (value ?? 0) / max)), null);
   }
-  row.bar.setAttribute("aria-label", `has ${size(vm.actual_bytes)} of ${size(vm.max_bytes)}, uses ${size(guest)}, demand ${size(vm.demand_bytes)}, floor ${size(vm.floor_bytes)}`);
+  row.bar.setAttribute("aria-label", `has ${size(vm.actual_bytes)} of ${size(vm.max_bytes)}, uses ${size(guest)}, ` +
+                       `demand ${size(vm.demand_bytes)}, floor ${size(vm.floor_bytes)}`);
   setText(row.size, size(vm.actual_bytes));
   row.size.dataset.value = vm.actual_bytes ?? "";
   setText(row.of, `of ${size(vm.max_bytes)}`);
-  lines(row.spark, [["", remember(kept, "actual", vm.actual_bytes)], ["demand", remember(kept, "demand", vm.demand_bytes)]], { top: max, label: `${vm.name} over the last minutes` });
+  lines(row.spark, [["", remember(kept, "actual", vm.actual_bytes)], ["demand", remember(kept, "demand", vm.demand_bytes)]],
+        { top: max, label: `${vm.name} over the last minutes` });
   return row;
 }
 
@@ -206,7 +222,8 @@ const ORDERS = {
 
 function showVms() {
   const wanted = byId("filter").value.trim().toLowerCase(), order = ORDERS[byId("order").value], ul = byId("vm-list");
-  const shown = vms.filter(vm => vm.name.toLowerCase().includes(wanted) || vm.uuid.startsWith(wanted)).sort((a, b) => order(a) - order(b) || a.name.localeCompare(b.name));
+  const shown = vms.filter(vm => vm.name.toLowerCase().includes(wanted) || vm.uuid.startsWith(wanted))
+    .sort((a, b) => order(a) - order(b) || a.name.localeCompare(b.name));
   const gone = new Set(rows.keys());
   vms.forEach(vm => gone.delete(vm.uuid));
   gone.forEach(uuid => { rows.get(uuid).li.remove(); rows.delete(uuid); delete history.vms[uuid]; });
@@ -237,18 +254,22 @@ async function explain(uuid, row) {
   }
   const dl = element("dl"), g = vm.guest;
   const facts = [
-    ["Target", size(vm.target_bytes)], ["Demand", size(vm.demand_bytes)], ["In use in the guest", size(vm.need_bytes)], ["Hot cache", size(vm.hot_cache_bytes)],
+    ["Target", size(vm.target_bytes)], ["Demand", size(vm.demand_bytes)], ["In use in the guest", size(vm.need_bytes)],
+    ["Hot cache", size(vm.hot_cache_bytes)],
     ["Headroom", size(vm.headroom_bytes)], ["Entitled to", size(vm.entitled_bytes)], ["Floor", size(vm.floor_in_force_bytes ?? vm.floor_bytes)],
     ["Weight, priority", `${vm.weight}, ${vm.priority}`], ["Resident, swapped", `${size(vm.rss_bytes)}, ${size(vm.swap_bytes)}`],
-    ["Available in the guest", size(g.available_bytes)], ["Pressure in the guest", percent(g.psi_some_ratio)], ["Guest swap", size(g.swap_used_bytes)],
-    ["Reported", vm.report_age_seconds === null ? "never" : `${duration(vm.report_age_seconds)} ago (${vm.source})`], ["Last reaction", duration(vm.reaction_seconds)],
+    ["Available in the guest", size(g.available_bytes)], ["Pressure in the guest", percent(g.psi_some_ratio)],
+    ["Guest swap", size(g.swap_used_bytes)],
+    ["Reported", vm.report_age_seconds === null ? "never" : `${duration(vm.report_age_seconds)} ago (${vm.source})`],
+    ["Last reaction", duration(vm.reaction_seconds)],
   ];
   for (const [name, value] of facts) {
     const div = element("div");
     div.append(element("dt", "", name), element("dd", "", value));
     dl.append(div);
   }
-  row.more.replaceChildren(element("p", "explanation", vm.explanation ?? "The policy has not seen it yet."), ...(vm.note ? [element("p", "warn", vm.note)] : []), dl);
+  row.more.replaceChildren(element("p", "explanation", vm.explanation ?? "The policy has not seen it yet."),
+                           ...(vm.note ? [element("p", "warn", vm.note)] : []), dl);
 }
 
 function showHead(s) {
@@ -290,7 +311,9 @@ async function refresh() {
     lastGood = Date.now();
     showLink(true, "live");
   } catch {
-    showLink(false, lastGood ? `no answer for ${duration((Date.now() - lastGood) / 1000)}; trying again` : "the daemon does not answer; trying again");
+    showLink(false, lastGood
+             ? `no answer for ${duration((Date.now() - lastGood) / 1000)}; trying again`
+             : "the daemon does not answer; trying again");
   }
   document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed ?? 0) + 1);
 }

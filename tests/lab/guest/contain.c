@@ -20,35 +20,21 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-event.h>
 
 #include "host-agent/memory/contain.h"
 #include "host-agent/system/host.h"
+#include "protocol/clock.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
+#include "tests/lab/guest/pid1.h"
 
 #define GROUP "/sys/fs/cgroup/machine/qemu-1-vm.libvirt-qemu/"
 #define TAKES (200 * MIB)
 #define TARGET (100 * MIB)
 #define KEEPS (80 * MIB)
-
-static void die(const char *what) {
-        printf("{\"error\": \"%s: %s\"}\n", what, strerror(errno));
-        fflush(stdout);
-        reboot(RB_POWER_OFF);
-        _exit(1);
-}
-
-static void put(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0 || write(fd, text, strlen(text)) < 0)
-                die(path);
-        close(fd);
-}
 
 static uint64_t read_number(const char *path) {
         char buf[64] = "";
@@ -56,13 +42,6 @@ static uint64_t read_number(const char *path) {
         if (procfs_read(AT_FDCWD, path, buf, sizeof(buf)) < 0)
                 die(path);
         return strncmp(buf, "max", 3) == 0 ? AEROSTAT_UNKNOWN : strtoull(buf, NULL, 10);
-}
-
-static uint64_t now_usec(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
 }
 
 static volatile sig_atomic_t obeys;
@@ -104,10 +83,10 @@ static void watch(struct contain *contain, const char *step, pid_t pid, uint64_t
                 die("the process is gone");
         vm.start_ticks = process.start_ticks;
         for (unsigned i = 0; i < seconds; i++) {
-                uint64_t start = now_usec();
+                uint64_t start = clock_monotonic_usec();
 
                 contain_tick(contain, start, &vm, 1);
-                slowest = MAX(slowest, now_usec() - start);
+                slowest = MAX(slowest, clock_monotonic_usec() - start);
                 usleep(1000000);
         }
         contain_measure(contain, &ours);

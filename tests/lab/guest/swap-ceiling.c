@@ -22,16 +22,17 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-event.h>
 
 #include "host-agent/memory/swap_control.h"
 #include "host-agent/system/host.h"
+#include "protocol/clock.h"
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
+#include "tests/lab/guest/pid1.h"
 
 #define VMS 3
 #define CEILING_PPM 300000
@@ -54,28 +55,6 @@ struct seen {
 };
 
 static bool v1;
-
-static void die(const char *what) {
-        printf("{\"error\": \"%s: %s\"}\n", what, strerror(errno));
-        fflush(stdout);
-        reboot(RB_POWER_OFF);
-        _exit(1);
-}
-
-static void put(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0 || write(fd, text, strlen(text)) < 0)
-                die(path);
-        close(fd);
-}
-
-static uint64_t now_usec(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / 1000;
-}
 
 /* libvirt's names without systemd. */
 static void group_path(unsigned i, const char *file, char buf[static 128]) {
@@ -171,7 +150,7 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
         }
         seen->vms_peak = MAX(seen->vms_peak, vm_swap);
         in = (struct swap_input) {
-                .now_usec = now_usec(), .enforce = phase->on, .vms_bytes = vm_swap, .total_bytes = s->swap_disk_total_bytes,
+                .now_usec = clock_monotonic_usec(), .enforce = phase->on, .vms_bytes = vm_swap, .total_bytes = s->swap_disk_total_bytes,
                 .used_bytes = s->swap_disk_used_bytes, .ceiling_ppm = CEILING_PPM, .available_bytes = s->meminfo.available_bytes,
                 .reserve_bytes = reserve, .in_pages = s->vmstat.pswpin, .out_pages = s->vmstat.pswpout,
         };
@@ -189,9 +168,9 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
 /* As the manager does: once a second, every 100 ms where memory is short. */
 static void tick_when_due(struct swap_control *control, int root_fd, const struct host_sample *s, const struct phase *phase, const pid_t *pids,
                           struct seen *seen, uint64_t *ticked) {
-        if (now_usec() - *ticked < (s->meminfo.available_bytes < 48 * MIB ? USEC_PER_SEC / 10 : USEC_PER_SEC))
+        if (clock_monotonic_usec() - *ticked < (s->meminfo.available_bytes < 48 * MIB ? USEC_PER_SEC / 10 : USEC_PER_SEC))
                 return;
-        *ticked = now_usec();
+        *ticked = clock_monotonic_usec();
         tick(control, root_fd, s, phase, pids, seen);
 }
 
@@ -224,16 +203,16 @@ static void look_and_kill(sd_event *event, int root_fd, const struct phase *phas
         struct host_sample s;
 
         srandom(1);
-        while (now_usec() < until_usec) {
-                uint64_t kill_usec = now_usec() + (uint64_t) random() % (4 * USEC_PER_SEC);
+        while (clock_monotonic_usec() < until_usec) {
+                uint64_t kill_usec = clock_monotonic_usec() + (uint64_t) random() % (4 * USEC_PER_SEC);
                 pid_t pid = fork_control(event, root_fd, phase, pids, seen);
 
-                for (; now_usec() < kill_usec; usleep(20000))
+                for (; clock_monotonic_usec() < kill_usec; usleep(20000))
                         look(&s, phase, seen);
                 kill(pid, SIGKILL);
                 waitpid(pid, NULL, 0);
                 seen->kills++;
-                for (kill_usec = now_usec() + (uint64_t) random() % USEC_PER_SEC; now_usec() < kill_usec; usleep(20000))
+                for (kill_usec = clock_monotonic_usec() + (uint64_t) random() % USEC_PER_SEC; clock_monotonic_usec() < kill_usec; usleep(20000))
                         look(&s, phase, seen);
         }
         start_control(event, root_fd, "/state", &undo, &control); /* `aerostatd --undo` does no more than this */
@@ -248,7 +227,7 @@ static void look_and_tick(sd_event *event, int root_fd, const struct phase *phas
         uint64_t ticked = 0;
 
         start_control(event, root_fd, NULL, &undo, &control);
-        for (; now_usec() < until_usec; usleep(20000)) {
+        for (; clock_monotonic_usec() < until_usec; usleep(20000)) {
                 look(&s, phase, seen);
                 tick_when_due(control, root_fd, &s, phase, pids, seen, &ticked);
         }
@@ -268,7 +247,7 @@ static void run_phase(sd_event *event, int root_fd, const struct phase *phase, s
                 u64_mul_div(s.swap_disk_total_bytes, phase->swap_ppm, PPM_ONE);
         for (unsigned i = 0; i < VMS; i++)
                 pids[i] = start_vm(i, bytes / VMS);
-        (phase->kill ? look_and_kill : look_and_tick)(event, root_fd, phase, pids, seen, now_usec() + PHASE_USEC);
+        (phase->kill ? look_and_kill : look_and_tick)(event, root_fd, phase, pids, seen, clock_monotonic_usec() + PHASE_USEC);
         seen->alive = 0;
         for (unsigned i = 0; i < VMS; i++)
                 seen->alive += waitpid(pids[i], NULL, WNOHANG) == 0;
