@@ -100,9 +100,9 @@ static int read_memory_limit(int root_fd, const struct cgroup_place *place, size
 
 /*
  * Whether this group lets its processes have nothing in swap. v2: memory.swap.max is 0, and was before us where we limit that group. v1: memory and
- * swap together may be no more than memory alone. The kernel can then still swap when the whole host is short (memory.rst of cgroup v1, 2.4), but
- * what is set says that this VM is to have no swap, and a promise is not to be backed by it. memory.swappiness = 0 says no such thing: it holds in
- * reclaim by a limit, while a host that is short swaps all the same (there, 5.3); and we set it ourselves.
+ * swap together may be no more than memory alone. The kernel can then still swap when the whole host is short (its memory.rst of cgroup v1, 2.4), but
+ * what is set says that this VM is to have no swap, and a promise is not to be backed by it. memory.swappiness = 0 says no such thing: it rules swap
+ * out in reclaim by a limit only (there, 5.3). A host that is short swaps all the same, if late (docs/KSM-AND-SWAP.md); and we set it ourselves.
  */
 static int read_no_swap(int root_fd, const struct cgroup_place *place, size_t length, const struct undo *undo, bool *no_swap) {
         char path[GROUP_FILE_MAX];

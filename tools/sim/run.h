@@ -56,7 +56,7 @@ struct run {
         size_t *guest_of;                      /* index into guests for each of vms */
         size_t n_vms;
         struct policy_work *work;
-        struct policy_vm *scratch;             /* for what-if: n_guests */
+        struct policy_vm *scratch;             /* for whatif: n_guests */
         uint64_t decide_usec;                  /* the next one is due */
         bool decide_now, paused;
         size_t next_event;
