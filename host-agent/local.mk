@@ -1,5 +1,6 @@
-# aerostatd. From the bottom up: policy (pure); settings (the only user of libinih); system (/proc, /sys), virt (libvirt, channels), state (what outlives the
-# daemon), memory (KSM, swap, memory.high); the manager, which owns all state; and control (the operator's side), which looks at the manager.
+# aerostatd. From the bottom up: policy (pure); settings (the only user of libinih); system (/proc, /sys), virt (libvirt, channels), state (what
+# outlives the daemon), memory (KSM, swap, memory.high); the manager, which owns all state; and control (the operator's side), which looks at the
+# manager.
 include %D%/policy/local.mk
 include %D%/settings/local.mk
 include %D%/system/local.mk

@@ -20,7 +20,8 @@ endif
 %C%_test_swap_limit_CPPFLAGS = $(unit_cppflags)
 %C%_test_swap_limit_SOURCES = %D%/test-swap-limit.c %D%/tree.h %D%/unit.h
 %C%_test_swap_limit_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)
-memory_test_libs = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
+memory_test_libs = libaerostat-memory.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a \
+	$(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 %C%_test_swap_control_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
 %C%_test_swap_control_SOURCES = %D%/test-swap-control.c %D%/swap-run.h %D%/tree.h %D%/unit.h
 %C%_test_swap_control_LDADD = $(memory_test_libs)

@@ -1,6 +1,7 @@
 # The policy's rules, with worked numbers.
 if HAVE_CMOCKA
-policy_tests = %D%/test-policy-envelope %D%/test-policy-guests %D%/test-policy-targets %D%/test-policy-moves %D%/test-policy-resident %D%/test-policy-nodes \
+policy_tests = %D%/test-policy-envelope %D%/test-policy-guests %D%/test-policy-targets %D%/test-policy-moves %D%/test-policy-resident \
+	%D%/test-policy-nodes \
 	%D%/test-policy-last-resort %D%/test-report %D%/test-whatif
 check_PROGRAMS += $(policy_tests)
 TESTS += $(policy_tests)

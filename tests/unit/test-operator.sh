@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# aerostatctl against the real daemon, over libvirt's test driver: what is said of wrong calls and of states that are not as one would have them; who may
-# do what; wide names; a thousand VMs. It moves nothing on this host.
+# aerostatctl against the real daemon, over libvirt's test driver: what is said of wrong calls and of states that are not as one would have them; who
+# may do what; wide names; a thousand VMs. It moves nothing on this host.
 set -u
 
 . "${abs_top_srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}/tests/unit/cli.sh"
@@ -21,13 +21,15 @@ configure() { printf '[ksm]\nmode = leave\n' >"$folder/conf"; printf '%s\n' "$@"
 mkdir -p "$folder/host/proc/sys/kernel/random"
 cp /proc/sys/kernel/random/boot_id "$folder/host/proc/sys/kernel/random"
 printf 'Filename Type Size Used Priority\n' >"$folder/host/proc/swaps"
-printf '%-15s %d kB\n' MemTotal: 67108864 MemFree: 60000000 MemAvailable: 62914560 Buffers: 0 Cached: 2000000 SwapTotal: 0 SwapFree: 0 SReclaimable: 100000 >"$folder/host/proc/meminfo"
+printf '%-15s %d kB\n' MemTotal: 67108864 MemFree: 60000000 MemAvailable: 62914560 Buffers: 0 Cached: 2000000 SwapTotal: 0 SwapFree: 0 \
+	SReclaimable: 100000 >"$folder/host/proc/meminfo"
 
 start_daemon() { # URI [ARGUMENT...]
 	mkdir -p "$folder/state"
 	uri=$1
 	shift
-	"$build/aerostatd" -c "$folder/conf" --connect "$uri" --root "$folder/host" --socket "$folder/socket" --state-dir "$folder/state" "$@" >>"$folder/log" 2>&1 &
+	"$build/aerostatd" -c "$folder/conf" --connect "$uri" --root "$folder/host" --socket "$folder/socket" \
+		--state-dir "$folder/state" "$@" >>"$folder/log" 2>&1 &
 	pid=$!
 	n=0
 	while ! "$ctl" --json list 2>/dev/null | grep -q '"reason": "'; do
