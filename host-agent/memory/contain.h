@@ -44,7 +44,6 @@ struct contain_pressure {
         uint64_t some_ppm, full_ppm;
         uint64_t some_total_usec;
 };
-/* Sums them up over the VMs that are held. */
 void contain_measure(struct contain *contain, struct contain_pressure *ret);
 
 /* Lifts what the undo file has, waiting for systemd 2 s at most for each. How many; errno in ret_error (0: none). */

@@ -27,7 +27,7 @@ struct ksm_view {
         struct ksm_sample sample;
         uint64_t ksmd_cpu_usec;                /* since boot; unknown: ksmd cannot be seen */
         uint64_t cow_pages_per_sec;            /* merged pages written and copied; unknown: not counted */
-        bool unmerging;
+        bool unmerging;                        /* all is being taken apart, in the background */
         bool standing_back;                    /* somebody else is at work, or the knobs cannot be written: nothing is changed */
         char note[KSM_NOTE_MAX];               /* why, or what else is to be known; "" nothing */
 };
@@ -37,8 +37,8 @@ struct ksm_tick {
         uint64_t now_usec;
         bool act;                              /* automation runs; otherwise only look */
         bool dry_run;                          /* then nothing that we have set may stay either */
-        uint64_t memory_bytes, available_bytes, reserve_bytes;
-        enum policy_host_state host_state;
+        uint64_t memory_bytes, available_bytes, reserve_bytes; /* as in the policy's plan */
+        enum policy_host_state host_state;     /* this and the next: as in the policy's plan */
         bool short_of_memory;
         uint64_t cow_pages;                    /* vmstat cow_ksm + ksm_swpin_copy; unknown: not counted */
         uint64_t n_mergeable, n_starts;

@@ -42,7 +42,7 @@ struct whatif_worst {
 
 struct whatif_result {
         struct policy_plan before, after;      /* as of now, and when nothing moves any more */
-        struct whatif_worst worst_before, worst_after;
+        struct whatif_worst worst_before, worst_after; /* the worst case at these two moments */
         uint64_t least_bytes;                  /* the VMs' least, with the reservations that there are */
         uint64_t rule_bytes;                   /* what the changed host can bear */
         uint64_t missing_bytes;                /* of least and start; 0: it fits */
@@ -50,7 +50,7 @@ struct whatif_result {
         uint64_t settled_usec;                 /* until nothing moves any more; unknown: that was not reached in the time looked at */
         uint64_t looked_usec;                  /* that time */
         uint64_t swap_peak_bytes;              /* on the way, by anyone */
-        unsigned steps;
+        unsigned steps;                        /* decisions that were simulated */
 };
 
 /* What is asked about: the live state after a decision; only read. */

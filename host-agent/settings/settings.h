@@ -35,36 +35,36 @@ struct settings_vm {
 
 struct settings {
         /* [host] */
-        char uri[SETTINGS_TEXT_MAX];
-        bool dry_run;
-        enum settings_on_exit on_exit;
+        char uri[SETTINGS_TEXT_MAX];           /* of libvirt */
+        bool dry_run;                          /* decide and say, but change nothing */
+        enum settings_on_exit on_exit;         /* what becomes of targets when the daemon ends */
         /* [host], [policy], [swap] ceiling and warn, [ksm] credit: all that decides, in the policy's own struct (mode, reserve, memory, ...) */
         struct policy_config policy;
         struct settings_vm defaults;           /* [policy] floor, weight; managed = yes, priority = 100 */
         uint64_t report_interval_usec;         /* 500 ms .. 1 h */
         uint64_t stats_period_usec;            /* 1 s .. 1 h, whole seconds */
-        bool contain;
+        bool contain;                          /* hold breaching VMs by memory.high */
         /* [ksm] */
         enum settings_ksm_mode ksm_mode;
         uint64_t ksm_cpu_normal_ppm, ksm_cpu_critical_ppm; /* of one CPU */
         /* [swap] */
-        bool swap_enforce, swap_per_vm_limits;
-        uint64_t guest_ceiling_ppm;
+        bool swap_enforce, swap_per_vm_limits; /* keep the ceiling by control groups; and each VM to its share of it */
+        uint64_t guest_ceiling_ppm;            /* of a guest's own swap: beyond it the guest counts as under pressure */
         /* [last-resort] */
         enum settings_last_resort last_resort;
-        uint64_t last_resort_after_usec, last_resort_max_duration_usec;
-        char last_resort_command[SETTINGS_TEXT_MAX];
+        uint64_t last_resort_after_usec, last_resort_max_duration_usec; /* in critical, before a VM is taken; of a pause */
+        char last_resort_command[SETTINGS_TEXT_MAX]; /* an absolute path and arguments; "" */
         /* [hook] */
-        uint64_t hook_wait_usec;
-        enum settings_hook_error hook_on_error;
+        uint64_t hook_wait_usec;               /* how long libvirt's hook waits for a reservation, at most */
+        enum settings_hook_error hook_on_error; /* whether the VM starts without one */
         /* [alerts] */
-        char alert_command[SETTINGS_TEXT_MAX];
-        uint64_t alert_repeat_usec;
+        char alert_command[SETTINGS_TEXT_MAX]; /* an absolute path and arguments; "": none */
+        uint64_t alert_repeat_usec;            /* between two tellings of what goes on */
         /* [metrics] */
         char metrics_listen[SETTINGS_TEXT_MAX]; /* "": off */
         /* [control] */
-        char control_group[SETTINGS_TEXT_MAX];
-        enum settings_read control_read;
+        char control_group[SETTINGS_TEXT_MAX]; /* whose members may use the control socket; where there is none of this name: only root */
+        enum settings_read control_read;       /* who may look */
         /* [vm "..."] */
         struct settings_vm vms[SETTINGS_VM_PATTERNS_MAX];
         size_t n_vms;

@@ -20,12 +20,12 @@
 /* One hour of the host. All of one type, so that they are written and read as a row; sizes in MiB, times in ms. */
 struct report_hour {
         uint32_t hour;                         /* since 1970, UTC; 0: empty */
-        uint32_t watched_msec, dry_run_msec;
-        uint32_t tight_msec, hard_msec, critical_msec;
-        uint32_t unsafe_msec, would_unsafe_msec;
+        uint32_t watched_msec, dry_run_msec;   /* while there was a plan; of it, in a dry run */
+        uint32_t tight_msec, hard_msec, critical_msec; /* in these states */
+        uint32_t unsafe_msec, would_unsafe_msec; /* while the rule did not hold; would: on the shadow's host, here and below */
         uint32_t envelope_mib;                 /* the least */
         uint32_t committed_mib, would_committed_mib, demand_mib, swap_mib; /* the most; demand: of all, with what cannot move */
-        uint32_t moves, moved_mib, would_moves, would_moved_mib;
+        uint32_t moves, moved_mib, would_moves, would_moved_mib; /* targets that were set, and by how much they changed */
         uint32_t bursts_at_once, bursts_late, bursts_unmet;
         uint32_t late_msec, late_max_msec;     /* of the late ones: sum and longest */
 };
@@ -66,8 +66,8 @@ struct report_vm *report_vm_of(struct report *report, const uint8_t uuid[static 
  * its reports; late: it had to wait until others had given; unmet: for a minute. Zero-initialised. */
 struct report_burst {
         uint64_t since_usec;                   /* 0: none */
-        uint64_t seen_usec;
-        bool waits, waited, unmet;
+        uint64_t seen_usec;                    /* when it was last looked at */
+        bool waits, waited, unmet;             /* now; at any time since; for a minute, and told */
 };
 enum burst_outcome { BURST_NONE, BURST_AT_ONCE, BURST_LATE, BURST_UNMET };
 enum burst_outcome report_watch_burst(struct report_burst *burst, const struct policy_vm *vm, uint64_t now_usec, uint64_t *ret_late_usec);
@@ -78,8 +78,8 @@ struct report_sample {
         uint64_t elapsed_usec;                 /* since the last */
         const struct policy_plan *plan;        /* the real one */
         const struct policy_plan *would;       /* in a dry run; else NULL */
-        uint64_t demand_bytes, swap_used_bytes;
-        uint64_t moves, moved_bytes, would_moves, would_moved_bytes;
+        uint64_t demand_bytes, swap_used_bytes; /* of all VMs, with what cannot move; of the host, on disks */
+        uint64_t moves, moved_bytes, would_moves, would_moved_bytes; /* since the last */
 };
 void report_add_host(struct report *report, const struct report_sample *sample);
 void report_add_vm(struct report_vm *record, uint64_t now_sec, uint64_t elapsed_usec, const struct policy_vm *vm, const struct report_burst *burst);

@@ -30,12 +30,12 @@ struct state_vm {
         uint8_t uuid[16];
         uint64_t run;                          /* libvirt's id */
         uint64_t pin_bytes, pin_until_usec;    /* unknown: automatic; unknown: no end */
-        struct limits limits;
+        struct limits limits;                  /* set by hand */
 };
 
 struct state {
         uint8_t boot_id[16];
-        bool paused;
+        bool paused;                           /* automation is */
         struct state_vm *vms;                  /* owned */
         size_t n_vms;
         struct reservations reservations;

@@ -76,11 +76,9 @@ static void read_numa_nodes(int root_fd, struct host_config_sample *sample) {
         static const char *const lists[] = { "sys/devices/system/node/has_memory", "sys/devices/system/node/online" };
         char buf[256];
 
-        sample->numa_nodes = 1;
         sample->node_mask = 0;
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
                 if (procfs_read(root_fd, lists[i], buf, sizeof(buf)) >= 0 && list_count(buf) > 0) {
-                        sample->numa_nodes = list_count(buf);
                         sample->node_mask = list_mask(buf);
                         return;
                 }

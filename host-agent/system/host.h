@@ -31,9 +31,8 @@ int host_sample_read(int root_fd, struct host_sample *ret); /* -errno only when 
 struct host_config_sample {
         bool thp_never;                        /* transparent_hugepage/enabled is [never] */
         uint64_t khugepaged_max_ptes_none;
-        bool zswap_enabled;
+        bool zswap_enabled;                    /* /sys/module/zswap/parameters/enabled */
         uint64_t zswap_max_pool_ppm;           /* zswap max_pool_percent */
-        uint32_t numa_nodes;                   /* with memory; at least 1 */
         uint64_t node_mask;                    /* bit n: node n has memory; 0: a kernel without NUMA */
 };
 /* Always 0: what cannot be read is unknown, off, or one node. */
@@ -45,7 +44,6 @@ struct process_sample {
         uint64_t swap_bytes;                   /* VmSwap (anonymous only; shared memory's swap is not in it) */
         uint64_t run_usec;                     /* utime + stime + guest time is inside utime */
         uint64_t start_ticks;                  /* field 22 of stat: tells a reused pid */
-        bool stopped;                          /* state T or t */
 };
 int process_sample_read(int root_fd, int pid, struct process_sample *ret); /* -ESRCH when it is gone */
 

@@ -74,7 +74,6 @@ int ksm_sample_read(int root_fd, struct ksm_sample *ret) {
                 *ksm_knob(&s.knobs, i) = read_u64(root_fd, knob_table[i].name);
         s.knobs.advisor = read_file(root_fd, "advisor_mode", buf, sizeof(buf)) < 0 ? AEROSTAT_UNKNOWN : ksm_parse_advisor(buf);
         s.full_scans = read_u64(root_fd, "full_scans");
-        s.pages_scanned = read_u64(root_fd, "pages_scanned");
         s.shared_pages = read_u64(root_fd, "pages_shared");
         s.sharing_pages = read_u64(root_fd, "pages_sharing");
         s.unshared_pages = read_u64(root_fd, "pages_unshared");
@@ -85,7 +84,6 @@ int ksm_sample_read(int root_fd, struct ksm_sample *ret) {
                                 : u64_mul(u64_add(s.sharing_pages, s.zero_pages == AEROSTAT_UNKNOWN ? 0 : s.zero_pages), page);
         s.merge_across_nodes = read_u64(root_fd, "merge_across_nodes");
         s.use_zero_pages = read_u64(root_fd, "use_zero_pages");
-        s.smart_scan = read_u64(root_fd, "smart_scan");
         read_profit(root_fd, &s);
         *ret = s;
         return 0;

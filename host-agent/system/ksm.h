@@ -31,14 +31,13 @@ uint64_t *ksm_knob(struct ksm_knobs *knobs, size_t index);
 /* The state of KSM, beside its knobs. */
 struct ksm_sample {
         struct ksm_knobs knobs;
-        uint64_t full_scans;
-        uint64_t pages_scanned;                /* Linux 6.6 */
+        uint64_t full_scans;                   /* of all mergeable memory, since boot */
         uint64_t shared_pages, sharing_pages, unshared_pages, volatile_pages, zero_pages;
         uint64_t saved_bytes;                  /* (sharing + zero) x page */
         int64_t profit_bytes;                  /* general_profit; where there is none, saved less 64 bytes for each page that is tracked */
-        bool profit_estimated;
+        bool profit_estimated;                 /* the kernel has no general_profit */
         uint64_t merge_across_nodes;           /* 0: only within a NUMA node */
-        uint64_t use_zero_pages, smart_scan;   /* 0, 1 */
+        uint64_t use_zero_pages;               /* 0, 1 */
 };
 /* 0; -ENOENT: this kernel has no KSM; other -errno. */
 int ksm_sample_read(int root_fd, struct ksm_sample *ret);
@@ -61,7 +60,6 @@ int ksm_thread_cpu_read(int proc_fd, int pid, uint64_t *ret_usec);
 struct ksm_process {
         uint64_t merged_bytes;                 /* its pages that are shared with others, the copy that is kept counted too */
         uint64_t zero_bytes;                   /* its zero pages that were merged away (use_zero_pages) */
-        uint64_t tracked_bytes;                /* kernel memory for its pages (ksm_rmap_items) */
         int64_t profit_bytes;                  /* ksm_process_profit, Linux 6.3; INT64_MIN: unknown */
 };
 /* -ESRCH, -EACCES, -ENOENT (kernel without it). */

@@ -48,13 +48,10 @@ static uint64_t line_number(const char *text, const char *key) {
 }
 
 void ksm_parse_process(const char *text, uint64_t page_size, struct ksm_process *process) {
-        uint64_t items = line_number(text, "ksm_rmap_items"), zero = line_number(text, "ksm_zero_pages");
-        uint64_t merged = line_number(text, "ksm_merging_pages");
+        uint64_t zero = line_number(text, "ksm_zero_pages"), merged = line_number(text, "ksm_merging_pages");
         const char *profit = find_line(text, "ksm_process_profit");
         char line[32];
 
-        if (items != AEROSTAT_UNKNOWN)
-                process->tracked_bytes = u64_mul(items, 64);
         if (zero != AEROSTAT_UNKNOWN)
                 process->zero_bytes = u64_mul(zero, page_size);
         if (merged != AEROSTAT_UNKNOWN)

@@ -77,7 +77,7 @@ int ksm_thread_cpu_read(int proc_fd, int pid, uint64_t *ret_usec) {
 
 int ksm_process_read(int root_fd, int pid, struct ksm_process *ret) {
         struct ksm_process p = {
-                .merged_bytes = AEROSTAT_UNKNOWN, .zero_bytes = AEROSTAT_UNKNOWN, .tracked_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
+                .merged_bytes = AEROSTAT_UNKNOWN, .zero_bytes = AEROSTAT_UNKNOWN, .profit_bytes = INT64_MIN,
         };
         uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), pages;
         char path[64], buf[512];

@@ -52,7 +52,6 @@ int process_stat_parse(const char *text, uint64_t ticks_per_sec, struct process_
                 return -ESRCH; /* has no memory any more */
         sample->run_usec = u64_mul_div(u64_add(ticks[0], ticks[1]), USEC_PER_SEC, ticks_per_sec);
         sample->start_ticks = start;
-        sample->stopped = state == 'T' || state == 't';
         return 0;
 }
 

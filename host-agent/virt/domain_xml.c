@@ -114,13 +114,6 @@ static uint32_t parse_u32(const xmlChar *s) {
         return s && parse_u64((const char *) s, &n) >= 0 && n <= UINT32_MAX ? (uint32_t) n : 0;
 }
 
-static uint32_t parse_vcpus(const xmlNode *domain) {
-        const xmlNode *node = child(domain, "vcpu");
-        _cleanup_string_ xmlChar *current = attribute(node, "current"), *all = node ? xmlNodeGetContent(node) : NULL;
-
-        return parse_u32(current) ?: parse_u32(all);
-}
-
 /* "0-3,^2,5": libvirt's form of a node set. Nodes from 64 on do not fit the mask; -ERANGE. */
 static int parse_nodeset(const char *s, uint64_t *ret) {
         uint64_t mask = 0;
@@ -236,7 +229,6 @@ static void parse_devices(const xmlNode *devices, struct virt_domain_info *info)
 
         info->has_balloon = attribute_present(balloon, "model") && !attribute_is(balloon, "model", "none");
         info->autodeflate = attribute_is(balloon, "autodeflate", "on");
-        info->free_page_reporting = attribute_is(balloon, "freePageReporting", "on");
         info->stats_period_sec = parse_u32(period);
         info->hostdev = pins_memory(devices);
         parse_channel(devices, info);
@@ -277,7 +269,6 @@ int domain_xml_parse(const char *xml, size_t size, struct virt_domain_info *ret)
                 info.current_bytes = info.max_bytes;
         else if (parse_memory(current, &info.current_bytes) < 0)
                 return -EBADMSG;
-        info.vcpus = parse_vcpus(domain);
         info.secure = child(domain, "launchSecurity");
         parse_backing(domain, &info);
         parse_numa(domain, &info);

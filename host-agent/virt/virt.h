@@ -40,9 +40,8 @@ struct virt_metadata {
 struct virt_domain_info {
         uint64_t max_bytes;            /* <memory>; with hot-plugged DIMMs included */
         uint64_t current_bytes;        /* <currentMemory> of the live XML: libvirt's last known balloon size */
-        uint32_t vcpus;
         bool has_balloon;              /* memballoon model other than none */
-        bool autodeflate, free_page_reporting;
+        bool autodeflate;              /* deflate-on-OOM: the guest takes memory back on its own */
         uint32_t stats_period_sec;     /* <stats period=>; 0: none */
         bool hugepages, locked, shared_memory /* memfd, file, or access shared */, hostdev /* VFIO */, secure /* SEV, TDX */, nosharepages;
         bool numa_strict;              /* bound strictly to the nodes of node_mask */
