@@ -72,10 +72,68 @@ static void usage(FILE *f) {
                    "SIGHUP reads the configuration again; SIGTERM ends. See aerostatd(8).\n");
 }
 
+enum {
+        OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG, OPT_PRINT_CONFIG,
+        OPT_FOREGROUND, OPT_VERSION
+};
+
 /* 0 to go on, positive: done, negative: usage error. */
+static int take_option(int opt, struct options *o) {
+        switch (opt) {
+        case 'c':
+                o->config = optarg;
+                o->config_given = true;
+                break;
+        case OPT_CONNECT:
+                o->uri = optarg;
+                break;
+        case OPT_SOCKET:
+                o->socket = optarg;
+                break;
+        case OPT_STATE_DIR:
+                o->state_dir = optarg;
+                break;
+        case OPT_ROOT:
+                o->root = optarg;
+                break;
+        case OPT_HOST_PROC:
+                o->host_proc = optarg;
+                break;
+        case OPT_UNDO:
+                o->undo = true;
+                break;
+        case OPT_DRY_RUN:
+                o->dry_run = true;
+                break;
+        case OPT_ONCE:
+                o->once = true;
+                break;
+        case OPT_CHECK_CONFIG:
+                o->check_config = true;
+                break;
+        case OPT_PRINT_CONFIG:
+                o->print_config = true;
+                break;
+        case OPT_FOREGROUND:
+                break;
+        case 'v':
+                o->verbose = true;
+                break;
+        case OPT_VERSION:
+                printf("aerostatd " PACKAGE_VERSION "\n");
+                return 1;
+        case 'h':
+                usage(stdout);
+                return 1;
+        default:
+                fprintf(stderr, "Try 'aerostatd --help'.\n");
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* The same for all of them. */
 static int parse_options(int argc, char *argv[], struct options *o) {
-        enum { OPT_CONNECT = 256, OPT_SOCKET, OPT_STATE_DIR, OPT_ROOT, OPT_HOST_PROC, OPT_UNDO, OPT_DRY_RUN, OPT_ONCE, OPT_CHECK_CONFIG,
-               OPT_PRINT_CONFIG, OPT_FOREGROUND, OPT_VERSION };
         static const struct option longs[] = {
                 { "config", required_argument, NULL, 'c' }, { "connect", required_argument, NULL, OPT_CONNECT },
                 { "socket", required_argument, NULL, OPT_SOCKET }, { "state-dir", required_argument, NULL, OPT_STATE_DIR },
@@ -86,60 +144,14 @@ static int parse_options(int argc, char *argv[], struct options *o) {
                 { "foreground", no_argument, NULL, OPT_FOREGROUND }, { "verbose", no_argument, NULL, 'v' },
                 { "version", no_argument, NULL, OPT_VERSION }, { "help", no_argument, NULL, 'h' }, { 0 },
         };
-        int opt;
+        int opt, r;
 
         *o = (struct options) { .config = DEFAULT_CONFIG, .socket = DEFAULT_SOCKET, .state_dir = DEFAULT_STATE_DIR, .root = "/" };
-        while ((opt = getopt_long(argc, argv, "c:vh", longs, NULL)) >= 0)
-                switch (opt) {
-                case 'c':
-                        o->config = optarg;
-                        o->config_given = true;
-                        break;
-                case OPT_CONNECT:
-                        o->uri = optarg;
-                        break;
-                case OPT_SOCKET:
-                        o->socket = optarg;
-                        break;
-                case OPT_STATE_DIR:
-                        o->state_dir = optarg;
-                        break;
-                case OPT_ROOT:
-                        o->root = optarg;
-                        break;
-                case OPT_HOST_PROC:
-                        o->host_proc = optarg;
-                        break;
-                case OPT_UNDO:
-                        o->undo = true;
-                        break;
-                case OPT_DRY_RUN:
-                        o->dry_run = true;
-                        break;
-                case OPT_ONCE:
-                        o->once = true;
-                        break;
-                case OPT_CHECK_CONFIG:
-                        o->check_config = true;
-                        break;
-                case OPT_PRINT_CONFIG:
-                        o->print_config = true;
-                        break;
-                case OPT_FOREGROUND:
-                        break;
-                case 'v':
-                        o->verbose = true;
-                        break;
-                case OPT_VERSION:
-                        printf("aerostatd " PACKAGE_VERSION "\n");
-                        return 1;
-                case 'h':
-                        usage(stdout);
-                        return 1;
-                default:
-                        fprintf(stderr, "Try 'aerostatd --help'.\n");
-                        return -EINVAL;
-                }
+        while ((opt = getopt_long(argc, argv, "c:vh", longs, NULL)) >= 0) {
+                r = take_option(opt, o);
+                if (r != 0)
+                        return r;
+        }
         if (optind < argc) {
                 fprintf(stderr, "aerostatd: \"%s\" is not an option; aerostatd takes options only. Try 'aerostatd --help'.\n", argv[optind]);
                 return -EINVAL;

@@ -103,9 +103,6 @@ void policy_obedience(const struct policy_context *c, struct policy_vm *vm);
 /* demand.c: what does the guest need? Learns, and writes the terms of the demand into the plan. */
 void policy_demand(const struct policy_context *c, struct policy_vm *vm);
 
-/* policy.c: which class is it in, may it be moved, and what does it count for? */
-void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work);
-
 /* envelope.c: what can the host bear, and is it safe? */
 void policy_envelope(struct policy_context *c);
 

@@ -160,7 +160,8 @@ static bool choose_class(struct policy_context *c, struct policy_vm *vm, struct 
         return vm->state.breaching || distrusted; /* also while it is paused or does not answer */
 }
 
-void policy_classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
+/* Which class is it in, may it be moved, and what does it count for? */
+static void classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
         uint64_t max = policy_max(vm), actual = policy_actual(vm), evidence = policy_evidence(vm), counted;
@@ -220,7 +221,7 @@ void policy_decide(const struct policy_config *config, const struct policy_host 
                 follow_boot(&vms[i]);
                 policy_obedience(&c, &vms[i]);
                 policy_demand(&c, &vms[i]);
-                policy_classify(&c, &vms[i], &work[i]);
+                classify(&c, &vms[i], &work[i]);
         }
         policy_envelope(&c);
         policy_nodes_envelope(&c);

@@ -106,12 +106,11 @@ enum burst_outcome report_watch_burst(struct report_burst *b, const struct polic
         if (b->since_usec == 0) {
                 if (!short_of)
                         return BURST_NONE;
-                *b = (struct report_burst) { .since_usec = MAX(now_usec, 1), .seen_usec = now_usec };
+                *b = (struct report_burst) { .since_usec = MAX(now_usec, 1) };
         }
         b->waits = !has && MIN(p->target_bytes, in->max_bytes) + band < wants;
         b->waited |= b->waits;
         late = now_usec - b->since_usec;
-        b->seen_usec = now_usec;
         if (has || (!short_of && !b->waits)) {
                 if (!b->unmet)
                         outcome = b->waited ? BURST_LATE : BURST_AT_ONCE;

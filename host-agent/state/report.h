@@ -66,7 +66,6 @@ struct report_vm *report_vm_of(struct report *report, const uint8_t uuid[static 
  * its reports; late: it had to wait until others had given; unmet: for a minute. Zero-initialised. */
 struct report_burst {
         uint64_t since_usec;                   /* 0: none */
-        uint64_t seen_usec;                    /* when it was last looked at */
         bool waits, waited, unmet;             /* now; at any time since; for a minute, and told */
 };
 enum burst_outcome { BURST_NONE, BURST_AT_ONCE, BURST_LATE, BURST_UNMET };

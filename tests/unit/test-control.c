@@ -141,19 +141,8 @@ static void test_status(void **state) {
 
 static void test_unknown_is_null(void **state) {
         static const char *const host_unknown[] = {
-                "state",
-                "memory_bytes",
-                "available_bytes",
-                "reserve_bytes",
-                "capacity_bytes",
-                "envelope_bytes",
-                "committed_bytes",
-                "overcommit_ratio",
-                "guarantee",
-                "fits",
-                "unsafe",
-                "free_bytes",
-                NULL,
+                "state", "memory_bytes", "available_bytes", "reserve_bytes", "capacity_bytes", "envelope_bytes", "committed_bytes",
+                "overcommit_ratio", "guarantee", "fits", "unsafe", "free_bytes", NULL,
         };
         static const char *const swap_unknown[] = { "total_bytes", "used_bytes", "allowance_bytes", NULL };
         static const char *const vm_unknown[] = { "actual_bytes", "demand_bytes",       "rss_bytes",
