@@ -62,6 +62,7 @@ class Terminal:
 
     def close(self) -> None:
         subprocess.run([*self.server, "kill-server"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
+        self.ended()  # what is around the program writes to the folder until then
 
     # What is seen ---------------------------------------------------------------------------------------------------
 
