@@ -133,7 +133,7 @@ static void test_envelope_of_a_node(void **state) {
 
 /* Three guests of 4 GiB on one node and a fourth on the other: the host could bear 14 GiB of their 16, the node 7 of their 12. */
 static void test_shares_within_a_node(void **state) {
-        uint64_t pool = 14 * GIB / 25 / 2, room = 7 * GIB - MARGIN(7 * GIB) - pool;
+        uint64_t pool = 14 * GIB / 25 / 2, room = 7 * GIB - MARGIN - pool;
         struct fixture f;
 
         nodes_init(&f);

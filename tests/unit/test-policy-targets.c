@@ -85,7 +85,7 @@ static void test_short(void **state) {
         assert_int_equal(f.plan.capacity_bytes, 14 * GIB);
         assert_false(f.plan.fits);
         assert_near(f.plan.pool_bytes, 14 * GIB * 4 / 100, MIB);
-        assert_near(f.vms[0].plan.entitled_bytes, (14 * GIB - f.plan.pool_bytes - MARGIN(14 * GIB)) / 3, MIB);
+        assert_near(f.vms[0].plan.entitled_bytes, (14 * GIB - f.plan.pool_bytes - MARGIN) / 3, MIB);
         /* demand: 1.2, 2.4 and 4.56 GiB; the rest of 5.28 GiB in equal parts */
         assert_near(f.vms[0].plan.ideal_bytes, (uint64_t) ((1.2 + 5.28 / 3) * (double) GIB), 100 * MIB);
         assert_near(f.vms[1].plan.ideal_bytes, (uint64_t) ((2.4 + 5.28 / 3) * (double) GIB), 100 * MIB);
