@@ -19,6 +19,7 @@ scenarios = \
 	%D%/scenarios/agentless-half.json \
 	%D%/scenarios/autodeflate.json \
 	%D%/scenarios/boot-storm.json \
+	%D%/scenarios/boot-waves.json \
 	%D%/scenarios/builds-equal.json \
 	%D%/scenarios/builds-staggered.json \
 	%D%/scenarios/builds-together.json \
