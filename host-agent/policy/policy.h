@@ -127,6 +127,7 @@ struct policy_vm_state {
         uint64_t probe_after_usec, probe_interval_usec;
         uint64_t seen_report_usec, seen_psi_usec, seen_refault_bytes, seen_swap_in_bytes, seen_oom_kills;
         uint64_t pressure_until_usec;          /* the guest counts as under pressure until then */
+        uint64_t untouched_until_usec;         /* it is believed to hold memory that it never touched until then */
         /* obedience */
         uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec;
         uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */

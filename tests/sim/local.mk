@@ -33,6 +33,7 @@ scenarios = \
 	%D%/scenarios/host-process.json \
 	%D%/scenarios/hot-cache.json \
 	%D%/scenarios/idle-and-busy.json \
+	%D%/scenarios/limited-crowd.json \
 	%D%/scenarios/manual.json \
 	%D%/scenarios/mass-release.json \
 	%D%/scenarios/no-swap.json \
