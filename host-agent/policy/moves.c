@@ -99,7 +99,6 @@ static uint64_t grant(struct policy_context *c, struct policy_room *room, bool u
                 uint64_t pressing = w->moves ? urgent_want(c, w) : 0;
 
                 w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(w, pressing);
-                w->weight = MAX(w->weight, 1);
         }
         policy_nodes_cut(c, urgent ? NODES_URGENT : NODES_LAZY, GRANT_GRAIN);
         policy_fill_room(c->work, c->n_vms, &most);
@@ -183,7 +182,6 @@ static void limit_to_nodes(struct policy_context *c, struct flow *f) {
         policy_nodes_measured(c);
         for (size_t i = 0; i < c->n_vms; i++) {
                 c->work[i].cap = c->work[i].moves ? urgent_want(c, &c->work[i]) : 0;
-                c->work[i].weight = MAX(c->work[i].weight, 1);
         }
         policy_nodes_cut(c, NODES_URGENT, GRANT_GRAIN);
         f->urgent = f->urgent_resident = 0;

@@ -47,6 +47,7 @@ scenarios = \
 	%D%/scenarios/swap-backed.json \
 	%D%/scenarios/swap-shrinks.json \
 	%D%/scenarios/thousand.json \
+	%D%/scenarios/weight-zero.json \
 	%D%/scenarios/weights.json \
 	%D%/scenarios/zram-only.json
 TESTS += $(scenarios)
