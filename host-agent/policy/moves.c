@@ -8,7 +8,8 @@
  */
 
 #define GRANT_GRAIN (4 * MIB)                  /* a grant that somebody waits for is this much or all that is wanted: no crumbs */
-#define LAZY_GRAIN (16 * MIB)                  /* the smallest dead band: what nobody waits for comes in fewer and larger steps */
+#define LAZY_GRAIN_MIN (16 * MIB)              /* the smallest dead band: what nobody waits for comes in fewer and larger steps ... */
+#define LAZY_GRAIN_SHARE 256                   /* ... of so much of max */
 #define LAZY_STEP_USEC USEC_PER_SEC
 #define CALM_SHORT_USEC USEC_PER_SEC
 #define CALM_FITS_USEC (2 * USEC_PER_SEC)
@@ -112,7 +113,7 @@ static uint64_t grant(struct policy_context *c, struct policy_room *room, bool u
                 /* Of what it wants, not of what a bound left of that: else the last crumb under it would be granted for ever. */
                 pressing = urgent_want(c, w);
                 wanted = urgent ? pressing : lazy_want(w, pressing);
-                if (w->fill < MIN(wanted, urgent ? GRANT_GRAIN : LAZY_GRAIN))
+                if (w->fill < MIN(wanted, urgent ? GRANT_GRAIN : MAX(w->max / LAZY_GRAIN_SHARE, LAZY_GRAIN_MIN)))
                         continue;
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
