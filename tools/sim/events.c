@@ -18,18 +18,12 @@ uint64_t run_reserved_bytes(const struct run *run) {
         return bytes;
 }
 
-/* What it would take with everybody at the floor. */
+/* As the daemon judges it: with everybody at the least that they hold for good. */
 static bool could_be_met(const struct run *run, uint64_t bytes) {
-        uint64_t need = u64_add(run_reserved_bytes(run), bytes);
+        uint64_t reserved = u64_add(run_reserved_bytes(run), bytes);
 
-        for (size_t k = 0; k < run->n_vms; k++) {
-                const struct policy_vm *vm = &run->vms[k];
-                bool fixed = vm->input.fixed || vm->input.hugepages || vm->input.held;
-
-                need = u64_add(need, fixed ? vm->plan.committed_bytes : vm->plan.floor_bytes + run->guests[run->guest_of[k]].spec->overhead_bytes);
-        }
-        return run->account.decisions == 0 || (need <= run->plan.rule_bytes && u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes) <=
-                                                                                      run->plan.resident_rule_bytes);
+        return u64_add(policy_least_bytes(run->vms, run->n_vms, SIZE_MAX, 0), reserved) <= run->plan.rule_bytes &&
+               u64_add(run->plan.resident_least_bytes, reserved) <= run->plan.resident_rule_bytes;
 }
 
 static void reserve(struct run *run, const struct event *e) {
@@ -40,7 +34,7 @@ static void reserve(struct run *run, const struct event *e) {
                 .expires_usec = u64_add(run->now_usec, e->for_usec == AEROSTAT_UNKNOWN ? RESERVATION_TTL_USEC : e->for_usec),
         };
         snprintf(r->for_vm, sizeof(r->for_vm), "%s", e->who);
-        if (could_be_met(run, e->bytes))
+        if (run->account.decisions == 0 || could_be_met(run, e->bytes)) /* what the host can bear is known from the first decision on */
                 r->state = RESERVATION_WAITS;
         else
                 run->account.reservations_refused++;
@@ -56,10 +50,19 @@ static void release(struct run *run, const struct event *e) {
 }
 
 void run_reservations(struct run *run) {
+        uint64_t taken = run->plan.liable_bytes;
+
+        for (size_t i = run->n_reservations; i-- > 0 && run->account.decisions == 1 && !could_be_met(run, 0);)
+                if (run->reservations[i].state == RESERVATION_WAITS) {
+                        run->reservations[i].state = RESERVATION_GONE;
+                        run->account.reservations_refused++;
+                }
         for (size_t i = 0; i < run->n_reservations; i++) {
                 struct reservation *r = &run->reservations[i];
 
-                if (r->state == RESERVATION_WAITS && run->plan.deficit_bytes == 0) {
+                if (r->state != RESERVATION_GONE)
+                        taken = u64_add(taken, r->bytes);
+                if (r->state == RESERVATION_WAITS && taken <= run->plan.rule_bytes) { /* the earlier first, as the daemon judges them */
                         uint64_t wait = run->now_usec - r->asked_usec;
 
                         r->state = RESERVATION_MET;
