@@ -18,7 +18,7 @@ from aerolab.machine import read_text
 CONFIG = {"host": {"memory": "1900M"}}
 EVENTS = 4
 MEDIAN_MAX = 0.100  # seconds
-TRIGGERS = (b"some 100000 1000000\0", b"some 200000 2000000\0")  # as the daemon: the second without CAP_SYS_RESOURCE
+TRIGGERS = ((0.1, 1), (0.2, 2))  # as the daemon, seconds of stall and of window: the second without CAP_SYS_RESOURCE
 
 READER = """
 import os, sys
@@ -55,21 +55,29 @@ class Hog(Group):
 class Pressure(LabCase):
     guests = [Options("a"), Options("b"), Options("c")]
 
+    @staticmethod
+    def arm(trigger: int) -> float:
+        """The seconds of stall that it waits for."""
+        for stall, window in TRIGGERS:
+            try:
+                os.write(trigger, f"some {stall * 1e6:.0f} {window * 1000000}\0".encode())
+                return stall
+            except OSError as error:
+                refused = error
+        raise refused
+
     def next_event(self, timeout: float) -> float:
         """When the kernel next tells of pressure."""
         before = stalled()
         trigger = os.open("/proc/pressure/memory", os.O_RDWR | os.O_NONBLOCK)
         try:
-            try:
-                os.write(trigger, TRIGGERS[0])
-            except OSError:
-                os.write(trigger, TRIGGERS[1])
+            stall = self.arm(trigger)
             poll = select.poll()
             poll.register(trigger, select.POLLPRI)
             deadline = time.monotonic() + timeout
             while time.monotonic() < deadline:
-                # A new trigger fires once at the first stall, however short: only what it was asked for counts.
-                if poll.poll(1000) and stalled() - before >= 0.1:
+                # A new trigger fires once at the first stall, however short, and the daemon's does not: only what it was asked for counts.
+                if poll.poll(1000) and stalled() - before >= stall:
                     return time.time()
             raise TimeoutError(f"no memory pressure within {timeout:g} s")
         finally:
