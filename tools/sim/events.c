@@ -40,11 +40,19 @@ static void reserve(struct run *run, const struct event *e) {
                 run->account.reservations_refused++;
 }
 
+/* Whether it is for a VM that `who` means. */
+static bool is_for(const struct run *run, const struct reservation *r, const char *who) {
+        for (size_t i = 0; i < run->scenario->n_guests; i++)
+                if (strcmp(run->scenario->guests[i].name, r->for_vm) == 0 && guest_is_meant(&run->scenario->guests[i], who))
+                        return true;
+        return strcmp(r->for_vm, who) == 0;
+}
+
 static void release(struct run *run, const struct event *e) {
         for (size_t i = 0; i < run->n_reservations; i++) {
                 struct reservation *r = &run->reservations[i];
 
-                if (e->id != 0 ? r->id == e->id : e->who[0] == 0 || strcmp(r->for_vm, e->who) == 0)
+                if (e->id != 0 ? r->id == e->id : e->who[0] == 0 || is_for(run, r, e->who))
                         r->state = RESERVATION_GONE;
         }
 }
@@ -146,9 +154,15 @@ static void start(struct run *run, size_t index) {
         /* Those that are there at the start have booted; others take their time. */
         guest_start(g, run->now_usec, run->now_usec == 0 ? 0 : 3 * USEC_PER_SEC, run->scenario->settings.report_interval_usec);
         run_add_vm(run, index);
-        for (size_t i = 0; i < run->n_reservations; i++)
-                if (run->reservations[i].state != RESERVATION_GONE && strcmp(run->reservations[i].for_vm, g->spec->name) == 0)
-                        run->reservations[i].state = RESERVATION_GONE; /* handed over */
+        for (size_t i = 0; i < run->n_reservations; i++) {
+                struct reservation *r = &run->reservations[i];
+
+                if (r->state == RESERVATION_GONE || !guest_is_meant(g->spec, r->for_vm))
+                        continue;
+                r->state = RESERVATION_GONE; /* handed over */
+                if (strcmp(r->for_vm, g->spec->name) != 0)
+                        break; /* for a group: one for each of them */
+        }
         run->decide_now = true;
 }
 
