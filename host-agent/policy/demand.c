@@ -99,8 +99,9 @@ static bool is_at_its_end(const struct policy_context *c, const struct policy_vm
 }
 
 /*
- * What of its need the guest claims and the host has not seen it touch: a kernel may hold on to memory that it never used. Where that has brought it to its end, taking back what
- * it was offered then, as soon as it says that it is well, would bring it there again, and so on for ever. So for a while its word counts, for as much as the offer.
+ * What of its need the guest claims and the host has not seen it touch: a kernel may hold on to memory that it never used. Where that has brought
+ * it to its end, taking back what it was offered then, as soon as it says that it is well, would bring it there again, and so on for ever. So for a
+ * while its word counts, for as much as the offer.
  */
 static uint64_t untouched_bytes(const struct policy_context *c, struct policy_vm *vm, uint64_t claimed) {
         uint64_t untouched = u64_sub(claimed, vm->plan.need_bytes);

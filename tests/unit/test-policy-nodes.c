@@ -363,8 +363,8 @@ static void run_touched(struct fixture *f, unsigned steps, uint64_t process) {
         }
 }
 
-/* Two nodes, on each one that cannot swap and wants all it can get, and one that can: the second bound is kept on either, also when a process takes memory of the first,
- * and only the one that cannot swap there gives back for it. */
+/* Two nodes, on each one that cannot swap and wants all it can get, and one that can: the second bound is kept on either, also when a process takes
+ * memory of the first, and only the one that cannot swap there gives back for it. */
 static void test_second_bound_of_each_node(void **state) {
         static const uint64_t floors[] = { 2 * GIB, GIB };
         uint64_t before;

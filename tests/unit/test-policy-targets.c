@@ -181,7 +181,8 @@ static void test_pin(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_water_filling), cmocka_unit_test(test_fits), cmocka_unit_test(test_short), cmocka_unit_test(test_weights), cmocka_unit_test(test_weight_zero),
+                cmocka_unit_test(test_water_filling), cmocka_unit_test(test_fits), cmocka_unit_test(test_short), cmocka_unit_test(test_weights),
+                cmocka_unit_test(test_weight_zero),
                 cmocka_unit_test(test_floors_do_not_fit), cmocka_unit_test(test_swap_backed_demand), cmocka_unit_test(test_pin),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

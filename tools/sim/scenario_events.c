@@ -118,8 +118,8 @@ static int check_extras(const struct reader_object *o, enum event_kind kind) {
                 const char *key;
                 unsigned kinds;
         } extras[] = {
-                { "for", 1u << EVENT_RESERVE | 1u << EVENT_SET }, { "to", 1u << EVENT_SET }, { "size", 1u << EVENT_SET }, { "target", 1u << EVENT_SET },
-                { "memory", 1u << EVENT_SET }, { "floor", 1u << EVENT_LIMITS }, { "weight", 1u << EVENT_LIMITS },
+                { "for", 1u << EVENT_RESERVE | 1u << EVENT_SET }, { "to", 1u << EVENT_SET }, { "size", 1u << EVENT_SET },
+                { "target", 1u << EVENT_SET }, { "memory", 1u << EVENT_SET }, { "floor", 1u << EVENT_LIMITS }, { "weight", 1u << EVENT_LIMITS },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(extras); i++)
