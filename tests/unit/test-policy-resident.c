@@ -27,7 +27,7 @@ static struct policy_vm *two_and_one(struct fixture *f) {
 static void test_swap_does_not_back_what_cannot_swap(void **state) {
         struct fixture f;
         struct policy_vm *plain = two_and_one(&f);
-        uint64_t most = 14 * GIB - 256 * MIB - MARGIN(20 * GIB); /* capacity, less the other's floor, less what is never given away */
+        uint64_t most = 14 * GIB - 256 * MIB - MARGIN; /* capacity, less the other's floor, less what is never given away */
 
         fixture_decide(&f);
         assert_int_equal(f.plan.capacity_bytes, 14 * GIB);
@@ -135,7 +135,7 @@ static void test_correction_where_swap_backs(void **state) {
 static void test_no_crumbs(void **state) {
         struct fixture f;
         struct policy_vm *vm, *other;
-        uint64_t most = 14 * GIB - 300 * MIB - MARGIN(14 * GIB), actual = (most - MIB / 2) & ~(MIB / 4 - 1);
+        uint64_t most = 14 * GIB - 300 * MIB - MARGIN, actual = (most - MIB / 2) & ~(MIB / 4 - 1);
 
         fixture_init(&f);
         vm = fixture_add(&f, 16 * GIB, actual, GIB);
@@ -147,8 +147,8 @@ static void test_no_crumbs(void **state) {
         other->input.held = true;
         f.host.available_bytes = 16 * GIB - GIB - actual - 280 * MIB;
         fixture_decide(&f);
-        assert_true(f.plan.free_bytes - MARGIN(14 * GIB) > 4 * MIB);
-        assert_true(f.plan.resident_rule_bytes - f.plan.resident_bytes - MARGIN(14 * GIB) < MIB);
+        assert_true(f.plan.free_bytes - MARGIN > 4 * MIB);
+        assert_true(f.plan.resident_rule_bytes - f.plan.resident_bytes - MARGIN < MIB);
         assert_false(vm->plan.set);
 }
 
