@@ -90,15 +90,29 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
         m->psi_event = false;
 }
 
-static void log_move(struct manager *m, struct vm *vm, const struct policy_vm_plan *plan, uint64_t before, const char *would) {
+/* Creeping toward a target is one story, not fifty lines: small steps are told once in 10 s, together, and what is under the policy's own dead band
+ * not at all. Each line begins where the one before ended. */
+static void tell_moves(struct manager *m, struct vm *vm, bool dry_run) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
-        uint64_t max = vm->info.max_bytes;
-        /* Creeping toward a target is one story, not fifty lines: small steps are told once in 10 s. */
-        uint64_t period = u64_distance(plan->target_bytes, before) >= max / 10 ? USEC_PER_SEC : 10 * USEC_PER_SEC;
+        uint64_t max = vm->info.max_bytes, distance = u64_distance(vm->move.after_bytes, vm->told_bytes);
 
-        if (log_limit_pass(&vm->move_log, m->decided_usec, period))
-                log_vm(LOG_INFO, vm->name, "%s%s -> %s (%s; demand %s)", would, format_size(before, a), format_size(plan->target_bytes, b),
-                       policy_reason_to_string(plan->reason), format_size(plan->demand_bytes, d));
+        if (vm->move.after_bytes == AEROSTAT_UNKNOWN || distance < max / 100)
+                return;
+        if (!log_limit_pass(&vm->move_log, m->decided_usec, distance >= max / 10 ? USEC_PER_SEC : 10 * USEC_PER_SEC))
+                return;
+        log_vm(LOG_INFO, vm->name, "%s%s -> %s (%s; demand %s)", dry_run ? "would move " : "", format_size(vm->told_bytes, a),
+               format_size(vm->move.after_bytes, b), policy_reason_to_string(vm->move.reason), format_size(vm->move.demand_bytes, d));
+        vm->told_bytes = vm->move.after_bytes;
+}
+
+static void note_move(struct vm *vm, const struct policy_vm_plan *plan, uint64_t before, uint64_t now_usec, bool dry_run) {
+        vm->move = (struct decision) {
+                .last_usec = now_usec, .before_bytes = before, .after_bytes = plan->target_bytes, .demand_bytes = plan->demand_bytes,
+                .reason = plan->reason, .dry_run = dry_run,
+        };
+        if (vm->told_bytes == AEROSTAT_UNKNOWN)
+                vm->told_bytes = before;
+        decisions_add(&vm->decisions, &vm->move);
 }
 
 static void apply(struct manager *m, uint64_t now_usec) {
@@ -115,13 +129,12 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 if (!plan->set && plan->reason != POLICY_REASON_WAITS)
                         vm->pressure_usec = 0; /* its pressure report asked for nothing */
                 /* What an operator sets by hand is not automation. */
-                if (!plan->set || (m->paused && plan->class != POLICY_PINNED))
+                if (!plan->set || (m->paused && plan->class != POLICY_PINNED)) {
+                        tell_moves(m, vm, dry_run);
                         continue;
-                log_move(m, vm, plan, before, dry_run ? "would move " : "");
-                decisions_add(&vm->decisions, &(struct decision) {
-                        .last_usec = now_usec, .before_bytes = before, .after_bytes = plan->target_bytes, .demand_bytes = plan->demand_bytes,
-                        .reason = plan->reason, .dry_run = dry_run,
-                });
+                }
+                note_move(vm, plan, before, now_usec, dry_run);
+                tell_moves(m, vm, dry_run);
                 manager_emit(m, &(const struct manager_event) {
                         .type = MANAGER_EVENT_MOVE, .vm = vm->name, .before_bytes = before, .after_bytes = plan->target_bytes,
                         .reason = plan->reason, .would = dry_run,

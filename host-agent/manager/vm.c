@@ -34,6 +34,7 @@ int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 1
         vm->pid = -ESRCH;
         vm->pin_bytes = vm->pin_until_usec = AEROSTAT_UNKNOWN;
         vm->overhead_bytes = vm->cgroup.memory_bytes = vm->reaction_usec = vm->contained_bytes = AEROSTAT_UNKNOWN;
+        vm->move.after_bytes = vm->told_bytes = AEROSTAT_UNKNOWN;
         vm->managed = true;
         *ret = vm;
         return 0;
@@ -53,7 +54,7 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->balloon_confirmed = false;
         vm->agent_version[0] = 0;
         memset(vm->boot_id, 0, sizeof(vm->boot_id));
-        vm->target_bytes = AEROSTAT_UNKNOWN;
+        vm->target_bytes = vm->move.after_bytes = vm->told_bytes = AEROSTAT_UNKNOWN;
         vm->report_usec = 0;
         vm->refault_bytes_per_sec = AEROSTAT_UNKNOWN;
         vm->pressure_usec = 0;

@@ -99,6 +99,8 @@ struct vm {
 
         struct history history;                /* actual, demand, rss, swap */
         struct decisions decisions;            /* its last moves, those of earlier boots too */
+        struct decision move;                  /* the last one decided, dry run or not; after_bytes unknown: none in this boot */
+        uint64_t told_bytes;                   /* the target that the log last told of; unknown: none in this boot */
         uint64_t oom_kill_usec, violation_usec, last_resort_usec; /* when last; 0: never */
         struct report_vm *record;              /* its part of the report; NULL: none */
         struct report_burst burst;

@@ -16,6 +16,7 @@
 #define PROBE_FIRST_USEC USEC_PER_MINUTE
 #define PROBE_LAST_USEC (30 * USEC_PER_MINUTE)
 #define PRESSURE_HOLD_USEC (2 * USEC_PER_SEC)          /* longer than a report interval: pressure does not flicker */
+#define UNTOUCHED_USEC (10 * USEC_PER_MINUTE)
 #define EVIDENCE_SLACK (32 * MIB)                      /* rss is sampled at another moment than the report */
 
 /* The growth of a counter since the last report; 0 where it is unknown, new, or went backwards. */
@@ -97,6 +98,19 @@ static bool is_at_its_end(const struct policy_context *c, const struct policy_vm
                policy_size(vm->input.guest_available_bytes, POLICY_SIZE_MAX) < MIN(policy_exhaustion(vm), vm->plan.pressure_below_bytes);
 }
 
+/*
+ * What of its need the guest claims and the host has not seen it touch: a kernel may hold on to memory that it never used. Where that has brought
+ * it to its end, taking back what it was offered then, as soon as it says that it is well, would bring it there again, and so on for ever. So for a
+ * while its word counts, for as much as the offer.
+ */
+static uint64_t untouched_bytes(const struct policy_context *c, struct policy_vm *vm, uint64_t claimed) {
+        uint64_t untouched = u64_sub(claimed, vm->plan.need_bytes);
+
+        if (untouched > 0 && is_at_its_end(c, vm))
+                vm->state.untouched_until_usec = u64_add(c->now_usec, UNTOUCHED_USEC);
+        return vm->state.untouched_until_usec > c->now_usec ? untouched : 0;
+}
+
 /* What the guest has in its own swap beyond the ceiling for guests. It is the guest's word, and like all of it buys no more than the entitlement. */
 static uint64_t swap_excess(const struct policy_vm_input *in) {
         return policy_size(in->guest_swap_excess_bytes, 0);
@@ -106,7 +120,7 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_state *s = &vm->state;
         struct policy_vm_plan *p = &vm->plan;
-        uint64_t max = policy_max(vm);
+        uint64_t max = policy_max(vm), claimed = 0, untouched;
 
         if (policy_is_fresh(c, vm)) {
                 uint64_t actual = policy_size(in->report_actual_bytes, policy_actual(vm));
@@ -114,7 +128,7 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
                 if (in->report_usec != s->seen_report_usec)
                         learn(c, vm);
                 probe(c, s);
-                p->need_bytes = u64_sub(MIN(actual, max), policy_size(in->guest_available_bytes, 0));
+                p->need_bytes = claimed = u64_sub(MIN(actual, max), policy_size(in->guest_available_bytes, 0));
                 if (in->rss_bytes != AEROSTAT_UNKNOWN) /* what was never touched cannot be in use */
                         p->need_bytes = MIN(p->need_bytes, u64_add(policy_evidence(vm), EVIDENCE_SLACK));
                 p->need_bytes = MIN(u64_add(p->need_bytes, swap_excess(in)), max);
@@ -124,8 +138,11 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm) {
 
         p->headroom_bytes = MAX(policy_share(p->need_bytes, c->config->headroom_ppm), HEADROOM_MIN);
         p->pressure_below_bytes = p->headroom_bytes / 2;
+        untouched = untouched_bytes(c, vm, claimed);
         if (is_at_its_end(c, vm))
                 p->headroom_bytes = MAX(p->headroom_bytes, p->need_bytes);
+        else
+                p->headroom_bytes = MAX(p->headroom_bytes, MIN(u64_add(p->headroom_bytes, untouched), p->need_bytes));
         p->demand_bytes = MIN(u64_add(u64_add(p->need_bytes, p->hot_bytes), p->headroom_bytes), max);
         if (policy_is_fresh(c, vm) && (in->guest_pressure || swap_excess(in) > 0 ||
                                        policy_size(in->guest_available_bytes, POLICY_SIZE_MAX) < p->pressure_below_bytes))

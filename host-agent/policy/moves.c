@@ -7,7 +7,9 @@
  * and takes from the largest surplus first; shrinking that nobody waits for is slow.
  */
 
-#define GRANT_GRAIN (4 * MIB)                  /* a grant is this much or all that is wanted: no crumbs */
+#define GRANT_GRAIN (4 * MIB)                  /* a grant that somebody waits for is this much or all that is wanted: no crumbs */
+#define LAZY_GRAIN_MIN (16 * MIB)              /* the smallest dead band: what nobody waits for comes in fewer and larger steps ... */
+#define LAZY_GRAIN_SHARE 256                   /* ... of so much of max */
 #define LAZY_STEP_USEC USEC_PER_SEC
 #define CALM_SHORT_USEC USEC_PER_SEC
 #define CALM_FITS_USEC (2 * USEC_PER_SEC)
@@ -98,7 +100,6 @@ static uint64_t grant(struct policy_context *c, struct policy_room *room, bool u
                 uint64_t pressing = w->moves ? urgent_want(c, w) : 0;
 
                 w->cap = !w->moves ? 0 : urgent ? pressing : lazy_want(w, pressing);
-                w->weight = MAX(w->weight, 1);
         }
         policy_nodes_cut(c, urgent ? NODES_URGENT : NODES_LAZY, GRANT_GRAIN);
         policy_fill_room(c->work, c->n_vms, &most);
@@ -112,7 +113,7 @@ static uint64_t grant(struct policy_context *c, struct policy_room *room, bool u
                 /* Of what it wants, not of what a bound left of that: else the last crumb under it would be granted for ever. */
                 pressing = urgent_want(c, w);
                 wanted = urgent ? pressing : lazy_want(w, pressing);
-                if (w->fill < MIN(wanted, GRANT_GRAIN))
+                if (w->fill < MIN(wanted, urgent ? GRANT_GRAIN : MAX(w->max / LAZY_GRAIN_SHARE, LAZY_GRAIN_MIN)))
                         continue;
                 start = vm->plan.set ? vm->plan.target_bytes : w->base;
                 set_target(c, vm, w, u64_add(start, w->fill), w->pinned ? POLICY_REASON_PINNED : POLICY_REASON_GRANTED);
@@ -182,7 +183,6 @@ static void limit_to_nodes(struct policy_context *c, struct flow *f) {
         policy_nodes_measured(c);
         for (size_t i = 0; i < c->n_vms; i++) {
                 c->work[i].cap = c->work[i].moves ? urgent_want(c, &c->work[i]) : 0;
-                c->work[i].weight = MAX(c->work[i].weight, 1);
         }
         policy_nodes_cut(c, NODES_URGENT, GRANT_GRAIN);
         f->urgent = f->urgent_resident = 0;

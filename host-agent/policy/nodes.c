@@ -264,7 +264,7 @@ void policy_nodes_cut(struct policy_context *c, enum policy_nodes_phase phase, u
                         w->out = false;
                         if (!w->moves || !policy_is_within(c, w, set) || w->fill == w->cap)
                                 continue;
-                        w->cut |= phase == NODES_SURPLUS && w->weight > 0;
+                        w->cut |= phase == NODES_SURPLUS;
                         w->cap = w->fill < MIN(w->cap, grain) ? 0 : w->fill;
                 }
         }

@@ -5,6 +5,7 @@
 
 #include "host-agent/policy/internal.h"
 
+#define WEIGHT_GRAIN 1024                      /* weight 0 counts as so much less than weight 1: next to nothing while others' demand is not met */
 #define UNKNOWN_HOLD_USEC USEC_PER_MINUTE      /* a VM whose reports have gone stale is left alone for so long, unless memory is short */
 #define STUCK_USEC (5 * USEC_PER_SEC)          /* others cover for it from here on */
 #define COMING_SEC 5                            /* what a slow balloon gives back later than this is not waited for: others cover for it */
@@ -188,7 +189,8 @@ static void classify(struct policy_context *c, struct policy_vm *vm, struct poli
         /* Of one that counts at max nothing comes back. */
         p->gap = counted == actual && is_under_way(c, vm, actual, work->base);
         work->coming = !p->gap ? 0 : MIN(u64_sub(actual, work->base), u64_mul(vm->state.speed_bps, COMING_SEC));
-        work->weight = MIN(in->weight, POLICY_WEIGHT_MAX);
+        work->weight = MAX(MIN(in->weight, POLICY_WEIGHT_MAX) * WEIGHT_GRAIN, UINT64_C(1));
+        work->no_surplus = in->weight == 0;
         work->max = max;
         work->actual = actual;
         work->demand = MIN(p->demand_bytes, max);

@@ -80,7 +80,7 @@ struct policy_vm_input {
         uint64_t id;                           /* for the caller; equal input gives equal output whatever it is */
         uint64_t max_bytes;
         uint64_t floor_bytes;                  /* guaranteed minimum; clamped to max */
-        uint64_t weight;                       /* 0 .. POLICY_WEIGHT_MAX; 0 takes no surplus */
+        uint64_t weight;                       /* 0 .. POLICY_WEIGHT_MAX; 0: what it demands when the demand of others is met, and no surplus */
         uint64_t pin_bytes;                    /* manual target, or unknown: automatic */
 
         bool managed;                          /* no: excluded, counted at max and never moved */
@@ -128,6 +128,7 @@ struct policy_vm_state {
         /* of the last report that was learnt from */
         uint64_t seen_report_usec, seen_psi_usec, seen_refault_bytes, seen_swap_in_bytes, seen_oom_kills;
         uint64_t pressure_until_usec;          /* the guest counts as under pressure until then */
+        uint64_t untouched_until_usec;         /* it is believed to hold memory that it never touched until then */
         /* obedience */
         uint64_t window_since_usec, window_actual_bytes, window_gap_bytes, window_run_usec; /* where it was when its progress was last judged */
         uint64_t stuck_usec;                   /* a score: rises while it could obey and does not, falls while it obeys */
@@ -322,6 +323,7 @@ struct policy_work {
         uint8_t nodeset;                       /* as in the plan */
         bool resident;                         /* cannot swap: all that it may hold has to stay in memory */
         bool out;                              /* of policy_fill(): passed over */
+        bool no_surplus;                       /* weight 0: nothing beyond its demand */
 };
 
 /* Decides. now_usec: never before that of the call before. work: n_vms entries. Near O(n). */

@@ -62,7 +62,7 @@ static void fill_demand(struct policy_context *c, struct policy_room *room) {
 
 static void fill_surplus(struct policy_context *c, struct policy_room room) {
         for (size_t i = 0; i < c->n_vms; i++)
-                c->work[i].cap = u64_sub(c->work[i].max, c->work[i].share);
+                c->work[i].cap = c->work[i].no_surplus ? 0 : u64_sub(c->work[i].max, c->work[i].share);
         policy_nodes_cut(c, NODES_SURPLUS, 0);
         policy_fill_room(c->work, c->n_vms, &room);
         for (size_t i = 0; i < c->n_vms; i++)

@@ -55,7 +55,6 @@ class Trouble(AlertCase):
     def test_guests_in_trouble(self) -> None:
         self.start()
         a, b, c, d = (self.guest(name) for name in "abcd")
-        a.load.hold("thrash", 1200 * MIB, ramp=200 * MIB, rate_hz=5)    # into its own swap, over and over
         b.load.hold("huge", 2 * GIB)                                    # more than it can have: it kills
         c.load.agent("stop")                                            # and says nothing
         d.load.request("balloon", action="unbind")                      # has all of its memory, and gives nothing back
@@ -67,6 +66,8 @@ class Trouble(AlertCase):
             os.kill(b.pid, signal.SIGCONT)
         self.wait_fired("GuestUncooperative", "d")
         d.load.request("balloon", action="bind")
+        # Into its own swap, over and over; not before others can give, and not faster than it is given: all of that swap would not do, and it would kill.
+        a.load.hold("thrash", 1200 * MIB, ramp=60 * MIB, rate_hz=5)
         for name, subject in (("GuestStale", "c"), ("GuestSwapAtCeiling", "a"), ("GuestPressure", "a")):
             self.wait_fired(name, subject)
         c.load.agent("cont")

@@ -1,27 +1,26 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the daemon tells of itself, against what the lab sees: its log, its journal entries, its mails, and the times that it measures."""
+"""What the daemon tells of itself, against what the lab sees: its log, its journal entries, and its mails."""
 
 import os
 import re
 import socket
-import statistics
 import struct
 import tempfile
 import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
-from aerolab import MIB, Guest, LabCase, Options, log, main, virsh, wait_until
+from aerolab import MIB, LabCase, Options, log, main, virsh, wait_until
 from aerolab.lab import SOURCE
 from aerolab.machine import read_text
 from aerolab.sandbox import MS_NODEV, MS_NOSUID, mount
 from aerolab.web import AlertCase
 
 CONFIG = {"host": {"memory": "1900M"}}
-CALM = 60
+CALM = 60 if os.environ.get("AEROLAB_LONG") else 30    # seconds
 SETTLED = 70        # seconds after its start the daemon has told what it has to say of a host as such
 MESSAGE_IDS = {"fired": "4ee3d8c751e5492b8ce0a1c988d6c2e8", "resolved": "f5462028a38b468340aa6bb72568f814"}
 MOVE = re.compile(r"^(\d+):(\d+):(\d+\.\d+) (\w+): ([\d.]+ \w+) -> ([\d.]+ \w+) \((.+); demand ([\d.]+ \w+)\)$")
@@ -47,6 +46,7 @@ class Log(LabCase):
             wait_until(lambda: guest.actual() > size + 64 * MIB, 30, "the burst is met")
             guest.load.free("burst")
             self.wait_calm()
+        time.sleep(10)  # small moves are told together, at most so much later
         told = [MOVE.match(line) for line in daemon.log().splitlines()[len(before):]]
         lines = [match for match in told if match]
         log("for example " + lines[0].string)
@@ -170,68 +170,6 @@ class Told(AlertCase):
 def mails_in(folder: str, subject: str) -> List[str]:
     texts = [Path(folder, name).read_text(encoding="utf-8") for name in sorted(os.listdir(folder)) if name.endswith(".mail")]
     return [text for text in texts if re.search(rf"^Subject: \[aerostat\] .*{subject}", text, re.M)]
-
-
-class Times(AlertCase):
-    guests = [Options("a"), Options("b", swap=256 * MIB), Options("c", swap=256 * MIB)]
-
-    def burst(self, guest: Guest) -> Optional[Tuple[float, float]]:
-        """One burst: how soon its first report was answered by the daemon's measure, and by the lab's; None where memory came before it was short."""
-        self.wait_calm()
-        guest.load.align_clocks()
-        inside, size, since = guest.load.guest(), guest.actual(), len(guest.load.port.events)
-        last = self.daemon.json("show", guest.name)["reaction_seconds"]
-        guest.load.watch_headroom(reserved=size - inside["total_bytes"])
-        start = time.time()
-        guest.load.hold("burst", inside["available_bytes"] + 100 * MIB, ramp=0)
-        own = last
-        while own == last and time.time() - start < 5:
-            own = self.daemon.json("show", guest.name)["reaction_seconds"]
-        crossed = guest.load.crossed(since)
-        answers = [when for when, target in guest.balloon_targets() if when > start and target > size]
-        guest.load.free_all()
-        if own == last or crossed is None or not answers or min(answers) < crossed:
-            return None
-        log(f"{guest.name}: by the daemon {1000 * own:.1f} ms; by the lab {1000 * (min(answers) - crossed):.1f} ms")
-        return own, min(answers) - crossed
-
-    def test_reactions_agree(self) -> None:
-        """The lab's time runs from the moment at which memory is short inside the guest to QEMU's own trace of the new target; the
-        daemon's from the report of it. What is between is the agent's, the channel's and libvirt's: the daemon's time is a part of the
-        lab's, and not much less."""
-        self.start({"host": {"memory": "1900M"}})
-        pairs: List[Tuple[float, float]] = []
-        for i in range(12):
-            pair = self.burst(self.guest("bc"[i % 2]))
-            if pair:
-                pairs.append(pair)
-            if len(pairs) == 5:
-                break
-        self.assertGreaterEqual(len(pairs), 3, "too few bursts outran the daemon")
-        apart = [lab - daemon for daemon, lab in pairs]
-        log(f"{len(pairs)} bursts: by the daemon median {1000 * statistics.median(d for d, _ in pairs):.1f} ms, by the lab "
-            f"{1000 * statistics.median(l for _, l in pairs):.1f} ms; apart by {1000 * min(apart):.1f} to {1000 * max(apart):.1f} ms")
-        self.assertGreater(min(apart), -0.005, "the daemon measures more than there was")
-        self.assertLess(statistics.median(apart), 0.15)
-
-    def test_decisions_agree(self) -> None:
-        """The kernel's account of the main thread, which does little but decide: time on a CPU and waiting for one, for each decision."""
-        daemon = self.start({"host": {"memory": "1900M"}})
-        self.wait_calm()
-        thread = f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/schedstat"
-
-        def look() -> Tuple[float, float, float, float]:
-            ran, waited = (int(word) / 1e9 for word in read_text(thread).split()[:2])
-            values = self.metrics()
-            return ran, waited, values["aerostat_decision_seconds_count"], values["aerostat_decision_seconds_sum"]
-        before = look()
-        time.sleep(30)
-        ran, waited, count, total = (now - then for now, then in zip(look(), before))
-        log(f"{count:.0f} decisions in 30 s: {1000 * total / count:.3f} ms each by the daemon; its main thread ran "
-            f"{1000 * ran / count:.3f} ms for each, and waited {1000 * waited / count:.3f} ms for a CPU")
-        self.assertGreaterEqual(count, 20)
-        self.assertLess(total, 1.05 * (ran + waited))
-        self.assertGreater(total, 0.3 * ran)
 
 
 if __name__ == "__main__":

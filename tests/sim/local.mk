@@ -19,6 +19,7 @@ scenarios = \
 	%D%/scenarios/agentless-half.json \
 	%D%/scenarios/autodeflate.json \
 	%D%/scenarios/boot-storm.json \
+	%D%/scenarios/boot-waves.json \
 	%D%/scenarios/builds-equal.json \
 	%D%/scenarios/builds-staggered.json \
 	%D%/scenarios/builds-together.json \
@@ -32,6 +33,7 @@ scenarios = \
 	%D%/scenarios/host-process.json \
 	%D%/scenarios/hot-cache.json \
 	%D%/scenarios/idle-and-busy.json \
+	%D%/scenarios/limited-crowd.json \
 	%D%/scenarios/manual.json \
 	%D%/scenarios/mass-release.json \
 	%D%/scenarios/no-swap.json \
@@ -45,6 +47,7 @@ scenarios = \
 	%D%/scenarios/swap-backed.json \
 	%D%/scenarios/swap-shrinks.json \
 	%D%/scenarios/thousand.json \
+	%D%/scenarios/weight-zero.json \
 	%D%/scenarios/weights.json \
 	%D%/scenarios/zram-only.json
 TESTS += $(scenarios)

@@ -31,7 +31,7 @@ static inline void fixture_init(struct fixture *f) {
         };
 }
 
-#define MARGIN (4 * MIB) /* never given away where VMs are few: 256 KiB for each, but 4 MiB at least */
+#define MARGIN (4 * MIB) /* never given away, of up to 16 VMs */
 
 /* A guest that obeys, reports now, and needs `need` of its `actual`. Overhead 0, so that sums are round. */
 static inline struct policy_vm *fixture_add(struct fixture *f, uint64_t max, uint64_t actual, uint64_t need) {

@@ -385,6 +385,41 @@ static void test_practical_floor(void **state) {
         assert_true(vm->plan.floor_bytes < 2 * GIB);
 }
 
+/* One whose kernel holds on to 1 GiB, of which 700 MiB were ever touched, beside two that want all there is. */
+static void keep_to_limit(struct fixture *f, struct policy_vm *vm) {
+        struct policy_vm_input *in = &vm->input;
+
+        if (vm->plan.set)
+                in->target_bytes = vm->plan.target_bytes;
+        in->actual_bytes = in->report_actual_bytes = in->guest_total_bytes = MAX(in->target_bytes, GIB);
+        in->guest_available_bytes = in->guest_free_bytes = in->actual_bytes - GIB;
+        in->rss_bytes = 700 * MIB;
+        in->report_usec = f->now_usec;
+}
+
+static void test_untouched_memory_is_not_pumped(void **state) {
+        struct policy_vm *limited;
+        unsigned moves = 0;
+        struct fixture f;
+
+        fixture_init(&f);
+        for (unsigned i = 0; i < 2; i++)
+                fixture_add(&f, 8 * GIB, 6 * GIB, 11 * GIB / 2);
+        limited = fixture_add(&f, 4 * GIB, 2 * GIB, GIB);
+        f.host.available_bytes += 2 * GIB - 700 * MIB;
+        for (unsigned i = 0; i < 1200; i++) {
+                f.now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(&f);
+                for (size_t k = 0; k < f.n && i >= 600; k++)
+                        moves += f.vms[k].plan.set;
+                fixture_obey(&f, &f.vms[0]);
+                fixture_obey(&f, &f.vms[1]);
+                keep_to_limit(&f, limited);
+        }
+        assert_int_equal(moves, 0);
+        assert_true(limited->input.actual_bytes >= GIB && limited->plan.demand_bytes <= 2 * (700 + 32) * MIB);
+}
+
 static void test_breach(void **state) {
         struct fixture f;
         struct policy_vm *vm;
@@ -437,7 +472,7 @@ int main(void) {
                 cmocka_unit_test(test_crumbs_are_no_progress), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_taker_counts_at_max),
                 cmocka_unit_test(test_taking_is_not_made_good), cmocka_unit_test(test_autodeflate_is_no_taking),
                 cmocka_unit_test(test_evidence_is_covered), cmocka_unit_test(test_no_cpu_time), cmocka_unit_test(test_idle_is_no_excuse),
-                cmocka_unit_test(test_practical_floor),
+                cmocka_unit_test(test_practical_floor), cmocka_unit_test(test_untouched_memory_is_not_pumped),
                 cmocka_unit_test(test_breach), cmocka_unit_test(test_reboot),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,6 +112,36 @@ static void test_lazy_shrinking_is_slow(void **state) {
         assert_true(before > rich->input.target_bytes);
 }
 
+/* What nobody waits for comes in steps that are worth a move, though the other gives it back in smaller ones. */
+static void test_surplus_comes_in_steps(void **state) {
+        struct policy_vm *slow, *sharer;
+        uint64_t before;
+        struct fixture f;
+
+        fixture_init(&f);
+        slow = fixture_add(&f, 10 * GIB, 9 * GIB, GIB);
+        sharer = fixture_add(&f, 10 * GIB, 4 * GIB, GIB);
+        before = sharer->input.target_bytes;
+        for (unsigned i = 0; i < 600; i++) {
+                uint64_t actual = slow->input.actual_bytes;
+
+                f.now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(&f);
+                if (sharer->plan.set && sharer->plan.target_bytes != sharer->plan.ideal_bytes)
+                        assert_true(sharer->plan.target_bytes - sharer->input.target_bytes >= 39 * MIB); /* of 10 GiB; whole MiB, rounded down */
+                for (size_t k = 0; k < f.n; k++)
+                        fixture_obey(&f, &f.vms[k]);
+                if (slow->input.actual_bytes < actual) { /* 5 MiB in a step */
+                        uint64_t holds = MAX(slow->input.actual_bytes, actual - 5 * MIB);
+
+                        f.host.available_bytes = u64_sub(f.host.available_bytes, holds - slow->input.actual_bytes);
+                        slow->input.actual_bytes = slow->input.rss_bytes = slow->input.report_actual_bytes = holds;
+                        slow->input.guest_available_bytes = slow->input.guest_free_bytes = slow->input.actual_bytes - GIB;
+                }
+        }
+        assert_true(sharer->input.target_bytes >= before + GIB);
+}
+
 /* The same on a host under pressure (PSI some above 10 %: hard): four times as fast, and looked at four times as often when all is calm. */
 static void test_faster_on_a_short_host(void **state) {
         struct fixture f;
@@ -275,7 +305,8 @@ static void test_hostile_numbers(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_free_first_then_grant), cmocka_unit_test(test_pool_serves_at_once_and_is_refilled),
-                cmocka_unit_test(test_dead_band), cmocka_unit_test(test_lazy_shrinking_is_slow),
+                cmocka_unit_test(test_dead_band),
+                cmocka_unit_test(test_lazy_shrinking_is_slow), cmocka_unit_test(test_surplus_comes_in_steps),
                 cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles),
                 cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),

@@ -328,6 +328,79 @@ static void test_what_cannot_swap(void **state) {
         assert_false(f.plan.unsafe);
 }
 
+/* What a set's own memory has to hold: what of its VMs cannot swap may have, and the floors of the others. */
+static uint64_t must_stay(const struct fixture *f, uint64_t mask) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < f->n; i++) {
+                const struct policy_vm_input *in = &f->vms[i].input;
+
+                if (in->node_mask == mask)
+                        sum += in->cannot_swap ? MAX(in->actual_bytes, in->target_bytes) : in->floor_bytes;
+        }
+        return sum;
+}
+
+/* 100 ms a step. Those that can swap have touched 1 GiB of what they hold, the others all of it; `process` is what else is used on the first node. */
+static void run_touched(struct fixture *f, unsigned steps, uint64_t process) {
+        for (; steps > 0; steps--) {
+                f->now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(f);
+                f->host.available_bytes = 0;
+                for (size_t k = 0; k < 2; k++) {
+                        f->host.nodes[k].available_bytes = NODE_SIZE - OTHERS - (k == 0 ? process : 0);
+                        for (size_t i = 0; i < f->n; i++) {
+                                struct policy_vm_input *in = &f->vms[i].input;
+
+                                if (in->node_mask != UINT64_C(1) << k)
+                                        continue;
+                                fixture_obey(f, &f->vms[i]);
+                                in->rss_bytes = in->cannot_swap ? in->actual_bytes : GIB;
+                                f->host.nodes[k].available_bytes = u64_sub(f->host.nodes[k].available_bytes, in->rss_bytes);
+                        }
+                }
+                f->host.available_bytes = f->host.nodes[0].available_bytes + f->host.nodes[1].available_bytes;
+        }
+}
+
+/* Two nodes, on each one that cannot swap and wants all it can get, and one that can: the second bound is kept on either, also when a process takes
+ * memory of the first, and only the one that cannot swap there gives back for it. */
+static void test_second_bound_of_each_node(void **state) {
+        static const uint64_t floors[] = { 2 * GIB, GIB };
+        uint64_t before;
+        struct fixture f;
+
+        nodes_init(&f);
+        f.config.mode = POLICY_SWAP_BACKED;
+        f.config.swap_ceiling_ppm = 500000;
+        f.host.swap_total_bytes = 16 * GIB;
+        for (int node = 0; node < 2; node++) {
+                add(&f, node, 8 * GIB, 4 * GIB, 3 * GIB)->input.cannot_swap = true;
+                add(&f, node, 4 * GIB, 3 * GIB, GIB)->input.floor_bytes = floors[node];
+        }
+        run_touched(&f, 1, 0);
+        for (unsigned i = 0; i < 600; i++) {
+                run_touched(&f, 1, 0);
+                for (size_t k = 0; k < 2; k++) {
+                        assert_int_equal(f.plan.nodesets[k].capacity_bytes, 7 * GIB);
+                        assert_true(f.plan.nodesets[k].rule_bytes > 7 * GIB); /* swap backs what the other has beyond its floor */
+                        assert_true(must_stay(&f, f.plan.nodesets[k].mask) <= 7 * GIB);
+                }
+        }
+        assert_true(f.vms[0].input.actual_bytes > 4 * GIB + 256 * MIB); /* and not for want of memory: of 5 and 6 GiB */
+        assert_true(f.vms[2].input.actual_bytes > 5 * GIB + 256 * MIB);
+
+        before = f.vms[2].input.target_bytes;
+        for (unsigned i = 0; i < 20; i++) {
+                run_touched(&f, 1, GIB);
+                assert_true(f.vms[2].input.target_bytes >= before);
+        }
+        assert_int_equal(f.plan.nodesets[0].capacity_bytes, 6 * GIB);
+        assert_int_equal(f.plan.nodesets[1].capacity_bytes, 7 * GIB);
+        assert_true(must_stay(&f, 1) <= 6 * GIB && must_stay(&f, 2) <= 7 * GIB);
+        assert_false(f.plan.unsafe);
+}
+
 /* What KSM merged is resident once: what looks like free memory by it is not promised again on the node. */
 static void test_merged_pages(void **state) {
         struct fixture f;
@@ -350,7 +423,7 @@ int main(void) {
                 cmocka_unit_test(test_envelope_of_a_node),   cmocka_unit_test(test_shares_within_a_node), cmocka_unit_test(test_burst_on_a_full_node),
                 cmocka_unit_test(test_deficit_of_a_node),    cmocka_unit_test(test_floors_of_a_node), cmocka_unit_test(test_sockets),
                 cmocka_unit_test(test_sets_that_cross),      cmocka_unit_test(test_pin_on_a_full_node), cmocka_unit_test(test_merged_pages),
-                cmocka_unit_test(test_what_cannot_swap),
+                cmocka_unit_test(test_what_cannot_swap), cmocka_unit_test(test_second_bound_of_each_node),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

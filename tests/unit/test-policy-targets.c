@@ -111,6 +111,22 @@ static void test_weights(void **state) {
         assert_near(two->plan.ideal_bytes, 2 * one->plan.ideal_bytes, 4 * MIB);
 }
 
+/* Weight 0 takes no surplus, but what it needs, where the others have what they need. */
+static void test_weight_zero(void **state) {
+        struct fixture f;
+        struct policy_vm *none;
+
+        fixture_init(&f);
+        none = fixture_add(&f, 8 * GIB, 4 * GIB, 2 * GIB);
+        none->input.weight = 0;
+        fixture_add(&f, 8 * GIB, 4 * GIB, 2 * GIB);
+        fixture_add(&f, 8 * GIB, 4 * GIB, GIB);
+        fixture_decide(&f);
+        assert_int_equal(none->plan.demand_bytes, 2 * GIB + 2 * GIB / 5);
+        assert_near(none->plan.ideal_bytes, none->plan.demand_bytes, MIB);
+        assert_true(f.vms[1].plan.ideal_bytes > 5 * GIB && f.vms[2].plan.ideal_bytes > 4 * GIB); /* the surplus is theirs */
+}
+
 static void test_floors_do_not_fit(void **state) {
         struct fixture f;
 
@@ -166,6 +182,7 @@ static void test_pin(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_water_filling), cmocka_unit_test(test_fits), cmocka_unit_test(test_short), cmocka_unit_test(test_weights),
+                cmocka_unit_test(test_weight_zero),
                 cmocka_unit_test(test_floors_do_not_fit), cmocka_unit_test(test_swap_backed_demand), cmocka_unit_test(test_pin),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,11 +291,47 @@ static void test_shadow(void **state) {
         assert_false(s.plan.unsafe);
 }
 
+/* VMs of a node that would have shrunk would have left that memory free there: it is not taken for somebody else's use. */
+static void test_shadow_on_nodes(void **state) {
+        struct shadow_vm memory[FIXTURE_VMS] = { 0 }, *memories[FIXTURE_VMS];
+        struct policy_vm would[FIXTURE_VMS];
+        struct shadow s = { 0 };
+        struct fixture f;
+
+        fixture_init(&f);
+        f.host.n_nodes = 2;
+        for (size_t i = 0; i < 4; i++) {
+                fixture_add(&f, 6 * GIB, 6 * GIB, GIB)->input.node_mask = i < 2 ? 1 : 2;
+                f.vms[i].input.rss_bytes = i < 2 ? 7 * GIB / 2 : 2 * GIB;
+                memories[i] = &memory[i];
+        }
+        f.host.available_bytes = 4 * GIB;
+        f.host.nodes[0] = (struct policy_node) { 8 * GIB, 512 * MIB };
+        f.host.nodes[1] = (struct policy_node) { 8 * GIB, 7 * GIB / 2 };
+        for (unsigned step = 0; step < 300; step++) {
+                f.now_usec += 100 * USEC_PER_MSEC;
+                for (size_t i = 0; i < f.n; i++)
+                        f.vms[i].input.report_usec = f.now_usec;
+                if (step == 100) { /* a process on each node, for which they would shrink below what they have touched */
+                        f.host.nodes[0].available_bytes = 0;
+                        f.host.nodes[1].available_bytes -= 3 * GIB;
+                        f.host.available_bytes = 512 * MIB;
+                        for (size_t i = 0; i < 2; i++)
+                                f.vms[i].input.rss_bytes = 9 * GIB / 4, f.vms[i].input.swap_bytes = 5 * GIB / 4;
+                }
+                fixture_decide(&f);
+                shadow_step(&s, &f.config, &f.host, f.vms, memories, f.n, f.now_usec, 900 * MIB, 2000 * MIB, would, f.work);
+                for (size_t k = 0; k < 2; k++)
+                        assert_near(s.plan.nodesets[k].other_bytes, 512 * MIB + (step < 100 ? 0 : 3 * GIB), MIB);
+        }
+        assert_true(memory[0].actual_bytes < 9 * GIB / 4 && memory[2].actual_bytes < 9 * GIB / 4);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_host_by_the_hour), cmocka_unit_test(test_sizes_of_vms),      cmocka_unit_test(test_places),
                 cmocka_unit_test(test_bursts),           cmocka_unit_test(test_how_many),          cmocka_unit_test(test_survives_a_restart),
-                cmocka_unit_test(test_what_is_no_report), cmocka_unit_test(test_shadow),
+                cmocka_unit_test(test_what_is_no_report), cmocka_unit_test(test_shadow), cmocka_unit_test(test_shadow_on_nodes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

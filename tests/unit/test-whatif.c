@@ -275,6 +275,35 @@ static void test_nodes(void **state) {
         whatif_answer_done(&what);
 }
 
+/* VMs of a node shrink while it is looked ahead: what they give back is free on that node, and not used there by somebody else. The host process that
+ * they shrink for is spread over both nodes, by size. */
+static void test_nodes_follow(void **state) {
+        struct fixture f;
+        struct whatif_answer what;
+
+        fixture_init(&f);
+        f.host.n_nodes = 2;
+        for (size_t i = 0; i < 4; i++)
+                fixture_add(&f, 4 * GIB, i < 2 ? 7 * GIB / 2 : 2 * GIB, GIB)->input.node_mask = i < 2 ? 1 : 2;
+        f.host.nodes[0] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 7 * GIB };
+        f.host.nodes[1] = (struct policy_node) { 8 * GIB, 8 * GIB - 512 * MIB - 4 * GIB };
+        fixture_decide(&f);
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 6 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        for (size_t i = 0; i < 2; i++)
+                assert_true(what.models[i].then_bytes < 5 * GIB / 2 && what.models[i].then_bytes > GIB);
+        for (size_t k = 0; k < 2; k++) {
+                const struct policy_nodeset *s = &what.result.after.nodesets[k];
+                uint64_t held = what.models[2 * k].then_bytes + what.models[2 * k + 1].then_bytes;
+
+                assert_near(s->other_bytes, 512 * MIB + 3 * GIB, 4 * MIB);
+                assert_near(s->capacity_bytes, 4 * GIB, 4 * MIB); /* 8 GiB less these and 512 MiB of reserve */
+                assert_near(s->available_bytes + s->other_bytes + held, 8 * GIB, 4 * MIB);
+                assert_true(s->deficit_bytes == 0);
+        }
+        assert_true(what.result.safe_usec != AEROSTAT_UNKNOWN && !what.result.after.unsafe);
+        whatif_answer_done(&what);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_nothing_asked_nothing_moves),
@@ -285,6 +314,7 @@ int main(void) {
                 cmocka_unit_test(test_worst_case_in_numbers),
                 cmocka_unit_test(test_who_does_not_move),
                 cmocka_unit_test(test_nodes),
+                cmocka_unit_test(test_nodes_follow),
                 cmocka_unit_test(test_speed_and_bounds),
                 cmocka_unit_test(test_anything),
         };

@@ -18,18 +18,12 @@ uint64_t run_reserved_bytes(const struct run *run) {
         return bytes;
 }
 
-/* What it would take with everybody at the floor. */
+/* As the daemon judges it: with everybody at the least that they hold for good. */
 static bool could_be_met(const struct run *run, uint64_t bytes) {
-        uint64_t need = u64_add(run_reserved_bytes(run), bytes), resident;
+        uint64_t reserved = u64_add(run_reserved_bytes(run), bytes);
 
-        for (size_t k = 0; k < run->n_vms; k++) {
-                const struct policy_vm *vm = &run->vms[k];
-                bool fixed = vm->input.fixed || vm->input.hugepages || vm->input.held;
-
-                need = u64_add(need, fixed ? vm->plan.committed_bytes : vm->plan.floor_bytes + run->guests[run->guest_of[k]].spec->overhead_bytes);
-        }
-        resident = u64_add(u64_add(run->plan.resident_least_bytes, run_reserved_bytes(run)), bytes);
-        return run->account.decisions == 0 || (need <= run->plan.rule_bytes && resident <= run->plan.resident_rule_bytes);
+        return u64_add(policy_least_bytes(run->vms, run->n_vms, SIZE_MAX, 0), reserved) <= run->plan.rule_bytes &&
+               u64_add(run->plan.resident_least_bytes, reserved) <= run->plan.resident_rule_bytes;
 }
 
 static void reserve(struct run *run, const struct event *e) {
@@ -40,26 +34,43 @@ static void reserve(struct run *run, const struct event *e) {
                 .expires_usec = u64_add(run->now_usec, e->for_usec == AEROSTAT_UNKNOWN ? RESERVATION_TTL_USEC : e->for_usec),
         };
         snprintf(r->for_vm, sizeof(r->for_vm), "%s", e->who);
-        if (could_be_met(run, e->bytes))
+        if (run->account.decisions == 0 || could_be_met(run, e->bytes)) /* what the host can bear is known from the first decision on */
                 r->state = RESERVATION_WAITS;
         else
                 run->account.reservations_refused++;
+}
+
+/* Whether it is for a VM that `who` means. */
+static bool is_for(const struct run *run, const struct reservation *r, const char *who) {
+        for (size_t i = 0; i < run->scenario->n_guests; i++)
+                if (strcmp(run->scenario->guests[i].name, r->for_vm) == 0 && guest_is_meant(&run->scenario->guests[i], who))
+                        return true;
+        return strcmp(r->for_vm, who) == 0;
 }
 
 static void release(struct run *run, const struct event *e) {
         for (size_t i = 0; i < run->n_reservations; i++) {
                 struct reservation *r = &run->reservations[i];
 
-                if (e->id != 0 ? r->id == e->id : e->who[0] == 0 || strcmp(r->for_vm, e->who) == 0)
+                if (e->id != 0 ? r->id == e->id : e->who[0] == 0 || is_for(run, r, e->who))
                         r->state = RESERVATION_GONE;
         }
 }
 
 void run_reservations(struct run *run) {
+        uint64_t taken = run->plan.liable_bytes;
+
+        for (size_t i = run->n_reservations; i-- > 0 && run->account.decisions == 1 && !could_be_met(run, 0);)
+                if (run->reservations[i].state == RESERVATION_WAITS) {
+                        run->reservations[i].state = RESERVATION_GONE;
+                        run->account.reservations_refused++;
+                }
         for (size_t i = 0; i < run->n_reservations; i++) {
                 struct reservation *r = &run->reservations[i];
 
-                if (r->state == RESERVATION_WAITS && run->plan.deficit_bytes == 0) {
+                if (r->state != RESERVATION_GONE)
+                        taken = u64_add(taken, r->bytes);
+                if (r->state == RESERVATION_WAITS && taken <= run->plan.rule_bytes) { /* the earlier first, as the daemon judges them */
                         uint64_t wait = run->now_usec - r->asked_usec;
 
                         r->state = RESERVATION_MET;
@@ -143,9 +154,15 @@ static void start(struct run *run, size_t index) {
         /* Those that are there at the start have booted; others take their time. */
         guest_start(g, run->now_usec, run->now_usec == 0 ? 0 : 3 * USEC_PER_SEC, run->scenario->settings.report_interval_usec);
         run_add_vm(run, index);
-        for (size_t i = 0; i < run->n_reservations; i++)
-                if (run->reservations[i].state != RESERVATION_GONE && strcmp(run->reservations[i].for_vm, g->spec->name) == 0)
-                        run->reservations[i].state = RESERVATION_GONE; /* handed over */
+        for (size_t i = 0; i < run->n_reservations; i++) {
+                struct reservation *r = &run->reservations[i];
+
+                if (r->state == RESERVATION_GONE || !guest_is_meant(g->spec, r->for_vm))
+                        continue;
+                r->state = RESERVATION_GONE; /* handed over */
+                if (strcmp(r->for_vm, g->spec->name) != 0)
+                        break; /* for a group: one for each of them */
+        }
         run->decide_now = true;
 }
 

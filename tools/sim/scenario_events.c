@@ -79,32 +79,56 @@ static int read_limits(const struct reader_object *o, struct event *e) {
         return floor == 0 && weight == 0 ? reader_complain(o, "limits", "neither floor nor weight is given") : 0;
 }
 
-/* Whether an event so far reserves for a VM of this name. */
-static bool reserved_for(const struct scenario *scenario, const char *name) {
-        for (size_t i = 0; i < scenario->n_events; i++)
-                if (scenario->events[i].kind == EVENT_RESERVE && strcmp(scenario->events[i].who, name) == 0)
-                        return true;
-        return false;
+/* How many events reserve, for a VM of this name or (NULL) at all; wherever they stand. */
+static size_t count_reserves(const json_t *events, const char *name) {
+        size_t index, n = 0;
+        json_t *item;
+
+        json_array_foreach((json_t *) events, index, item) {
+                const char *who = json_string_value(json_object_get(item, "for"));
+
+                n += json_object_get(item, "reserve") && (!name || (who && strcmp(who, name) == 0));
+        }
+        return n;
 }
 
-static int read_release(const struct scenario *scenario, const struct reader_object *o, json_t *value, struct event *e) {
-        const char *text;
+static int read_release(const struct scenario *scenario, const struct reader_object *o, const json_t *events, json_t *value, struct event *e) {
+        const char *text = json_string_value(value);
+        int r = 0;
 
         if (json_is_true(value))
                 return 0;
         if (json_is_integer(value))
-                return reader_integer(o, "release", 1, INT64_MAX, &e->id) < 0 ? -EINVAL : 0;
-        text = json_string_value(value);
-        if (text && !exists(scenario, text) && parse_u64(text, &e->id) == 0 && e->id > 0)
-                return 0;
-        if (text && reserved_for(scenario, text)) {
-                snprintf(e->who, sizeof(e->who), "%s", text);
-                return 0;
+                r = reader_integer(o, "release", 1, INT64_MAX, &e->id);
+        else if (!text || exists(scenario, text) || parse_u64(text, &e->id) < 0 || e->id == 0) {
+                if (text && count_reserves(events, text) > 0) {
+                        snprintf(e->who, sizeof(e->who), "%.*s", (int) sizeof(e->who) - 1, text);
+                        return 0;
+                }
+                return read_who(scenario, o, "release", text, e);
         }
-        return read_who(scenario, o, "release", text, e);
+        if (r >= 0 && e->id > count_reserves(events, NULL))
+                r = reader_complain(o, "release", "there is no reservation %llu", (unsigned long long) e->id);
+        return r < 0 ? r : 0;
 }
 
-static int read_event(const struct scenario *scenario, const struct reader_object *o, struct event *e) {
+/* What belongs to another kind of event would be passed over, and the scenario mean something else than was meant. */
+static int check_extras(const struct reader_object *o, enum event_kind kind) {
+        static const struct {
+                const char *key;
+                unsigned kinds;
+        } extras[] = {
+                { "for", 1u << EVENT_RESERVE | 1u << EVENT_SET }, { "to", 1u << EVENT_SET }, { "size", 1u << EVENT_SET },
+                { "target", 1u << EVENT_SET }, { "memory", 1u << EVENT_SET }, { "floor", 1u << EVENT_LIMITS }, { "weight", 1u << EVENT_LIMITS },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(extras); i++)
+                if (json_object_get(o->json, extras[i].key) && !(extras[i].kinds >> kind & 1))
+                        return reader_complain(o, extras[i].key, "means nothing to \"%s\"", event_names[kind]);
+        return 0;
+}
+
+static int read_event(const struct scenario *scenario, const struct reader_object *o, const json_t *events, struct event *e) {
         json_t *value = NULL;
         const char *key;
         int kind = -1, r;
@@ -125,6 +149,9 @@ static int read_event(const struct scenario *scenario, const struct reader_objec
         e->kind = (enum event_kind) kind;
         key = event_names[kind];
         value = json_object_get(o->json, key);
+        r = check_extras(o, e->kind);
+        if (r < 0)
+                return r;
         switch (e->kind) {
         case EVENT_RESERVE:
         case EVENT_HOST_USE:
@@ -132,7 +159,7 @@ static int read_event(const struct scenario *scenario, const struct reader_objec
                 r = reader_size(o, key, &e->bytes);
                 break;
         case EVENT_RELEASE:
-                r = read_release(scenario, o, value, e);
+                r = read_release(scenario, o, events, value, e);
                 break;
         case EVENT_PAUSE:
         case EVENT_RESUME:
@@ -175,7 +202,7 @@ int scenario_read_events(struct scenario *scenario, const struct reader_object *
                 struct event e;
                 size_t at;
 
-                if (reader_enter_item(top, "events", index, item, known, &o) < 0 || read_event(scenario, &o, &e) < 0)
+                if (reader_enter_item(top, "events", index, item, known, &o) < 0 || read_event(scenario, &o, events, &e) < 0)
                         return -EINVAL;
                 for (at = scenario->n_events; at > 0 && scenario->events[at - 1].at_usec > e.at_usec; at--)
                         scenario->events[at] = scenario->events[at - 1];

@@ -26,28 +26,38 @@ static json_t *latencies(const struct account *a) {
 #undef AT
 }
 
+/* A guest's number; and, beside each one's, the sum of those that share a name. Takes over `one`. */
+static void add_guest(json_t *guests, json_t *groups, const struct guest_spec *g, json_t *one) {
+        const json_t *sum = json_object_get(groups, g->group_name);
+
+        if (strcmp(g->name, g->group_name) != 0)
+                json_object_set_new(groups, g->group_name, json_is_integer(one) ? json_integer(json_integer_value(sum) + json_integer_value(one))
+                                                                                : json_real(json_number_value(sum) + json_number_value(one)));
+        json_object_set_new(guests, g->name, one);
+}
+
 static json_t *unmet(const struct run *run) {
-        json_t *guests = json_object();
+        json_t *guests = json_object(), *groups = json_object();
         double all = 0;
 
         for (size_t i = 0; i < run->scenario->n_guests; i++) {
                 double one = (double) run->accounts[i].unmet_byte_usec / 1e6;
 
                 all += one;
-                json_object_set_new(guests, run->scenario->guests[i].name, json_real(one));
+                add_guest(guests, groups, &run->scenario->guests[i], json_real(one));
         }
-        return json_pack("{s:f,s:o}", "all", all, "guests", guests);
+        return json_pack("{s:f,s:o,s:o}", "all", all, "guests", guests, "groups", groups);
 }
 
 static json_t *refaults(const struct run *run) {
-        json_t *guests = json_object();
+        json_t *guests = json_object(), *groups = json_object();
         uint64_t all = 0;
 
         for (size_t i = 0; i < run->scenario->n_guests; i++) {
                 all = u64_add(all, run->guests[i].refault_bytes);
-                json_object_set_new(guests, run->scenario->guests[i].name, json_integer((json_int_t) run->guests[i].refault_bytes));
+                add_guest(guests, groups, &run->scenario->guests[i], json_integer((json_int_t) run->guests[i].refault_bytes));
         }
-        return json_pack("{s:I,s:o}", "all", (json_int_t) all, "guests", guests);
+        return json_pack("{s:I,s:o,s:o}", "all", (json_int_t) all, "guests", guests, "groups", groups);
 }
 
 json_t *summary_new(const struct run *run) {
@@ -104,6 +114,7 @@ static json_t *as_number(json_t *value) {
 
 /* "grant_latency_ms.p99", "grant_latency_ms_p99", "unmet_byte_seconds.web1", "invariants.I3". A new reference, or NULL. */
 static json_t *find(json_t *summary, const char *name) {
+        static const char *const inside[] = { "guests", "groups" };
         json_t *value = json_object_get(summary, name), *inner, *found;
         const char *key;
 
@@ -115,8 +126,9 @@ static json_t *find(json_t *summary, const char *name) {
                 if (!json_is_object(value) || strncmp(name, key, n) != 0 || (name[n] != '.' && name[n] != '_'))
                         continue;
                 found = find(value, name + n + 1);
-                if (!found && (inner = json_object_get(value, "guests")))
-                        found = find(inner, name + n + 1);
+                for (size_t i = 0; !found && i < ARRAY_SIZE(inside); i++)
+                        if ((inner = json_object_get(value, inside[i])))
+                                found = find(inner, name + n + 1);
                 if (found)
                         return found;
         }

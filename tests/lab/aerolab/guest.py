@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr, unescape
 
 from .libvirtd import virsh
 from .load import Load
@@ -143,7 +143,7 @@ class Guest:
     def channel_path(self, name: str) -> str:
         """Where libvirt put the channel's socket: its folder carries the domain's id."""
         xml = virsh("dumpxml", self.name)
-        return re.search(rf"<source mode='bind' path='([^']+)'/>\s*<target type='virtio' name='{re.escape(name)}'", xml).group(1)
+        return unescape(re.search(rf"<source mode='bind' path='([^']+)'/>\s*<target type='virtio' name='{re.escape(name)}'", xml).group(1))
 
     def console(self) -> str:
         path = f"{self.folder}/{self.name}.console"
