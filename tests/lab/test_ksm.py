@@ -126,7 +126,7 @@ class Ksm(LabCase):
         write_text(f"{KSM}/sleep_millisecs", self.before["sleep_millisecs"])
 
     def test_operator(self) -> None:
-        daemon = self.start(mode="on")
+        daemon = self.start(mode="on", **{"cpu-normal": "30%"})  # how soon pages merge is not the matter here
         self.fill("a", "equal")
         self.fill("b", "equal")
         wait_until(lambda: saved() > 50 * MIB, 120, "pages merge")
