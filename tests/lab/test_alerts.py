@@ -50,7 +50,7 @@ class Overrun(AlertCase):
 
 
 class Trouble(AlertCase):
-    guests = [Options("a", swap=512 * MIB, psi=True), Options("b"), Options("c"), Options("d")]
+    guests = [Options("a", swap=768 * MIB, psi=True), Options("b"), Options("c"), Options("d")]
 
     def test_guests_in_trouble(self) -> None:
         self.start()
