@@ -47,6 +47,7 @@ EXTRA_DIST += \
 	%D%/test_ksm.py \
 	%D%/test_reaction.py \
 	%D%/test_reserve.py \
+	%D%/test_reserve_swap.py \
 	%D%/test_smoke.py \
 	%D%/test_soak.py \
 	%D%/test_story.py \

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 
-from aerolab import GIB, MIB, Options, log, main, wait_until
+from aerolab import GIB, MIB, Options, log, main, only_long, wait_until
 from aerolab.hog import SwapHog
 from aerolab.web import AlertCase, Alertmanager, Prometheus
 
@@ -116,6 +116,7 @@ class Swap(AlertCase):
         for name in ("SwapNearCeiling", "SwapAtCeiling", "SwapAboveCeiling"):
             self.wait_fired(name, seconds=90, phase="resolved")
 
+    @only_long
     def test_thrashing(self) -> None:
         self.start({"host": {"memory": "2G"}})
         hog = SwapHog()

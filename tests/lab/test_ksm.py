@@ -4,15 +4,13 @@
 
 import os
 import time
-import unittest
 
-from aerolab import MIB, Aerostatd, LabCase, Options, log, main, mib, wait_until
+from aerolab import MIB, Aerostatd, LabCase, Options, log, main, mib, only_long, wait_until
 from aerolab.ksm import CONFIG, KSM, knobs, ksmd_seconds, number, saved
 from aerolab.machine import write_text
 from aerolab.sandbox import HOST_PROC
 
 MEMORY = 512 * MIB
-LONG = bool(os.environ.get("AEROLAB_LONG"))
 
 
 class Ksm(LabCase):
@@ -73,7 +71,7 @@ class Ksm(LabCase):
         after["run"] = after["run"].replace("2", "0")
         self.assertEqual(after, self.before, "the settings from before are not back")
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_random_data_ends_scanning_and_a_new_guest_starts_it(self) -> None:
         self.fill("a", "random")
         self.fill("b", "random")
@@ -168,7 +166,7 @@ class Ksm(LabCase):
         self.assertIn("no KSM", daemon.ctl("ksm", "on").stderr)
         self.assertIn("not in this kernel", daemon.ctl("status").stdout)
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_with_the_advisor(self) -> None:
         if not os.path.exists(f"{KSM}/advisor_mode"):
             self.skipTest("this kernel has no advisor")

@@ -14,14 +14,13 @@ import unittest
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Dict, List, Tuple
 
-from aerolab import GIB, MIB, Guest, LabCase, Options, log, main, mib, wait_until
+from aerolab import GIB, LONG, MIB, Guest, LabCase, Options, log, main, mib, wait_until
 from aerolab.follower import Follower
 from aerolab.hog import SwapHog
 from aerolab.machine import read_text
 from aerolab.record import Record, Settings
 from aerolab.verdict import Called, judge
 
-LONG = bool(os.environ.get("AEROLAB_LONG"))
 SECONDS = float(os.environ.get("AEROLAB_SOAK_SEC", 20 * 60 if LONG else 60))  # of faults; then they have to be over
 QUIET = 20 if LONG else 12 # seconds at the end, with nothing going on
 SWAP = 512 * MIB

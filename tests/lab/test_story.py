@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-from aerolab import MIB, LabCase, Options, log, main, virsh, wait_until
+from aerolab import LONG, MIB, LabCase, Options, log, main, virsh, wait_until
 from aerolab.lab import SOURCE
 from aerolab.machine import read_text
 from aerolab.sandbox import MS_NODEV, MS_NOSUID, mount
 from aerolab.web import AlertCase
 
 CONFIG = {"host": {"memory": "1900M"}}
-CALM = 60 if os.environ.get("AEROLAB_LONG") else 30    # seconds
+CALM = 60 if LONG else 30    # seconds
 SETTLED = 70        # seconds after its start the daemon has told what it has to say of a host as such
 MESSAGE_IDS = {"fired": "4ee3d8c751e5492b8ce0a1c988d6c2e8", "resolved": "f5462028a38b468340aa6bb72568f814"}
 MOVE = re.compile(r"^(\d+):(\d+):(\d+\.\d+) (\w+): ([\d.]+ \w+) -> ([\d.]+ \w+) \((.+); demand ([\d.]+ \w+)\)$")

@@ -14,7 +14,7 @@ import unittest
 from random import Random
 from typing import Any, Callable, Dict, List, Tuple
 
-from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, wait_until
+from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, only_long, wait_until
 from aerolab.ksm import knobs
 from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
@@ -28,7 +28,6 @@ SEED = int(os.environ.get("AEROLAB_SEED", "1"))
 MADV_PAGEOUT = 21
 
 
-LONG = bool(os.environ.get("AEROLAB_LONG"))
 
 
 def config(mode: str, ksm: str = "off") -> Dict[str, Dict[str, str]]:
@@ -159,7 +158,7 @@ class Swap(LabCase):
         self.daemon = daemon
         return watch
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_1_without_aerostatd(self) -> None:
         with Watch(self.swap) as watch:
             self.burst()
@@ -170,14 +169,15 @@ class Swap(LabCase):
     def test_2_guaranteed(self) -> None:
         self.assertLess(self.run_mode("guaranteed").share, 0.05)
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_3_swap_backed(self) -> None:
         self.assertLess(self.run_mode("swap_backed").share, 0.33)
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_4_opportunistic(self) -> None:
         self.assertLess(self.run_mode("opportunistic").share, 0.36)
 
+    @only_long
     def test_5_killed_again_and_again(self) -> None:
         before = knobs()
         self.run_mode("swap_backed", kill=True)

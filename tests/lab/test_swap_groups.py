@@ -16,12 +16,12 @@ from typing import Any, Dict, List
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from aerolab import only_long  # noqa: E402
 from aerolab.lab import build_folder, build_overlay, log, program  # noqa: E402
 
 MIB = 1 << 20
 MEMORY, SWAP = 384, 512  # MiB of the guest
 CEILING = 0.30
-LONG = bool(os.environ.get("AEROLAB_LONG"))
 
 
 INIT = """#!/bin/busybox sh
@@ -68,7 +68,7 @@ def tell(kind: str, one: Dict[str, Any]) -> None:
 
 
 class SwapGroups(unittest.TestCase):
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_v2_without_control(self) -> None:
         off, = boot("95%,40%,off")
         tell("v2", off)
@@ -83,6 +83,7 @@ class SwapGroups(unittest.TestCase):
         self.assertEqual(on["lift_peak"], 0)
         self.assertEqual(on["alive"], 3)
 
+    @only_long
     def test_v2_killed_at_random_moments(self) -> None:
         on, = boot("95%,24%,kill")
         tell("v2", on)
@@ -91,6 +92,7 @@ class SwapGroups(unittest.TestCase):
         self.assertLessEqual(on["group_peak"], CEILING * on["swap_total"])
         self.assertEqual(on["alive"], 3)  # that all is lifted at the end, swap-ceiling looks itself
 
+    @only_long
     def test_v2_survival_outranks_the_ceiling(self) -> None:
         on, = boot("95%,55%,on")
         tell("v2", on)
@@ -98,7 +100,7 @@ class SwapGroups(unittest.TestCase):
         self.assertGreater(on["lift_peak"], 0)
         self.assertLess(on["group_peak_kept"], CEILING * on["swap_total"] + 4096)
 
-    @unittest.skipUnless(LONG, "runs with --long")
+    @only_long
     def test_v1_slows_down_at_the_ceiling(self) -> None:
         # Swap in use is no measure here: without a limit the kernel keeps the slots of pages that are back in memory until half of swap is in use.
         off, on, more = boot("v1 95%,24%,off 95%,24%,on 95%,55%,on")

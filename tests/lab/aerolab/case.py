@@ -16,6 +16,8 @@ from .lab import Lab, NotEnoughMemory, build_folder, build_image, wait_until
 from .machine import Machine
 
 SKIPPED = 77  # automake's exit code for "could not run here"
+LONG = bool(os.environ.get("AEROLAB_LONG"))
+only_long = unittest.skipUnless(LONG, "runs with --long")
 
 
 class LabCase(unittest.TestCase):
