@@ -9,7 +9,6 @@ import os
 import select
 import statistics
 import time
-from typing import List
 
 from aerolab import MIB, LabCase, Options, log, main, wait_until
 from aerolab.hog import Group
