@@ -20,14 +20,17 @@ static uint64_t decay(uint64_t value, uint64_t to, uint64_t elapsed_usec, uint64
         return value - MIN(step, distance);
 }
 
-/* Memory used by others than VMs: up at once, down slowly, so that a process that comes and goes does not pump the guests. */
-static uint64_t other_use(struct policy_context *c, uint64_t total, uint64_t available, uint64_t vm_resident) {
-        uint64_t raw = u64_sub(u64_sub(total, available), vm_resident);
+uint64_t policy_follow_other(const struct policy_context *c, uint64_t before, uint64_t raw) {
+        return raw >= before || c->newcomers ? raw : decay(before, raw, c->elapsed_usec, OTHER_DECAY_USEC);
+}
 
-        c->state->other_bytes = raw >= c->state->other_bytes || c->state->decided_usec == 0
-                                        ? raw
-                                        : decay(c->state->other_bytes, raw, c->elapsed_usec, OTHER_DECAY_USEC);
-        return c->state->other_bytes;
+static uint64_t other_use(struct policy_context *c, uint64_t total, uint64_t available, uint64_t vm_resident) {
+        struct policy_state *s = c->state;
+
+        c->newcomers = c->n_measured > s->n_measured || s->decided_usec == 0;
+        s->n_measured = c->n_measured;
+        s->other_bytes = policy_follow_other(c, s->other_bytes, u64_sub(u64_sub(total, available), vm_resident));
+        return s->other_bytes;
 }
 
 /* Disk-backed swap that may back promises: the ceiling, less what others already use, less the RAM that zswap takes for it. */

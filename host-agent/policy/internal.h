@@ -23,6 +23,8 @@ struct policy_context {
         uint64_t rss_bytes, swap_bytes, committed_bytes, liable_bytes, max_bytes;
         uint64_t unswappable_bytes;            /* what VMs that cannot swap are liable for */
         uint64_t resident_bytes, resident_least_bytes; /* as in the plan */
+        size_t n_measured;                     /* VMs of which rss is known */
+        bool newcomers;                        /* they are more than at the last decision: some of what others used is theirs */
         unsigned weaknesses;           /* enum policy_weakness, of the VMs */
         uint64_t nodes_mask;           /* nodes with memory, where there are two or more; else 0 */
         struct policy_node_room *rooms; /* one for each of the plan's nodesets */
@@ -105,6 +107,10 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm);
 
 /* envelope.c: what can the host bear, and is it safe? */
 void policy_envelope(struct policy_context *c);
+
+/* What others use, after what it was and what is seen of it now: up at once, down slowly, so that a process that comes and goes does not pump the guests. A
+ * VM of which rss has just become known was among the others so far, and is not counted twice until that has decayed. */
+uint64_t policy_follow_other(const struct policy_context *c, uint64_t before, uint64_t raw);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,
  * and returns what nobody could take. The sum given never exceeds amount; rounding loses less than a byte for each VM and round. Passes over

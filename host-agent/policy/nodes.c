@@ -19,7 +19,6 @@
  * swap, the envelope beyond capacity backs no more than what the others have beyond their floors, and what they lack of these is kept for them.
  */
 
-#define OTHER_DECAY_USEC (30 * USEC_PER_SEC)
 
 void policy_nodes_begin(struct policy_context *c) {
         uint64_t n = MIN(c->host->n_nodes, POLICY_NODES_MAX), found = 0;
@@ -104,13 +103,6 @@ static void arrange(struct policy_context *c) {
         }
 }
 
-/* Up at once, down slowly, as for the host. */
-static uint64_t follow_other(const struct policy_context *c, uint64_t before, uint64_t raw) {
-        uint64_t step = MAX(u64_mul_div(u64_sub(before, raw), c->elapsed_usec, OTHER_DECAY_USEC), u64_mul_div(MIB, c->elapsed_usec, USEC_PER_SEC));
-
-        return MAX(u64_sub(before, step), raw);
-}
-
 /* What the nodes of one set can bear. The sums of smaller sets are still their own. */
 static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const struct policy_nodeset_state *old, size_t n_old) {
         struct policy_plan *p = c->plan;
@@ -145,7 +137,7 @@ static void bear(struct policy_context *c, size_t k, uint64_t all_bytes, const s
         *state = (struct policy_nodeset_state) { .mask = s->mask, .other_bytes = raw, .fits = true };
         for (size_t i = 0; i < n_old; i++)
                 if (old[i].mask == s->mask) {
-                        state->other_bytes = follow_other(c, old[i].other_bytes, raw);
+                        state->other_bytes = policy_follow_other(c, old[i].other_bytes, raw);
                         state->fits = old[i].fits;
                 }
         s->other_bytes = state->other_bytes;

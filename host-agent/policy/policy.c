@@ -97,6 +97,7 @@ static void sum_up(struct policy_context *c, const struct policy_vm *vm, const s
         uint64_t least = in->hugepages && in->managed ? work->liable : u64_add(work->floor, policy_overhead(vm));
 
         c->rss_bytes = u64_add(c->rss_bytes, policy_size(in->rss_bytes, 0));
+        c->n_measured += in->rss_bytes != AEROSTAT_UNKNOWN;
         c->swap_bytes = u64_add(c->swap_bytes, policy_size(in->swap_bytes, 0));
         c->committed_bytes = u64_add(c->committed_bytes, vm->plan.committed_bytes);
         c->liable_bytes = u64_add(c->liable_bytes, work->liable);

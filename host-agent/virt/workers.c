@@ -66,6 +66,8 @@ struct hub {
         pthread_cond_t work, ended;    /* CLOCK_MONOTONIC */
         struct call_list urgent, normal, answers;
         size_t n_waiting, n_workers, n_idle, limit;
+        uint64_t period_usec;          /* when this period began */
+        size_t least_idle, n_spare;    /* workers that idled all through it so far; those that did through the last one, and have not ended yet */
         bool closed;
         bool lost;
         size_t first_note, n_notes;
@@ -147,7 +149,23 @@ static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_
         *ret_timed_out = pthread_cond_timedwait(condition, lock, &until) == ETIMEDOUT;
 }
 
-/* Waits for a call; NULL when the worker shall end: the hub is closed, or there was nothing to do for long and another worker is there. */
+/* Under the lock, by a worker that finds nothing to do: whether it is one more than were needed in the last period. Idle workers take calls by turns, so that
+ * none of them is without work for long while there is any: those that stood in for others which hung would stay for good. */
+static bool is_spare(struct hub *hub) {
+        uint64_t now = now_usec();
+
+        if (now - hub->period_usec >= IDLE_SEC * USEC_PER_SEC) {
+                hub->n_spare = hub->least_idle;
+                hub->least_idle = hub->n_idle;
+                hub->period_usec = now;
+        }
+        if (hub->n_spare == 0 || hub->n_workers == 1)
+                return false;
+        hub->n_spare--;
+        return true;
+}
+
+/* Waits for a call; NULL when the worker shall end: the hub is closed, or others were enough for long. */
 static struct call *next_call(struct hub *hub) {
         uint64_t until_usec = now_usec() + IDLE_SEC * USEC_PER_SEC;
         struct call *call;
@@ -156,12 +174,13 @@ static struct call *next_call(struct hub *hub) {
         for (;;) {
                 call = list_take(&hub->urgent) ?: list_take(&hub->normal);
                 if (call) {
+                        hub->least_idle = MIN(hub->least_idle, hub->n_idle);
                         hub->n_waiting--;
                         call->waits_in = NULL;
                         call->begun_usec = now_usec();
                         return call;
                 }
-                if (hub->closed || (timed_out && hub->n_workers > 1))
+                if (hub->closed || is_spare(hub))
                         return NULL;
                 if (timed_out)
                         until_usec = now_usec() + IDLE_SEC * USEC_PER_SEC;

@@ -129,6 +129,22 @@ static void test_other_use(void **state) {
         assert_int_equal(f.plan.other_bytes, 2 * GIB);
 }
 
+/* A VM that the daemon has just found is no other any more; it was, while nothing was known of its process. */
+static void test_newcomer_was_no_other(void **state) {
+        struct fixture f;
+        uint64_t rss;
+
+        plain_host(&f);
+        rss = f.vms[0].input.rss_bytes;
+        f.vms[0].input.rss_bytes = AEROSTAT_UNKNOWN;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.other_bytes, 2 * GIB + rss);
+        f.vms[0].input.rss_bytes = rss;
+        f.now_usec += USEC_PER_SEC;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.other_bytes, 2 * GIB);
+}
+
 static void test_committed(void **state) {
         struct fixture f;
         struct policy_vm *vm;
@@ -278,7 +294,8 @@ static void test_states_by_pressure_and_swap(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_reserve), cmocka_unit_test(test_modes), cmocka_unit_test(test_allowance), cmocka_unit_test(test_ksm_credit),
-                cmocka_unit_test(test_limits_and_budget), cmocka_unit_test(test_other_use), cmocka_unit_test(test_committed),
+                cmocka_unit_test(test_limits_and_budget), cmocka_unit_test(test_other_use), cmocka_unit_test(test_newcomer_was_no_other),
+                cmocka_unit_test(test_committed),
                 cmocka_unit_test(test_fixed_and_excluded), cmocka_unit_test(test_correction), cmocka_unit_test(test_correction_decays),
                 cmocka_unit_test(test_states), cmocka_unit_test(test_states_by_pressure_and_swap),
         };
