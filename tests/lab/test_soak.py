@@ -252,7 +252,8 @@ class Soak(LabCase):
         log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; "
             f"daemon {mib(before[0])} -> {mib(after[0])}, {before[1]} -> {after[1]} descriptors; "
             f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm")
-        self.assertEqual(judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts), [])
+        complaints = judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts)
+        self.assertFalse(complaints, "\n".join(complaints))
         self.assertEqual({guest.name: guest.pid for guest in self.lab.guests}, pids, "a VM was lost")
         self.assertEqual(host_kills(), kills, "the host ran out of memory")
         self.check_floors()
