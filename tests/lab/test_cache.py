@@ -14,7 +14,7 @@ from aerolab import MIB, Aerostatd, Guest, LabCase, Options, log, main, mib, wai
 FILE = 300 * MIB
 BURST = 400 * MIB
 # Needs: three guests with about 120 MiB of QEMU each, some 90 MiB in each guest, the burst, one cache and headroom. Not for two caches.
-CONFIG = {"host": {"memory": "1900M"}}
+CONFIG = {"host": {"memory": "2000M"}}
 SETTLE = 60
 WINDOW = 20
 

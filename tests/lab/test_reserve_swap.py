@@ -11,8 +11,8 @@ from aerolab.hook import prepare_hooks, write_hook
 from aerolab.machine import meminfo
 
 SWAP = GIB
-LEFT = 450 * MIB            # available beside two guests of 1 GiB, with the daemon's reserve in it: a third does not fit
-CONFIG = {"host": {"reserve": "300M"}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}, "hook": {"on-error": "refuse"}}
+LEFT = 240 * MIB            # available beside two guests of 1 GiB, with the daemon's reserve in it: a third does not fit
+CONFIG = {"host": {"reserve": "100M"}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}, "hook": {"on-error": "refuse"}}
 TOUCHED = 820 * MIB
 AT_ONCE = "<allocation mode='immediate'/>"  # QEMU takes all of its memory when it starts: the worst that a start can do
 
