@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Random loads and faults on real guests for 20 minutes (AEROLAB_LONG; two minutes and a half otherwise), and a record of what happened
+"""Random loads and faults on real guests for 20 minutes (AEROLAB_LONG; three minutes otherwise), and a record of what happened
 that is the lab's own: exactly the alerts that it calls for have to be raised, and resolved, in their time.
 
 AEROLAB_SEED=N repeats a run; AEROLAB_SOAK_SEC=N makes it longer or shorter. Without AEROLAB_LONG nothing but [host] memory is short, so
