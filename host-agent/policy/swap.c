@@ -53,29 +53,34 @@ bool swap_is_urgent(const struct swap_input *in) {
                known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
 }
 
-/* By how much a value that went from `before` to `now` in `elapsed` goes on in FORESIGHT_USEC; both ways. */
-static uint64_t to_come(uint64_t before, uint64_t now, uint64_t elapsed_usec) {
-        return before == AEROSTAT_UNKNOWN || elapsed_usec == 0 ? 0 : u64_mul_div(u64_sub(now, before), FORESIGHT_USEC, elapsed_usec);
+/*
+ * What VMs will take in FORESIGHT_USEC if they go on as since the last decision, of swap and memory together: reclaim only moves between the two, in
+ * jumps. A shorter time than that says too little alone: the lesser of two counts.
+ */
+static uint64_t to_come(const struct swap_input *in, struct swap_state *s) {
+        uint64_t elapsed = s->decided_usec == 0 ? 0 : u64_sub(in->now_usec, s->decided_usec), before = s->coming_bytes;
+        uint64_t taken = u64_sub(u64_add(known(in->vms_bytes), s->seen_available_bytes), u64_add(s->seen_vms_bytes, in->available_bytes));
+
+        s->coming_bytes = elapsed == 0 || s->seen_available_bytes == AEROSTAT_UNKNOWN ? 0 : u64_mul_div(taken, FORESIGHT_USEC, elapsed);
+        return elapsed >= FORESIGHT_USEC ? s->coming_bytes : MIN(before, s->coming_bytes);
 }
 
 /*
- * Whether the limit is about to cost a VM its life: VMs are at it, or will be in half a second, and memory is gone, or will be. Both are needed.
+ * Whether the limit is about to cost a VM its life: VMs are near it, and what is left of it and of memory is gone, or will be in half a second.
  * Linux swaps only when memory is nearly gone, so available memory alone says nothing: it is near nothing whenever the host swaps at all.
  */
-static bool is_deadly(const struct swap_input *in, const struct swap_state *s, uint64_t limit) {
-        uint64_t elapsed = s->decided_usec == 0 ? 0 : u64_sub(in->now_usec, s->decided_usec);
-        uint64_t used = u64_add(known(in->vms_bytes), to_come(s->seen_vms_bytes, known(in->vms_bytes), elapsed));
-        uint64_t available = u64_sub(in->available_bytes, to_come(in->available_bytes, s->seen_available_bytes, elapsed));
+static bool is_deadly(const struct swap_input *in, uint64_t coming, uint64_t limit) {
+        uint64_t used = known(in->vms_bytes), room = u64_add(u64_sub(limit - share(limit, MARGIN_PPM), used), in->available_bytes);
 
-        return used >= limit - share(limit, MARGIN_PPM) && available < danger(in);
+        return used >= share(limit, NEAR_PPM) && u64_sub(room, coming) < danger(in);
 }
 
 /* Survival: how far the limit has to be lifted. */
 static void lift(const struct swap_input *in, struct swap_state *s, uint64_t allowed) {
         uint64_t swap = known(in->total_bytes), step = MAX(share(swap, LIFT_PPM), LIFT_MIN), most = u64_sub(swap, allowed);
-        uint64_t since = u64_sub(in->now_usec, s->lift_usec);
+        uint64_t since = u64_sub(in->now_usec, s->lift_usec), coming = to_come(in, s);
 
-        if (is_deadly(in, s, u64_add(allowed, s->lift_bytes))) {
+        if (is_deadly(in, coming, u64_add(allowed, s->lift_bytes))) {
                 s->clear_usec = 0;
                 if (s->lift_bytes == 0 || since >= LIFT_USEC) {
                         s->lift_bytes = u64_add(s->lift_bytes, step);
@@ -125,7 +130,7 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
         if (in->enforce && !in->soft)
                 lift(in, s, allowed);
         else
-                s->lift_bytes = s->clear_usec = 0;
+                s->lift_bytes = s->clear_usec = s->coming_bytes = 0;
         s->decided_usec = MAX(in->now_usec, 1);
         s->seen_available_bytes = in->available_bytes;
         s->seen_vms_bytes = known(in->vms_bytes);

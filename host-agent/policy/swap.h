@@ -6,8 +6,8 @@
  *
  * The ceiling is a limit that the kernel keeps (memory.swap.max on what holds all VMs), so that no reaction time matters. Survival outranks it: with
  * the limit in force and memory gone, the kernel would kill a QEMU while swap is free (seen: within 100 ms). So when VMs have
- * reached the limit and available memory is below 16 % of the reserve, or both are about to be so in half a second, it is lifted step by step; it
- * comes back, slower, once memory has been clear of that for a while.
+ * nearly reached the limit, and what is left of it and of available memory together is below 16 % of the reserve, or about to be so in half a second, it
+ * is lifted step by step; it comes back, slower, once memory has been clear of that for a while.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
@@ -43,6 +43,7 @@ struct swap_input {
 struct swap_state {
         uint64_t decided_usec;
         uint64_t seen_available_bytes, seen_vms_bytes; /* at decided_usec */
+        uint64_t coming_bytes;                 /* what VMs were about to take then */
         uint64_t lift_bytes, lift_usec;        /* how far the limit is lifted, and when that last changed */
         uint64_t clear_usec;                   /* since when memory has been clear of danger; 0: it is not */
         uint64_t window_usec, window_in, window_out; /* where the window in which traffic is measured began, and the counters then */

@@ -99,6 +99,11 @@ static void test_survival_in_time(void **state) {
         in.available_bytes = 700 * MIB; /* nothing in 350 ms */
         in.vms_bytes = in.used_bytes = 260 * MIB; /* 310 MiB in half a second */
         swap_decide(&in, &s, &p);
+        assert_int_equal(p.lift_bytes, 0); /* perhaps a jump */
+        in.now_usec += 100 * USEC_PER_MSEC;
+        in.available_bytes = 550 * MIB;
+        in.vms_bytes = in.used_bytes = 270 * MIB;
+        swap_decide(&in, &s, &p);
         assert_int_equal(p.lift_bytes, 64 * MIB);
         s = (struct swap_state) { 0 };
         in.vms_bytes = in.used_bytes = 100 * MIB; /* far from the limit */
@@ -108,6 +113,24 @@ static void test_survival_in_time(void **state) {
         in.available_bytes = 500 * MIB;
         swap_decide(&in, &s, &p);
         assert_int_equal(p.lift_bytes, 0);
+}
+
+/* Seen in the lab: reclaim runs ahead by 10 MiB and more at once. What is in swap then is free in memory, and nobody has taken it. */
+static void test_reclaim_is_no_burst(void **state) {
+        static const uint64_t seen[][2] = { { 108900, 7500 }, { 119300, 14400 }, { 127800, 19800 }, { 126000, 9000 } }; /* KiB swapped, available */
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        in.total_bytes = 512 * MIB;
+        in.reserve_bytes = 64 * MIB;
+        for (size_t i = 0; i < ARRAY_SIZE(seen); i++) {
+                in.vms_bytes = in.used_bytes = seen[i][0] * 1024;
+                in.available_bytes = seen[i][1] * 1024;
+                swap_decide(&in, &s, &p);
+                assert_int_equal(p.lift_bytes, 0);
+                in.now_usec += 110 * USEC_PER_MSEC;
+        }
 }
 
 static void test_thrashing(void **state) {
@@ -232,6 +255,7 @@ int main(void) {
                 cmocka_unit_test(test_armed_from_the_start),
                 cmocka_unit_test(test_survival),
                 cmocka_unit_test(test_survival_in_time),
+                cmocka_unit_test(test_reclaim_is_no_burst),
                 cmocka_unit_test(test_thrashing),
                 cmocka_unit_test(test_shares),
                 cmocka_unit_test(test_v1_swappiness),
