@@ -233,7 +233,7 @@ class Soak(LabCase):
             for guest in self.lab.guests:
                 guest.load.free_all()
             self.note("calm")
-            wait_until(self.over, 150, "what fires is resolved, but for what stays", every=0.5)
+            wait_until(self.over, 420, "what fires is resolved, but for what stays", every=0.5)
             self.wait_calm()
             lines = daemon.log().count("\n")
             time.sleep(QUIET)

@@ -13,7 +13,7 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .guest import MIB, Guest
 from .jsonport import Message, PortClosed
 from .machine import read_text
-from .sampler import Sample, Sampler
+from .sampler import GuestSample, Sample, Sampler
 from .verdict import Called, Interval, latched, merge, spans, without
 
 # As aerostat-alerts(7) has it: for how many seconds a condition holds before it fires, and is gone before it is resolved.
@@ -145,9 +145,10 @@ class Record(Sampler):
 
     def states(self) -> Iterable[Called]:
         """Bands: 4 % of the reserve, a tenth of a share of time waited. Leaving takes a quarter more than entering; swap counts while it
-        is written."""
-        for name, share, some, full, swap in (("HostTight", 1.0, 2.0, None, None), ("HostHard", 0.64, 10.0, None, 0.8),
-                                              ("HostCritical", 0.32, None, 5.0, 1.0)):
+        is written. A worse state is all the milder ones, too."""
+        worse: Dict[bool, List[Interval]] = {True: [], False: []}
+        for name, share, some, full, swap in (("HostCritical", 0.32, None, 5.0, 1.0), ("HostHard", 0.64, 10.0, None, 0.8),
+                                              ("HostTight", 1.0, 2.0, None, None)):
             def holds(surely: bool, share: float = share, some: Optional[float] = some, full: Optional[float] = full,
                       swap: Optional[float] = swap) -> List[Interval]:
                 below, above = (0.96, 1.1) if surely else (1.04, 0.9)
@@ -163,10 +164,12 @@ class Record(Sampler):
                         return (available < reserve * share * below * (2 - leaving) or some is not None and extra.some > some * above * leaving or
                                 full is not None and extra.full > full * above * leaving or
                                 swap is not None and swapping and
-                                0 < ceiling * swap * leaving * (1.03 if surely else 0.97) <= sample.swap_used)
+                                0 < ceiling * swap * leaving * (1.03 if surely else 0.97) <= sample.swap_used or
+                                any(start <= sample.time < end for start, end in worse[surely]))
                     found.append((sample.time, beyond(1.0), beyond(0.75)))
                 return latched(found)
-            yield self.make(name, "host", holds(True), holds(False))
+            worse = {surely: holds(surely) for surely in (True, False)}
+            yield self.make(name, "host", worse[True], worse[False])
 
     def unsafe(self) -> Called:
         """Surely: what guests hold by QEMU's and the kernel's word is more than the machine can bear. Maybe: so is what a guest in
@@ -311,21 +314,25 @@ class Record(Sampler):
         called.slack = 5.0 - 0.1
         return called
 
+    def asked(self, guest: Guest) -> Iterable[Tuple[Sample, Extra, GuestSample, int]]:
+        """Samples of the guest, with what its balloon was last asked to leave it."""
+        maximum = self.maximum[guest.name]
+        targets, index = guest.balloon_targets(), -1
+        for sample, extra in self.pairs():
+            if guest.name not in sample.guests:
+                continue
+            while index + 1 < len(targets) and targets[index + 1][0] <= sample.time:
+                index += 1
+            yield sample, extra, sample.guests[guest.name], min(targets[index][1], maximum) if index >= 0 else maximum
+
     def breach(self, guest: Guest) -> Called:
         """What the process holds against what its balloon or its target leaves it. Bands: 48 MiB more (the daemon's overhead falls
         slowly, and has a sixteenth on top), 24 MiB less."""
-        maximum = self.maximum[guest.name]
-        margin = max(64 * MIB, maximum // 16)
+        margin = max(64 * MIB, self.maximum[guest.name] // 16)
 
         def holds(band: int) -> List[Interval]:
-            found, targets, index = [], guest.balloon_targets(), -1
-            for sample in self.samples:
-                state = sample.guests.get(guest.name)
-                if not state:
-                    continue
-                while index + 1 < len(targets) and targets[index + 1][0] <= sample.time:
-                    index += 1
-                target = min(targets[index][1], maximum) if index >= 0 else maximum
+            found = []
+            for sample, _, state, target in self.asked(guest):
                 excess = state.rss + state.swap - max(state.actual, target) - state.overhead
                 found.append((sample.time, excess > margin + band, excess > margin // 2 + band))
             return latched(found)
@@ -333,31 +340,36 @@ class Record(Sampler):
         called.hold += 10
         return called
 
+    def taking(self, guest: Guest) -> List[Interval]:
+        """When the guest held more than it was asked for since it had last obeyed, by an eighth of its memory and 256 MiB at least, and how
+        long it is not trusted after that: 60 s, each time twice as long (and a few seconds in which it is found out). Band: 16 MiB."""
+        much = max(256 * MIB, self.maximum[guest.name] // 8) - 16 * MIB
+        found: List[Tuple[float, bool]] = []
+        allowed, obeyed = 0, False
+        for sample, _, state, target in self.asked(guest):
+            there = state.actual - target <= 2 * MIB
+            allowed, obeyed = target if there else max(allowed, target), obeyed or there
+            found.append((sample.time, obeyed and state.actual - allowed > much))
+        return [(start - 2, end + min(60 * 2 ** earlier, 32 * 60) + 5) for earlier, (start, end) in enumerate(spans(found))]
+
     def disobedience(self, guest: Guest) -> Called:
         """Surely: 30 s of more than was asked for by 32 MiB, in a guest that runs, has memory, and gives back less than 2 MiB a second;
         until what was asked for is there. Maybe: 8 s of that, or of a guest that was just overrun; it takes up to 35 s of obedience to be
-        forgiven."""
-        targets = guest.balloon_targets()
+        forgiven. Who takes memory back is not trusted at once."""
         inside = [(when, message["available_bytes"]) for when, message in self.inside[guest.name].samples if message]
-        found, window = [], []
-        index, look = -1, -1
-        for sample, extra in self.pairs():
-            if guest.name not in sample.guests:
-                continue
-            while index + 1 < len(targets) and targets[index + 1][0] <= sample.time:
-                index += 1
+        found, window, look = [], [], -1
+        for sample, extra, state, target in self.asked(guest):
             while look + 1 < len(inside) and inside[look + 1][0] <= sample.time:
                 look += 1
-            actual = sample.guests[guest.name].actual
-            window = [one for one in window if one[0] > sample.time - 5] + [(sample.time, actual)]
-            gap = actual - targets[index][1] if index >= 0 else 0
-            stuck = gap > 32 * MIB and window[0][1] - actual < 10 * MIB
+            window = [one for one in window if one[0] > sample.time - 5] + [(sample.time, state.actual)]
+            gap = state.actual - target
+            stuck = gap > 32 * MIB and window[0][1] - state.actual < 10 * MIB
             able = extra.running.get(guest.name, True) and look >= 0 and inside[look][1] > 64 * MIB
             found.append((sample.time, stuck and able, stuck, gap > 2 * MIB))
         surely = [(start + 30, end) for start, end in latched([(when, both, both) for when, both, _, _ in found]) if end - start > 30]
         surely = without(surely, [(start, end + 5) for start, end in self.times(guest.name, "hung", "paused")])
         maybe = [(start + 8, end + 35) for start, end in latched([(when, stuck, gap) for when, _, stuck, gap in found]) if end - start > 8]
-        return self.make("GuestUncooperative", guest.name, surely, maybe)
+        return self.make("GuestUncooperative", guest.name, surely, maybe + self.taking(guest))
 
     @staticmethod
     def make(name: str, subject: str, surely: List[Interval], maybe: List[Interval], *keeps: List[Interval]) -> Called:
