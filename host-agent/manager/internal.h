@@ -56,11 +56,13 @@ struct manager {
         bool paused;
         bool ending, giving_back;      /* manager_release() was called: nothing new is begun; and VMs were asked to take their maximum */
 
-        /* VMs, ordered by name; three arrays of equal length so that the policy has its own contiguous. Owned. */
+        /* VMs, ordered by name, so that the policy has its own contiguous; and scratch with room for as many. Owned; see manager_make_room(). */
         struct vm **vms;
         struct policy_vm *policy_vms;
         struct policy_work *work;
-        struct last_resort_vm *last_resort_vms; /* scratch */
+        struct last_resort_vm *last_resort_vms;
+        struct contain_vm *contain_vms;
+        struct swap_vm *swap_vms;
         size_t n_vms, n_allocated;
 
         struct host_sample sample;
@@ -84,10 +86,7 @@ struct manager {
         struct undo *undo;
         struct ksm_control *ksm;
         struct swap_control *swap;
-        struct swap_vm *swap_vms;      /* scratch */
-        size_t n_swap_vms;
         struct contain *contain;
-        struct contain_vm *contain_vms; /* scratch */
         uint64_t contained_stall_usec; /* of the VMs that we hold, at the last event of the host's pressure that was believed */
         uint64_t memory_usec;          /* when KSM and swap were last looked at; 0: now */
         uint64_t starts;               /* VMs whose memory may merge that have started */

@@ -157,6 +157,7 @@ struct manager *manager_free(struct manager *m) {
         free(m->work);
         free(m->last_resort_vms);
         free(m->contain_vms);
+        free(m->swap_vms);
         state_writer_free(m->writer);
         state_done(&m->kept);
         history_kept_done(&m->kept_history);

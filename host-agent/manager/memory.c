@@ -52,7 +52,6 @@ void manager_memory_free(struct manager *m) {
         m->contain = contain_free(m->contain);
         m->swap = swap_control_free(m->swap);
         m->undo = undo_free(m->undo);
-        free(m->swap_vms);
 }
 
 void manager_memory_configure(struct manager *m) {
@@ -131,14 +130,6 @@ static void tick_swap(struct manager *m, const struct swap_input *in) {
         const struct swap_plan *plan;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX];
 
-        if (m->n_swap_vms < m->n_vms) {
-                struct swap_vm *p = reallocarray(m->swap_vms, m->n_allocated, sizeof(*p));
-
-                if (!p)
-                        return;
-                m->swap_vms = p;
-                m->n_swap_vms = m->n_allocated;
-        }
         for (size_t i = 0; i < m->n_vms; i++)
                 m->swap_vms[i] = (struct swap_vm) {
                         .pid = m->vms[i]->pid,

@@ -122,8 +122,8 @@ bool manager_restore_alert(struct manager *manager, const struct alert_condition
 /* By libvirt name or UUID: the index, or -ENOENT with a sentence (and the nearest name) in error. */
 int manager_find_vm(struct manager *manager, const char *name_or_uuid, size_t *ret_index, char error[static VIEW_ERROR_MAX]);
 
-/* Operator's wishes. 0, or negative errno with a sentence (with the numbers) in error, and nothing changed; 1: a target was forced, and error says what that
- * risks.
+/* Operator's wishes. 0, or negative errno with a sentence (with the numbers) in error, and nothing changed; 1: a target was forced, and error
+ * says what that risks.
  *   -ERANGE  outside floor .. max         -ENOSPC  beyond the envelope and not forced
  *   -EPERM   the VM cannot be moved (fixed, excluded)      -EALREADY  nothing to do */
 int manager_set_target(struct manager *manager, size_t index, uint64_t bytes, uint64_t for_usec /* unknown: until auto */, bool force,

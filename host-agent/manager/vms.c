@@ -24,40 +24,23 @@ static struct vm *find(struct manager *m, const uint8_t uuid[static 16], size_t 
         return NULL;
 }
 
+/* Whether the array has room for n elements now; where there is no memory for it, it stays as it was. */
+#define GROW(array, n)                                                  \
+        ({                                                              \
+                void *grown = reallocarray(array, n, sizeof(*(array))); \
+                if (grown)                                              \
+                        (array) = grown;                                \
+                grown != NULL;                                          \
+        })
+
 int manager_make_room(struct manager *m) {
         size_t n = MAX(16, 2 * m->n_allocated);
-        void *p;
 
         if (m->n_vms < m->n_allocated)
                 return 0;
-        p = reallocarray(m->vms, n, sizeof(*m->vms));
-        if (!p)
+        if (!GROW(m->vms, n) || !GROW(m->policy_vms, n) || !GROW(m->work, n) || !GROW(m->shadow_vms, n) || !GROW(m->shadow_memories, n) ||
+            !GROW(m->last_resort_vms, n) || !GROW(m->contain_vms, n) || !GROW(m->swap_vms, n))
                 return -ENOMEM;
-        m->vms = p;
-        p = reallocarray(m->policy_vms, n, sizeof(*m->policy_vms));
-        if (!p)
-                return -ENOMEM;
-        m->policy_vms = p;
-        p = reallocarray(m->work, n, sizeof(*m->work));
-        if (!p)
-                return -ENOMEM;
-        m->work = p;
-        p = reallocarray(m->shadow_vms, n, sizeof(*m->shadow_vms));
-        if (!p)
-                return -ENOMEM;
-        m->shadow_vms = p;
-        p = reallocarray(m->shadow_memories, n, sizeof(*m->shadow_memories));
-        if (!p)
-                return -ENOMEM;
-        m->shadow_memories = p;
-        p = reallocarray(m->last_resort_vms, n, sizeof(*m->last_resort_vms));
-        if (!p)
-                return -ENOMEM;
-        m->last_resort_vms = p;
-        p = reallocarray(m->contain_vms, n, sizeof(*m->contain_vms));
-        if (!p)
-                return -ENOMEM;
-        m->contain_vms = p;
         m->n_allocated = n;
         return 0;
 }

@@ -108,8 +108,8 @@ void policy_demand(const struct policy_context *c, struct policy_vm *vm);
 /* envelope.c: what can the host bear, and is it safe? */
 void policy_envelope(struct policy_context *c);
 
-/* What others use, after what it was and what is seen of it now: up at once, down slowly, so that a process that comes and goes does not pump the guests. A
- * VM of which rss has just become known was among the others so far, and is not counted twice until that has decayed. */
+/* What others use, after what it was and what is seen of it now: up at once, down slowly, so that a process that comes and goes does not pump the
+ * guests. A VM of which rss has just become known was among the others so far, and is not counted twice until that has decayed. */
 uint64_t policy_follow_other(const struct policy_context *c, uint64_t before, uint64_t raw);
 
 /* fill.c: weighted max-min fairness. Gives each VM with work.moves up to work.cap, in proportion to work.weight until it is full, writes work.fill,

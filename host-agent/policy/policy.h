@@ -239,7 +239,7 @@ struct policy_nodeset_state {
 /* What the policy remembers about the host; zero-initialised by the caller at start. */
 struct policy_state {
         uint64_t decided_usec;                 /* the last decision; 0: none yet */
-        uint64_t other_bytes;                  /* used by all others than VMs: up at once, down slowly, but at once when a VM turns out to be part of it */
+        uint64_t other_bytes;                  /* used by all others than VMs: up at once, down slowly, or at once when a VM is found to be part */
         uint64_t n_measured;                   /* VMs of which rss was known at the last decision */
         uint64_t correction_bytes;             /* feedback from reality, off the envelope: up at once, down slowly */
         uint64_t correction_hold_until_usec;   /* MemAvailable lags: do not squeeze twice for one shortfall */

@@ -6,8 +6,8 @@
  *
  * The ceiling is a limit that the kernel keeps (memory.swap.max on what holds all VMs), so that no reaction time matters. Survival outranks it: with
  * the limit in force and memory gone, the kernel would kill a QEMU while swap is free (seen: within 100 ms). So when VMs have
- * nearly reached the limit, and what is left of it and of available memory together is below 16 % of the reserve, or about to be so in half a second, it
- * is lifted step by step; it comes back, slower, once memory has been clear of that for a while.
+ * nearly reached the limit, and what is left of it and of available memory together is below 16 % of the reserve, or about to be so in half a
+ * second, it is lifted step by step; it comes back, slower, once memory has been clear of that for a while.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */

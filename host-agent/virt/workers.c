@@ -149,8 +149,8 @@ static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_
         *ret_timed_out = pthread_cond_timedwait(condition, lock, &until) == ETIMEDOUT;
 }
 
-/* Under the lock, by a worker that finds nothing to do: whether it is one more than were needed in the last period. Idle workers take calls by turns, so that
- * none of them is without work for long while there is any: those that stood in for others which hung would stay for good. */
+/* Under the lock, by a worker that finds nothing to do: whether it is one more than were needed in the last period. Idle workers take calls by turns,
+ * so that none of them is without work for long while there is any: those that stood in for others which hung would stay for good. */
 static bool is_spare(struct hub *hub) {
         uint64_t now = now_usec();
 

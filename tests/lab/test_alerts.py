@@ -66,7 +66,8 @@ class Trouble(AlertCase):
             os.kill(b.pid, signal.SIGCONT)
         self.wait_fired("GuestUncooperative", "d")
         d.load.request("balloon", action="bind")
-        # Into its own swap, over and over; not before others can give, and not faster than it is given: all of that swap would not do, and it would kill.
+        # Into its own swap, over and over; not before others can give, and not faster than it is given: all of that swap would not do, and it would
+        # kill.
         a.load.hold("thrash", 1200 * MIB, ramp=60 * MIB, rate_hz=5)
         for name, subject in (("GuestStale", "c"), ("GuestSwapAtCeiling", "a"), ("GuestPressure", "a")):
             self.wait_fired(name, subject)

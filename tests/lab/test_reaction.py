@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How soon a burst is answered: from the moment MemAvailable in the guest falls under half its headroom to setMemory; and what the daemon says of that itself.
+"""How soon a burst is answered: from the moment MemAvailable in the guest falls under half its headroom to setMemory; and what the daemon says of
+that itself.
 
-The first moment is the guest's own (its clock aligned with the host's), the second QEMU's (its trace of the balloon target). The daemon's time runs from the
-report of it: what is between is the agent's, the channel's and libvirt's, so that it is a part of the lab's, and not much less."""
+The first moment is the guest's own (its clock aligned with the host's), the second QEMU's (its trace of the balloon target). The daemon's time runs
+from the report of it: what is between is the agent's, the channel's and libvirt's, so that it is a part of the lab's, and not much less."""
 
 import statistics
 import time
@@ -57,7 +58,8 @@ class Reaction(AlertCase):
         guest.load.free_all()
         text = f"{guest.name} at {mib(before)}, {mib(ramp) + '/s' if ramp else 'at once'}: "
         if crossed is None:
-            return Answer(None, None, text + f"given more {1000 * (answers()[0] - start):.0f} ms after the burst began, never under half its headroom")
+            after = 1000 * (answers()[0] - start)
+            return Answer(None, None, text + f"given more {after:.0f} ms after the burst began, never under half its headroom")
         own = told[0] if told else None
         by_daemon = f"{1000 * own:.0f} ms" if own is not None else "nothing"
         text += f"{1000 * (answers()[0] - crossed):.0f} ms (clocks within {1000 * uncertainty:.1f} ms), by the daemon {by_daemon}"

@@ -7,4 +7,5 @@ from .lab import Lab, log, wait_until
 from .libvirtd import virsh
 from .sampler import Sampler, mib
 
-__all__ = ["Aerostatd", "GIB", "Guest", "LONG", "Lab", "LabCase", "MIB", "Options", "Sampler", "log", "main", "mib", "only_long", "virsh", "wait_until"]
+__all__ = ["Aerostatd", "GIB", "Guest", "LONG", "Lab", "LabCase", "MIB", "Options", "Sampler", "log", "main", "mib", "only_long", "virsh",
+           "wait_until"]
