@@ -9,7 +9,7 @@
 #define OTHER_DECAY_USEC (30 * USEC_PER_SEC)           /* time constant with which other use comes down */
 #define CORRECTION_DECAY_USEC (60 * USEC_PER_SEC)
 #define CORRECTION_HOLD_USEC (2 * USEC_PER_SEC)        /* huge pages that were partly unmapped are freed this late */
-#define PSI_STEP_PPM 20000                             /* of memory, for each event of host pressure ... */
+#define PSI_STEP_PPM 20000                             /* of capacity, for each event of host pressure ... */
 #define PSI_CORRECTION_MAX_PPM 100000                  /* ... up to this */
 
 /* value comes down toward `to` with the time constant given, by at least 1 MiB a second so that it arrives. */
@@ -64,7 +64,7 @@ static void correct(struct policy_context *c, uint64_t committed) {
         bool holding = c->now_usec < s->correction_hold_until_usec;
 
         if (c->host->psi_event && !holding) {
-                uint64_t step = policy_share(p->memory_bytes, PSI_STEP_PPM), most = policy_share(p->memory_bytes, PSI_CORRECTION_MAX_PPM);
+                uint64_t step = policy_share(p->capacity_bytes, PSI_STEP_PPM), most = policy_share(p->capacity_bytes, PSI_CORRECTION_MAX_PPM);
 
                 if (s->correction_bytes < most)
                         s->correction_bytes = MIN(u64_add(s->correction_bytes, step), most);

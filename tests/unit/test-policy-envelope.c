@@ -244,6 +244,26 @@ static void test_correction_decays(void **state) {
         assert_true(f.plan.correction_bytes < GIB && f.plan.correction_bytes > GIB / 2);
 }
 
+/* Guests that are a small part of the host are not emptied for the pressure of all of it. */
+static void test_correction_by_pressure(void **state) {
+        struct fixture f;
+
+        fixture_init(&f);
+        f.host.available_bytes = 2 * GIB;
+        fixture_add(&f, GIB, GIB / 2, GIB / 4);
+        f.host.psi_event = true;
+        fixture_decide(&f);
+        assert_true(f.plan.capacity_bytes < 2 * GIB);
+        assert_int_equal(f.plan.correction_bytes, f.plan.capacity_bytes / 50);
+        for (unsigned i = 0; i < 20; i++) {
+                f.now_usec += 3 * USEC_PER_SEC;
+                f.host.psi_event = true;
+                f.host.available_bytes = GIB + GIB / 8; /* so that nothing decays */
+                fixture_decide(&f);
+        }
+        assert_in_range(f.plan.correction_bytes, f.plan.capacity_bytes / 20, f.plan.capacity_bytes / 8);
+}
+
 static void test_states(void **state) {
         struct fixture f;
 
@@ -297,6 +317,7 @@ int main(void) {
                 cmocka_unit_test(test_limits_and_budget), cmocka_unit_test(test_other_use), cmocka_unit_test(test_newcomer_was_no_other),
                 cmocka_unit_test(test_committed),
                 cmocka_unit_test(test_fixed_and_excluded), cmocka_unit_test(test_correction), cmocka_unit_test(test_correction_decays),
+                cmocka_unit_test(test_correction_by_pressure),
                 cmocka_unit_test(test_states), cmocka_unit_test(test_states_by_pressure_and_swap),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
