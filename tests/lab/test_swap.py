@@ -20,14 +20,12 @@ from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
 
 SWAP = GIB
-LEFT = 2200 * MIB           # available to the guests and what else runs here, once the host has been made small
+LEFT = 2000 * MIB           # available to the guests and what else runs here, once the host has been made small
 HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
 NAMES = ("a", "b", "c", "d")
 RAMP = 100 * MIB
 SEED = int(os.environ.get("AEROLAB_SEED", "1"))
 MADV_PAGEOUT = 21
-
-
 
 
 def config(mode: str, ksm: str = "off") -> Dict[str, Dict[str, str]]:
