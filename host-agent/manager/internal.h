@@ -69,6 +69,7 @@ struct manager {
         struct host_config_sample host_config;
         struct nodes_sample nodes;
         uint64_t sample_usec, host_config_usec;
+        uint64_t pagesets_bytes, pagesets_due_usec; /* free memory in CPUs' own lists, and when it is to be read again */
         uint64_t swap_out_bytes_per_sec;
         struct policy_host host;
         struct policy_state state;

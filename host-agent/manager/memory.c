@@ -112,7 +112,7 @@ static struct swap_input swap_input(const struct manager *m, uint64_t now_usec) 
                 .total_bytes = s->swap_disk_total_bytes,
                 .used_bytes = s->swap_disk_used_bytes,
                 .ceiling_ppm = m->settings.policy.swap_ceiling_ppm,
-                .available_bytes = m->host.available_bytes,
+                .available_bytes = m->sample.meminfo.available_bytes, /* what the kernel itself goes by when it swaps and kills */
                 .reserve_bytes = m->plan.reserve_bytes,
                 .in_pages = s->vmstat.pswpin,
                 .out_pages = s->vmstat.pswpout,

@@ -58,7 +58,7 @@ struct policy_node {
 /* The host as sampled. */
 struct policy_host {
         uint64_t total_bytes;                  /* MemTotal */
-        uint64_t available_bytes;              /* MemAvailable */
+        uint64_t available_bytes;              /* MemAvailable, and the free pages in CPUs' own lists */
         uint64_t limit_bytes;                  /* the least memory limit among the cgroups above all VMs; unknown: none */
         uint64_t swap_total_bytes;             /* disk-backed swap; zram earns nothing, for it is RAM */
         uint64_t swap_used_bytes;              /* of it, by anyone */

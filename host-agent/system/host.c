@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-agent/system/host.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
+#include "host-agent/system/lines.h"
 #include "host-agent/system/parsers.h"
 #include "protocol/units.h"
 
@@ -68,6 +71,25 @@ int host_sample_read(int root_fd, struct host_sample *ret) {
         read_ksm(root_fd, &sample);
         read_arc(root_fd, buf, &sample);
         *ret = sample;
+        return 0;
+}
+
+int host_pagesets_read(int root_fd, uint64_t *ret_bytes) {
+        _cleanup_close_ int fd = openat(root_fd, "proc/zoneinfo", O_RDONLY | O_CLOEXEC);
+        uint64_t sum = 0, pages;
+        struct lines lines;
+        char *line;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        lines_init(&lines, fd, '\n');
+        while ((r = lines_next(&lines, &line)) > 0)
+                if (pageset_count_parse(line, &pages))
+                        sum = u64_add(sum, pages);
+        if (r < 0)
+                return r;
+        *ret_bytes = u64_mul(sum, (uint64_t) sysconf(_SC_PAGESIZE));
         return 0;
 }
 

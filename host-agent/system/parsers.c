@@ -18,6 +18,17 @@ uint64_t signed_number_parse(const char *text) {
         return number_parse(text);
 }
 
+bool pageset_count_parse(const char *line, uint64_t *ret_pages) {
+        static const char name[] = "count:";
+
+        line += strspn(line, " ");
+        if (strncmp(line, name, sizeof(name) - 1) != 0)
+                return false;
+        line += sizeof(name) - 1;
+        line += strspn(line, " ");
+        return procfs_take_u64(&line, ret_pages) && *ret_pages != AEROSTAT_UNKNOWN && !*line;
+}
+
 /* Walks "0-1,3\n"; false when malformed. */
 static bool take_list(const char *text, uint64_t *ret_count, uint64_t *ret_mask) {
         uint64_t first, last, n = 0, mask = 0;

@@ -40,6 +40,9 @@ void swaps_parse(const char *text, struct host_sample *sample);
 /* /proc/spl/kstat/zfs/arcstats into the arc_ fields. */
 void arcstats_parse(const char *text, struct host_sample *sample);
 
+/* A line of /proc/zoneinfo: true where it is the length of a CPU's list of free pages. */
+bool pageset_count_parse(const char *line, uint64_t *ret_pages);
+
 /* /proc/PID/status: VmRSS and VmSwap; without them (a kernel thread, a zombie) unknown. */
 void process_status_parse(const char *text, struct process_sample *sample);
 

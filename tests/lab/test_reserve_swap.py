@@ -40,7 +40,7 @@ class ReserveSwap(LabCase):
     def shrink_host(self) -> None:
         """So that LEFT is available, whatever else runs on this machine uses just now. Before there is swap: making huge pages would fill it."""
         for _ in range(3):
-            self.machine.take_memory(meminfo()["MemAvailable"] - LEFT)
+            self.machine.take_memory(meminfo()["MemAvailable"] - LEFT)  # or gives some back
             time.sleep(1)
 
     def start_third(self, daemon) -> "tuple[float, int]":
@@ -68,9 +68,8 @@ class ReserveSwap(LabCase):
         for hook in (True, False):
             write_hook(None)
             self.fill()
-            if hook:
-                self.shrink_host()
-                self.machine.add_swap(SWAP)
+            self.shrink_host()
+            swap = self.machine.add_swap(SWAP)
             rss = sum(guest.resources().rss for guest in self.lab.guests)
             log(f"{mib(rss)} of two guests are resident, {mib(meminfo()['MemAvailable'])} available")
             daemon = self.start_daemon(CONFIG)
@@ -84,6 +83,7 @@ class ReserveSwap(LabCase):
             log(f"{'with' if hook else 'without'} the hook: {mib(available)} were available; a VM that takes 1 GiB at once ran after {took:.1f} s; "
                 f"swap grew by {mib(peaks[hook])} at most")
             daemon.stop()
+            self.machine.remove_swap(swap)
         self.assertLessEqual(peaks[True], 8 * MIB, "the start pushed others into swap, hook and all")
         self.assertGreater(peaks[False], 64 * MIB, "the comparison compares nothing: there was room for it")
 

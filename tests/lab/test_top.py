@@ -72,6 +72,7 @@ class Top(LabCase):
         Terminal.require_tmux()
         daemon = self.start_daemon(CONFIG)
         wait_until(lambda: daemon.status()["committed_bytes"] <= daemon.status()["envelope_bytes"], SETTLE, "the rule holds")
+        self.wait_managed()  # what a guest uses is known once it has said so
         folder = tempfile.mkdtemp(dir=self.lab.folder)
         self.terminal = Terminal(folder, [daemon.ctl_program, "-s", daemon.socket, "top", "--interval", "200ms"], width=110)
         self.addCleanup(self.terminal.close)

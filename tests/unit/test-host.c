@@ -132,6 +132,28 @@ static void test_linux_6_18(void **state) {
         tree_remove(&tree);
 }
 
+/* Linux 6.18: two zones, two CPUs. */
+static void test_pagesets(void **state) {
+        static const struct tree_file files[] = {
+                { "proc/zoneinfo", "Node 0, zone    DMA32\n  pages free     750000\n        min      1\n      nr_free_pages 750000\n  pagesets\n    cpu: 0\n"
+                                   "              count:    179\n              high:     1444\n              batch:    63\n"
+                                   "  vm stats threshold: 24\n    cpu: 1\n              count:    1385\n  vm stats threshold: 24\n"
+                                   "Node 0, zone   Normal\n  pagesets\n    cpu: 0\n              count:    9338\n    cpu: 1\n"
+                                   "              count:    8145\n  node_unreclaimable:  0\n" },
+                { NULL },
+        };
+        struct tree tree = tree_make(files), none = tree_make(minimal);
+        uint64_t bytes = 7, pages;
+
+        assert_int_equal(host_pagesets_read(tree.fd, &bytes), 0);
+        assert_int_equal(bytes, (179 + 1385 + 9338 + 8145) * (uint64_t) sysconf(_SC_PAGESIZE));
+        assert_int_equal(host_pagesets_read(none.fd, &bytes), -ENOENT);
+        assert_false(pageset_count_parse("  count:", &pages) || pageset_count_parse("  count: 1 2", &pages) || pageset_count_parse("count 1", &pages));
+        assert_false(pageset_count_parse("  count: 99999999999999999999", &pages));
+        tree_remove(&tree);
+        tree_remove(&none);
+}
+
 static void test_minimal(void **state) {
         struct tree tree = tree_make(minimal);
         struct host_sample s;
@@ -320,7 +342,7 @@ static void test_small_parsers(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_linux_6_1), cmocka_unit_test(test_linux_6_18), cmocka_unit_test(test_minimal),
+                cmocka_unit_test(test_linux_6_1), cmocka_unit_test(test_linux_6_18), cmocka_unit_test(test_pagesets), cmocka_unit_test(test_minimal),
                 cmocka_unit_test(test_junk), cmocka_unit_test(test_no_meminfo), cmocka_unit_test(test_swaps),
                 cmocka_unit_test(test_nodes), cmocka_unit_test(test_node_meminfo), cmocka_unit_test(test_node_estimate),
                 cmocka_unit_test(test_small_parsers),

@@ -30,6 +30,13 @@ static void fuzz_node(const char *text) {
         CHECK(n->available_bytes <= n->total_bytes);
 }
 
+static void fuzz_zoneinfo(char *text) {
+        uint64_t pages;
+
+        for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                CHECK(!pageset_count_parse(line, &pages) || strstr(line, "count:"));
+}
+
 static void fuzz_mappings(char *text) {
         struct mapping mapping;
 
@@ -104,6 +111,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'p':
                 fuzz_process(text);
+                break;
+        case 'z':
+                fuzz_zoneinfo(text);
                 break;
         case 'm':
                 fuzz_mappings(text);
