@@ -70,9 +70,10 @@ static bool is_under_way(const struct policy_context *c, const struct policy_vm 
         const struct policy_vm_input *in = &vm->input;
         uint64_t tolerance = MAX(2 * MIB, policy_max(vm) / 1024);
 
-        if (in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN ||
-            !in->balloon_confirmed)
+        if (in->held || in->unresponsive || in->fixed || in->hugepages || !in->managed || in->target_bytes == AEROSTAT_UNKNOWN)
                 return false; /* nothing comes from these, whatever was asked of them once */
+        if (actual > target && !in->balloon_confirmed) /* its driver was not heard of yet: it may obey, but is not waited for long */
+                return u64_sub(c->now_usec, vm->state.set_usec) < STUCK_USEC;
         if (actual > target)
                 return actual - target > tolerance && vm->state.stuck_usec < STUCK_USEC;
         return target - actual > tolerance && u64_sub(c->now_usec, vm->state.set_usec) < GROWTH_WATCH_USEC;

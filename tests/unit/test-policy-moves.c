@@ -184,6 +184,30 @@ static void test_unsafe_grants_nothing(void **state) {
 
 /* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has
  * come. */
+/* A daemon that starts on a full host: a guest reports, but its balloon was not heard of yet. What it was asked for once is on its way. */
+static void test_not_asked_again_before_its_balloon_is_heard(void **state) {
+        struct fixture f;
+        struct policy_vm *vm;
+        uint64_t asked;
+
+        fixture_init(&f);
+        fixture_add(&f, 8 * GIB, 8 * GIB, 2 * GIB);
+        fixture_add(&f, 8 * GIB, 8 * GIB, 2 * GIB);
+        vm = &f.vms[0];
+        vm->input.balloon_confirmed = false;
+        fixture_decide(&f);
+        assert_true(f.plan.unsafe && vm->plan.set);
+        asked = vm->plan.target_bytes;
+        for (unsigned i = 0; i < 9; i++) { /* no answer so far */
+                for (size_t k = 0; k < f.n; k++)
+                        if (f.vms[k].plan.set)
+                                f.vms[k].input.target_bytes = f.vms[k].plan.target_bytes;
+                f.now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(&f);
+                assert_true(vm->input.target_bytes >= asked);
+        }
+}
+
 static void test_slow_balloon_is_covered(void **state) {
         struct fixture f;
         struct policy_vm *slow;
@@ -309,7 +333,8 @@ int main(void) {
                 cmocka_unit_test(test_lazy_shrinking_is_slow), cmocka_unit_test(test_surplus_comes_in_steps),
                 cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles),
-                cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
+                cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_not_asked_again_before_its_balloon_is_heard),
+                cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
                 cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
