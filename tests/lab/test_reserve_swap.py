@@ -11,9 +11,10 @@ from aerolab.hook import prepare_hooks, write_hook
 from aerolab.machine import meminfo
 
 SWAP = GIB
-LEFT = 240 * MIB            # available beside two guests of 1 GiB, with the daemon's reserve in it: a third does not fit
+LEFT = 140 * MIB            # available beside two guests of 1 GiB, with the daemon's reserve in it: a third does not fit
 CONFIG = {"host": {"reserve": "100M"}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}, "hook": {"on-error": "refuse"}}
 TOUCHED = 820 * MIB
+CACHE = 600 * MIB
 AT_ONCE = "<allocation mode='immediate'/>"  # QEMU takes all of its memory when it starts: the worst that a start can do
 
 
@@ -36,10 +37,15 @@ class ReserveSwap(LabCase):
         for guest in self.lab.guests:
             wait_until(lambda guest=guest: guest.load.work("touched")["filled_usec"] > 0, 60, "it is touched")
             guest.load.free_all()
+        # What they have to give back is cache for the most part, as in guests that have run for long: that takes a balloon longer than free pages.
+        for guest in self.lab.guests:
+            guest.load.cache("file", CACHE, ramp=500 * MIB)
+        for guest in self.lab.guests:
+            wait_until(lambda guest=guest: guest.load.work("file")["filled_usec"] > 0, 60, "the file is read")
 
     def shrink_host(self) -> None:
         """So that LEFT is available, whatever else runs on this machine uses just now. Before there is swap: making huge pages would fill it."""
-        for _ in range(3):
+        for _ in range(8):  # what others free meanwhile, too
             self.machine.take_memory(meminfo()["MemAvailable"] - LEFT)  # or gives some back
             time.sleep(1)
 
@@ -77,6 +83,7 @@ class ReserveSwap(LabCase):
             time.sleep(2)
             self.assertLess(daemon.status()["free_bytes"], GIB, "the envelope is not full")
             available = meminfo()["MemAvailable"]
+            self.assertLess(available, LEFT + 300 * MIB, "guests were squeezed further than the host needs")
             if hook:
                 write_hook(daemon)
             took, peaks[hook] = self.start_third(daemon)
@@ -85,7 +92,7 @@ class ReserveSwap(LabCase):
             daemon.stop()
             self.machine.remove_swap(swap)
         self.assertLessEqual(peaks[True], 8 * MIB, "the start pushed others into swap, hook and all")
-        self.assertGreater(peaks[False], 64 * MIB, "the comparison compares nothing: there was room for it")
+        self.assertGreater(peaks[False], 32 * MIB, "the comparison compares nothing")
 
 
 if __name__ == "__main__":
