@@ -169,8 +169,9 @@ const char *alert_advice(enum alert_name name) {
                 [ALERT_SWAP_THRASHING] = "More is in use than fits: work on this host crawls. Move or stop a VM.",
                 [ALERT_KSM_UNPROFITABLE] = "These VMs have little in common: `aerostatctl ksm off`, or leave it to mode = auto.",
                 [ALERT_GUEST_BREACHING] =
-                        "Its balloon driver does not keep what it reports. Look into the guest; until it obeys it counts in full, and "
-                        "where cgroup v2 allows it is contained ([policy] contain).",
+                        "Its balloon driver does not keep what it reports, or khugepaged on this host fills the holes that its balloon "
+                        "makes (see `aerostatctl doctor`). Look into the guest; until it obeys it counts in full, and where cgroup v2 "
+                        "allows it is contained ([policy] contain).",
                 [ALERT_GUEST_SWAP_AT_CEILING] =
                         "It needs more than it has: raise its floor or weight (`aerostatctl limits`), its maximum, or its own "
                         "swap.",
