@@ -238,9 +238,10 @@ class Soak(LabCase):
             self.note("calm")
             self.wait_over()
             self.wait_calm()
-            lines = daemon.log().count("\n")
+            lines, calm = daemon.log().count("\n"), time.time()
             time.sleep(QUIET)
             said = daemon.log().splitlines()[lines:]
+            moved = sum(when > calm for guest in self.lab.guests for when, _ in guest.balloon_targets())
             # Threads that stood in for those which a hung QEMU held end, with their connections, after twice 30 s in which others were enough.
             try:
                 wait_until(lambda: footprint(daemon.process.pid)[1] <= before[1] + 1, 90, "threads end")
@@ -254,7 +255,7 @@ class Soak(LabCase):
         ratio = max(sample.committed / sample.bearable(self.record.at(sample.time).budget, RESERVE) for sample in self.record.samples)
         log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; "
             f"daemon {mib(before[0])} -> {mib(after[0])}, {before[1]} -> {after[1]} descriptors; "
-            f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm")
+            f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm with {moved} moves")
         complaints = judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts)
         self.assertFalse(complaints, "\n".join(complaints))
         self.assertEqual({guest.name: guest.pid for guest in self.lab.guests}, pids, "a VM was lost")
@@ -263,7 +264,9 @@ class Soak(LabCase):
         self.check_rule()
         self.assertLess(after[0] - before[0], RSS_GROWTH_MAX, "the daemon grows")
         self.assertLessEqual(after[1], before[1] + 1, f"descriptors are left: {left}")
-        self.assertEqual(said, [], "logged while nothing happened")
+        # What guests needed lately is forgotten slowly: some memory may still move.
+        self.assertEqual([line for line in said if " -> " not in line], [], "logged while nothing happened")
+        self.assertLessEqual(len(said), moved, "moves are told that no QEMU was asked for")
 
     def wait_over(self) -> None:
         """Distrust of a guest that took memory three times lasts for four minutes."""

@@ -40,6 +40,7 @@ class Page(PageChecks, unittest.TestCase):
         self.assertEqual(self.browser.evaluate("document.querySelector('[data-alert=HostCritical]').className"), "critical")
         self.assertEqual(self.browser.evaluate("document.getElementById('state').textContent"), "critical")
         self.assertTrue(self.browser.evaluate("document.title").startswith("("))
+        self.check_readable()  # what stands in an alert, too
 
     def test_explanation_by_keyboard(self) -> None:
         self.check_explanation(self.daemon, "web1")
