@@ -199,9 +199,9 @@ class Record(Sampler):
         """khugepaged that refills holes weakens it for good; a guest in trouble, or floors that do not fit, for a while."""
         path = "/sys/kernel/mm/transparent_hugepage/"
         refills = "[never]" not in read_text(path + "enabled") and int(read_text(path + "khugepaged/max_ptes_none")) > 0
-        always = [(self.start, self.end)]
+        always, before = [(self.start, self.end)], [(self.start - 60, self.end)]  # the daemon came up before this record
         troubled = [(fault.start, fault.end + AFTERMATH) for fault in self.faults]
-        return self.make("GuaranteeWeakened", "host", always if refills else [], always if refills else troubled)
+        return self.make("GuaranteeWeakened", "host", always if refills else [], before if refills else troubled)
 
     def swap(self) -> Iterable[Called]:
         """Bands: 3 % of each level."""
