@@ -182,8 +182,6 @@ static void test_unsafe_grants_nothing(void **state) {
         assert_true(f.vms[1].plan.target_bytes + f.plan.deficit_bytes <= 11 * GIB);
 }
 
-/* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has
- * come. */
 /* A daemon that starts on a full host: a guest reports, but its balloon was not heard of yet. What it was asked for once is on its way. */
 static void test_not_asked_again_before_its_balloon_is_heard(void **state) {
         struct fixture f;
@@ -208,6 +206,8 @@ static void test_not_asked_again_before_its_balloon_is_heard(void **state) {
         }
 }
 
+/* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has
+ * come. */
 static void test_slow_balloon_is_covered(void **state) {
         struct fixture f;
         struct policy_vm *slow;
