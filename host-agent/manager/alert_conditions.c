@@ -122,12 +122,13 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
 
 /* It was heard of, and no longer is. A VM that never spoke in this boot has nothing to fall silent with; but that says nothing against an alert from
  * before the daemon was restarted. */
-static enum level stale(const struct vm_view *vm) {
+static enum level stale(const struct vm_view *vm, uint64_t fresh_usec) {
         bool lost_agent = vm->agent_version && vm->source != SOURCE_AGENT;
+        bool silent = vm->managed && vm->source != SOURCE_NONE && vm->report_age_usec > fresh_usec;
 
         if (vm->paused || vm->policy->input.unresponsive)
                 return KEEPS;
-        if (vm->policy->plan.class == POLICY_UNKNOWN || lost_agent)
+        if (vm->policy->plan.class == POLICY_UNKNOWN || lost_agent || silent) /* a silent one may be of another class first: stuck, pinned */
                 return HOLDS;
         return vm->source == SOURCE_NONE ? KEEPS : GONE;
 }
@@ -164,7 +165,8 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         say(&c, ALERT_GUEST_UNCOOPERATIVE, p->class == POLICY_UNCOOPERATIVE || vm->policy->state.uncooperative ? HOLDS : GONE, in->actual_bytes,
             p->target_bytes, no, no);
         /* Where only the agent is lost, the age is that of the balloon's statistics. */
-        say(&c, ALERT_GUEST_STALE, stale(vm), vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no, no);
+        say(&c, ALERT_GUEST_STALE, stale(vm, h->settings->policy.fresh_usec), vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no,
+            no);
         say(&c, ALERT_VM_UNRESPONSIVE, in->unresponsive ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, no, no);
         if (reports) {
                 say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, ceiling, ceiling - ceiling / 8), in->guest_swap_used_bytes,

@@ -63,7 +63,7 @@ class Demo:
         guests = self.lab.add(*(Options(name) for name in NAMES))
         daemon = Aerostatd(self.lab.folder, {"host": {"memory": f"{BUDGET // MIB}M"}}).start()
         self.screen.say(f"aerostatd is up: {len(NAMES)} GiB promised on a budget of {mib(BUDGET)}, its defaults otherwise.")
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 30, "all guest agents are heard")
+        wait_until(lambda: daemon.hears(guests), 30, "all guest agents are heard")
         wait_until(lambda: daemon.status()["committed_bytes"] <= daemon.status()["envelope_bytes"], 30, "the guests fit the envelope")
         self.start = time.time()
         with Sampler(guests, daemon, BUDGET) as seen:

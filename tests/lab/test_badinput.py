@@ -28,7 +28,7 @@ class BadInput(LabCase):
     def settled(self) -> Aerostatd:
         """Σ max fits this budget, so nothing moves unless it is told to."""
         daemon = self.start_daemon({"host": {"memory": "4G"}})
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 20, "all agents are heard")
+        self.wait_heard()
         return daemon
 
     def test_set(self) -> None:

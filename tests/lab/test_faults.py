@@ -17,7 +17,7 @@ class Faults(LabCase):
 
     def start_settled(self) -> Aerostatd:
         daemon = self.start_daemon(CONFIG)
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 20, "all agents are heard")
+        self.wait_heard()
         self.wait_calm()
         return daemon
 
@@ -125,7 +125,7 @@ class Faults(LabCase):
         time.sleep(2)
         self.assertEqual([guest.actual() for guest in self.lab.guests], sizes)
         daemon.start()
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 20, "the new daemon hears all agents")
+        self.wait_heard()
         self.burst(self.guest("a"))
 
 

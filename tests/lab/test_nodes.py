@@ -77,7 +77,7 @@ class Bound(LabCase):
         if len([name for name in os.listdir(SYSFS) if name.startswith("node") and name[4:].isdigit()]) > 1:
             self.skipTest("this machine has several nodes")
         daemon = self.start_daemon({})
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 30, "all guests are heard of")
+        self.wait_heard()
         time.sleep(3)
         self.assertEqual(daemon.status()["nodes"], [])
         self.assertEqual([daemon.vm(name)["nodes"] for name in ("a", "b", "c", "free")], ["0", "0", "0", None])
@@ -90,7 +90,7 @@ class Bound(LabCase):
         nodes = ShownNodes(self.lab.folder, 2 * GIB + 512 * MIB, 128 * MIB, bound)
         self.addCleanup(nodes.stop)
         daemon = self.start_daemon({"host": {"reserve": "1G"}})
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 30, "all guests are heard of")
+        self.wait_heard()
 
         def node() -> Dict[str, Any]:
             return daemon.status()["nodes"][0]

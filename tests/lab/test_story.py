@@ -31,7 +31,7 @@ class Log(LabCase):
 
     def test_one_line_for_what_matters_and_none_when_calm(self) -> None:
         daemon = self.start_daemon(CONFIG)
-        wait_until(lambda: all(vm["source"] == "agent" for vm in daemon.vms().values()), 30, "all agents are heard")
+        self.wait_heard()
         self.wait_calm()
         wait_until(lambda: daemon.status()["uptime_seconds"] > SETTLED, SETTLED, "what weakens the guarantee is told", every=1)
         before, decisions = daemon.log().splitlines(), daemon.status()["decisions"]

@@ -59,7 +59,7 @@ class Unit(LabCase):
         status = read_text(f"/proc/{daemon.process.pid}/status")
         log(re.search(r"CapEff:\s*\S+", status)[0])
         wait_until(lambda: number("run") == 1, 20, "KSM is steered")
-        wait_until(lambda: all(vm["actual_bytes"] < 512 * MIB for vm in daemon.vms().values()), 30, "memory moves")
+        wait_until(lambda: all(guest.actual() < 512 * MIB for guest in self.lab.guests), 30, "memory moves")
         for vm in daemon.vms().values():
             self.assertGreater(vm["rss_bytes"], 50 * MIB)
         wait_until(lambda: "memory.swap" in read_text(f"{daemon.state_folder}/undo"), 10, "the groups' swap is noted")

@@ -43,7 +43,7 @@ static struct world *world_new(void) {
 
         assert_non_null(w);
         w->now_usec = USEC_PER_HOUR;
-        w->settings.policy = (struct policy_config) { .swap_ceiling_ppm = 300000, .swap_warn_ppm = 800000 };
+        w->settings.policy = (struct policy_config) { .swap_ceiling_ppm = 300000, .swap_warn_ppm = 800000, .fresh_usec = 10 * USEC_PER_SEC };
         w->settings.guest_ceiling_ppm = 300000;
         w->plan = (struct policy_plan) { .memory_bytes = 16 * GIB, .available_bytes = 4 * GIB, .reserve_bytes = GIB, .rule_bytes = 14 * GIB,
                                          .floors_fit = true };
@@ -59,7 +59,7 @@ static struct world *world_new(void) {
                 .swap_out_bytes_per_sec = 0, .alerts = &w->alerts, .n_vms = 1, .decisions = 1,
         };
         w->vm_view = (struct vm_view) {
-                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0",
+                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0", .managed = true,
                 .guest_psi_some_ppm = 0, .oom_kill_usec_ago = no, .violation_usec_ago = no, .last_resort_usec_ago = no,
         };
         return w;
@@ -151,6 +151,8 @@ static void hold_stale(struct world *w) {
         w->vm_view.report_age_usec = USEC_PER_MINUTE;
 }
 static void keep_stale(struct world *w) { w->policy_vm.plan.class = POLICY_BOOTING; w->vm_view.agent_version = NULL; }
+/* Its kernel has crashed; what the policy takes it for first is that its balloon does not move, or a pin. */
+static void hold_silent(struct world *w) { w->vm_view.report_age_usec = USEC_PER_MINUTE; }
 static void hold_lost_agent(struct world *w) { w->vm_view.source = SOURCE_BALLOON_STATS; }
 static void hold_unresponsive(struct world *w) { w->policy_vm.input.unresponsive = true; }
 static void hold_violation(struct world *w) { w->vm_view.violation_usec_ago = 0; }
@@ -175,6 +177,7 @@ static const struct {
         { ALERT_GUEST_OOM_KILL, hold_oom, NULL, "web1 ran out of memory and killed a process (1 since" },
         { ALERT_GUEST_UNCOOPERATIVE, hold_stuck, NULL, "web1 was asked to shrink" },
         { ALERT_GUEST_STALE, hold_stale, keep_stale, "web1 has not reported for 1 min" },
+        { ALERT_GUEST_STALE, hold_silent, NULL, "web1 has not reported for 1 min" },
         { ALERT_GUEST_STALE, hold_lost_agent, NULL, "the agent of web1 no longer reports" },
         { ALERT_VM_UNRESPONSIVE, hold_unresponsive, NULL, "QEMU of web1 does not answer" },
         { ALERT_PROTOCOL_ERROR, hold_violation, NULL, "agent of web1 breaks the protocol" },

@@ -54,10 +54,13 @@ class LabCase(unittest.TestCase):
     def guest(self, name: str) -> Guest:
         return next(guest for guest in self.lab.guests if guest.name == name)
 
+    def wait_heard(self) -> None:
+        wait_until(lambda: self.daemon.hears(self.lab.guests), 30, "all agents are heard")
+
     def wait_managed(self) -> None:
         """Until the daemon hears every guest's agent, and manages it."""
         def managed() -> bool:
-            return all((vm["source"], vm["state"]) == ("agent", "managed") for vm in self.daemon.vms().values())
+            return self.daemon.hears(self.lab.guests) and all(vm["state"] == "managed" for vm in self.daemon.vms().values())
         wait_until(managed, 60, "all guests are managed")
 
     def wait_calm(self) -> None:

@@ -5,9 +5,9 @@ import os
 import subprocess
 import time
 import unittest
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
-from .guest import SOCKETS
+from .guest import SOCKETS, Guest
 from .lab import program
 from .libvirtd import URI
 
@@ -101,3 +101,8 @@ class Aerostatd:
 
     def vm(self, name: str) -> Dict[str, Any]:
         return self.vms()[name]
+
+    def hears(self, guests: Iterable[Guest]) -> bool:
+        """Whether it knows each of them, and of its agent. (One that has just begun knows nobody, and all() of nobody is true.)"""
+        vms = self.vms()
+        return all(vms.get(guest.name, {}).get("source") == "agent" for guest in guests)
