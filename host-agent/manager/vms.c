@@ -119,6 +119,14 @@ static void follow_channel(struct manager *m, struct vm *vm, const char *old_pat
         vm->pressure_below_bytes = 0;
 }
 
+/* Without a period the statistics from the driver's load are served for ever; with a longer one (OpenStack sets 10 s) they are old between two. */
+static void ask_for_stats(struct manager *m, const struct vm *vm) {
+        uint32_t seconds = (uint32_t) (m->settings.stats_period_usec / USEC_PER_SEC);
+
+        if (vm->info.has_balloon && (vm->info.stats_period_sec == 0 || vm->info.stats_period_sec > seconds))
+                virt_request_stats_period(m->virt, vm->uuid, seconds);
+}
+
 static void on_domain(struct manager *m, const struct virt_event *e, uint64_t now_usec) {
         struct policy_vm policy = { 0 };
         char old_path[VIRT_PATH_MAX] = "";
@@ -165,9 +173,7 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
         if (vm->note[0])
                 log_vm(LOG_WARNING, vm->name, "%s", vm->note);
         follow_channel(m, vm, old_path);
-        /* Without a period the statistics from the driver's load are served for ever. */
-        if (vm->info.has_balloon && vm->info.stats_period_sec == 0)
-                virt_request_stats_period(m->virt, vm->uuid, (uint32_t) (m->settings.stats_period_usec / USEC_PER_SEC));
+        ask_for_stats(m, vm);
         manager_decide_soon(m);
 }
 

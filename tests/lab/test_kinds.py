@@ -14,7 +14,7 @@ class Kinds(LabCase):
     guests = [
         Options("full"),
         Options("agentless", agent=False, channel=False, stats_period=0),
-        Options("deaf", agent=False),
+        Options("deaf", agent=False, stats_period=30),
         Options("fixed", balloon=False),
         Options("own", policy={"floor": "400MiB", "weight": "2000", "priority": "10"}),
     ]
@@ -36,6 +36,17 @@ class Kinds(LabCase):
         for name, vm in vms.items():
             self.assertEqual(vm["max_bytes"], GIB, name)
         self.assertLess(vms["full"]["report_age_seconds"], 10)
+
+    def test_slow_statistics_are_asked_for_more_often(self) -> None:
+        daemon = self.start_daemon(CONFIG)
+        wait_until(lambda: daemon.vm("deaf")["source"] == "balloon_stats", 40, "its statistics come")
+        wait_until(lambda: daemon.vm("deaf")["report_age_seconds"] < 3, 10, "they come anew")
+        ages = []
+        for _ in range(50):
+            ages.append(daemon.vm("deaf")["report_age_seconds"])
+            time.sleep(0.3)
+        log(f"statistics of a guest whose domain has a period of 30 s: {max(ages):.0f} s old at most")
+        self.assertLess(max(ages), 10)
 
     def test_guest_without_agent_follows_demand(self) -> None:
         daemon = self.start_daemon(CONFIG)
