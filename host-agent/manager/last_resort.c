@@ -42,6 +42,7 @@ static struct last_resort_input input_of(const struct manager *m, uint64_t now_u
                 .now_usec = now_usec,
                 .host_state = m->plan.host_state,
                 .room_bytes = u64_add(m->plan.available_bytes, swap),
+                .over_bytes = m->plan.over_bytes,
                 .reserve_bytes = m->plan.reserve_bytes,
         };
 }
@@ -180,7 +181,7 @@ void manager_last_resort_tick(struct manager *m, uint64_t now_usec) {
                 m->last_resort_vms[i] = vm_of(m, i);
                 if (vm->resort.step == RESORT_PAUSED && (vm->resort.left || last_resort_lets_go(&config, &input, &m->last_resort_vms[i])))
                         (void) let_go(m, vm);
-                if (input.host_state == POLICY_NORMAL)
+                if (last_resort_crisis_is_over(&config, &input))
                         vm->resort.tried = false;
         }
         if (m->ready && m->connected && last_resort_take(&config, &m->last_resort, &input, m->last_resort_vms, m->n_vms, &index))
@@ -238,7 +239,8 @@ void manager_last_resort_answer(struct manager *m, struct vm *vm, int result, co
                                 log_vm(LOG_ERR, vm->name, "cannot be resumed after the last resort: %s; trying on", text);
                 }
         } else if (vm->resort.step == RESORT_TAKING && result >= 0) {
-                vm->resort.step = RESORT_PAUSED;
+                if (vm->resort.action == LAST_RESORT_PAUSE) /* a saved one is about to be gone: that may be heard before or after this */
+                        vm->resort.step = RESORT_PAUSED;
         } else if (vm->resort.step == RESORT_TAKING) {
                 paused_forget(m->undo, vm->uuid);
                 failed(m, vm, vm->resort.action == LAST_RESORT_PAUSE ? "paused" : "saved", text);

@@ -35,7 +35,7 @@ enum resort_step {
 struct resort {
         enum resort_step step;
         enum last_resort_action action;        /* the last one; none: it was never taken */
-        bool tried;                            /* taken, or could not be, since the host was last normal */
+        bool tried;                            /* taken, or could not be, in this crisis */
         bool left;                             /* an earlier run of ours paused it: it runs again as soon as we can have it so */
 };
 

@@ -103,6 +103,7 @@ void policy_envelope(struct policy_context *c) {
         p->memory_bytes = MIN(policy_size(config->memory_bytes, total), total);
         p->reserve_bytes = policy_size(config->reserve_bytes, policy_auto_reserve(p->memory_bytes));
         p->available_bytes = MIN(available, u64_sub(p->memory_bytes, vm_resident));
+        p->over_bytes = u64_sub(vm_resident, p->memory_bytes);
         other = other_use(c, total, available, vm_resident);
         beyond = u64_sub(total, p->memory_bytes); /* a budget leaves this to others */
         p->other_bytes = u64_sub(other, beyond);

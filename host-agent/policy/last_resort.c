@@ -10,9 +10,11 @@
 static void measure(struct last_resort_state *s, const struct last_resort_input *in) {
         if (s->room_usec != 0 && in->now_usec - s->room_usec < WINDOW_USEC)
                 return;
-        s->rising = s->room_usec != 0 && u64_sub(s->room_bytes, in->room_bytes) > MAX(in->reserve_bytes / RISING_PART, MIB);
+        s->rising = s->room_usec != 0 && u64_sub(u64_add(s->room_bytes, in->over_bytes), u64_add(in->room_bytes, s->over_bytes)) >
+                                                 MAX(in->reserve_bytes / RISING_PART, MIB);
         s->room_usec = MAX(in->now_usec, 1);
         s->room_bytes = in->room_bytes;
+        s->over_bytes = in->over_bytes;
 }
 
 static bool goes_before(const struct last_resort_vm *a, const struct last_resort_vm *b) {
@@ -60,6 +62,10 @@ bool last_resort_take(const struct last_resort_config *config, struct last_resor
 void last_resort_failed(const struct last_resort_config *config, struct last_resort_state *s) {
         if (s->critical_usec != 0)
                 s->critical_usec = MAX(u64_sub(s->critical_usec, config->after_usec), 1);
+}
+
+bool last_resort_crisis_is_over(const struct last_resort_config *config, const struct last_resort_input *in) {
+        return config->action == LAST_RESORT_NONE || in->host_state == POLICY_NORMAL;
 }
 
 bool last_resort_lets_go(const struct last_resort_config *config, const struct last_resort_input *in, const struct last_resort_vm *vm) {

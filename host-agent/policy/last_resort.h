@@ -29,6 +29,7 @@ struct last_resort_input {
         uint64_t now_usec;
         enum policy_host_state host_state;     /* nothing is done unless it is critical */
         uint64_t room_bytes;                   /* what there is before something is killed: available memory and free swap */
+        uint64_t over_bytes;                   /* what VMs hold beyond their budget: what is available to them cannot be less than nothing */
         uint64_t reserve_bytes;                /* of the host; what rising memory is measured by */
 };
 
@@ -36,7 +37,7 @@ struct last_resort_vm {
         uint64_t priority;                     /* the lowest goes first; of equals the one with the most committed */
         uint64_t committed_bytes;              /* as in its plan */
         bool can;                              /* managed, runs, and its QEMU answers */
-        bool tried;                            /* taken, or found that it could not be, since the host was last normal: once is enough */
+        bool tried;                            /* taken, or found that it could not be, in this crisis (last_resort_crisis_is_over): once is enough */
         bool busy;                             /* it is being taken right now: one at a time */
         bool paused;                           /* by us */
         uint64_t paused_usec;                  /* since when */
@@ -45,7 +46,7 @@ struct last_resort_vm {
 /* Zero-initialised by the caller at start. */
 struct last_resort_state {
         uint64_t critical_usec;                /* since when, or when what was last done was done; 0: not critical */
-        uint64_t room_usec, room_bytes;        /* at the beginning of the window in which growth is measured; 0: none yet */
+        uint64_t room_usec, room_bytes, over_bytes; /* at the beginning of the window in which growth is measured; 0: none yet */
         bool rising;                           /* memory went during the last whole window */
 };
 
@@ -55,6 +56,9 @@ bool last_resort_take(const struct last_resort_config *config, struct last_resor
 
 /* The VM that could not be taken does not count: the next one is due at once. */
 void last_resort_failed(const struct last_resort_config *config, struct last_resort_state *state);
+
+/* Whether all may be taken again: the host is normal, or an operator has taken over. */
+bool last_resort_crisis_is_over(const struct last_resort_config *config, const struct last_resort_input *input);
 
 /* Whether a VM that we paused is to run again. */
 bool last_resort_lets_go(const struct last_resort_config *config, const struct last_resort_input *input, const struct last_resort_vm *vm);

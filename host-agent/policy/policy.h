@@ -271,6 +271,7 @@ struct policy_nodeset {
 struct policy_plan {
         uint64_t memory_bytes;                 /* the budget in force */
         uint64_t available_bytes;              /* the smaller of the real one, with reclaimable ARC, and what the budget leaves */
+        uint64_t over_bytes;                   /* what VMs hold beyond the budget */
         uint64_t reserve_bytes;                /* kept free on the host */
         uint64_t other_bytes;                  /* used by all others than VMs, beyond the budget where there is one */
         uint64_t capacity_bytes;               /* min(memory - other, the least cgroup limit) - reserve */

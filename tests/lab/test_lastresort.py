@@ -40,7 +40,10 @@ class LastResort(LabCase):
     def overrun(self, action: str, *args: str, **keys: str) -> Aerostatd:
         """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then `low` grows into that. `mine` is
         suspended by its operator, and goes before nobody."""
-        high = self.guest("high")
+        high, low = self.guest("high"), self.guest("low")
+        for size in (200 * MIB, low.options.memory):  # what an earlier test filled is the host's again, and growth is growth from its first page
+            low.set_memory(size)
+            wait_until(lambda size=size: abs(low.actual() - size) <= MIB, 30, "its balloon follows")
         high.load.hold("work", 250 * MIB)
         wait_until(lambda: high.load.work("work")["filled_usec"] > 0, 30, "high has its memory")
         config = {"host": {"reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
@@ -50,7 +53,7 @@ class LastResort(LabCase):
         virsh("suspend", "mine")
         self.set_memory(config, sum(guest.resources().rss for guest in self.lab.guests) + 150 * MIB)
         self.began = time.monotonic()
-        self.guest("low").load.hold("growth", 360 * MIB, ramp=15 * MIB)
+        low.load.hold("growth", 360 * MIB, ramp=15 * MIB)
         return daemon
 
     def set_memory(self, config: Config, size: int) -> None:

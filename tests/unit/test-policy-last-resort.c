@@ -112,11 +112,37 @@ static void test_lets_go(void **unused) {
         assert_false(last_resort_lets_go(&config, &in, &vm));
 }
 
+/* A budget that VMs have overrun: nothing is available, and what they take on top is seen all the same. */
+static void test_growth_beyond_a_budget(void **unused) {
+        size_t index;
+        int taken = -1;
+
+        config.action = LAST_RESORT_PAUSE;
+        in.room_bytes = 0;
+        assert_int_equal(run(100, 0, &index), -1);
+        for (int i = 0; i < 10 && taken < 0; i++) {
+                in.over_bytes += 10 * MIB;
+                taken = run(1, 0, &index);
+        }
+        assert_int_equal(taken, 0);
+}
+
+static void test_once_in_a_crisis(void **unused) {
+        assert_false(last_resort_crisis_is_over(&config, &in));
+        in.host_state = POLICY_TIGHT;
+        assert_false(last_resort_crisis_is_over(&config, &in));
+        config.action = LAST_RESORT_NONE; /* `aerostatctl pause` */
+        assert_true(last_resort_crisis_is_over(&config, &in));
+        config.action = LAST_RESORT_SAVE;
+        in.host_state = POLICY_NORMAL;
+        assert_true(last_resort_crisis_is_over(&config, &in));
+}
+
 static void test_any_numbers(void **unused) {
         size_t index;
 
         config = (struct last_resort_config) { LAST_RESORT_PAUSE, UINT64_MAX, UINT64_MAX };
-        in = (struct last_resort_input) { 0, POLICY_CRITICAL, UINT64_MAX, UINT64_MAX };
+        in = (struct last_resort_input) { 0, POLICY_CRITICAL, UINT64_MAX, 0, UINT64_MAX };
         assert_false(last_resort_take(&config, &state, &in, vms, ARRAY_SIZE(vms), &index));
         last_resort_failed(&config, &state);
         in.now_usec = UINT64_MAX;
@@ -135,6 +161,8 @@ int main(void) {
                 cmocka_unit_test_setup(test_failed, setup),
                 cmocka_unit_test_setup(test_pause_only_while_memory_goes, setup),
                 cmocka_unit_test_setup(test_lets_go, setup),
+                cmocka_unit_test_setup(test_growth_beyond_a_budget, setup),
+                cmocka_unit_test_setup(test_once_in_a_crisis, setup),
                 cmocka_unit_test_setup(test_any_numbers, setup),
         };
 
