@@ -34,7 +34,7 @@ struct policy_config {
         uint64_t psi_target_ppm;               /* guest stall that is still fine; default 0.5 % */
         uint64_t growth_pool_ppm;              /* of the envelope, kept unassigned for bursts; default 4 % */
         uint64_t max_shrink_ppm;               /* of max and second, for shrinking that nobody waits for; default 2 % */
-        uint64_t fresh_usec;                   /* a report older than this is not believed: 3 intervals or stats periods, at least 10 s */
+        uint64_t fresh_usec;                   /* a report older than this is not believed: 3 intervals, at least 10 s */
         uint64_t swap_ceiling_ppm;             /* of the host's disk-backed swap that may ever be used; default 30 % */
         uint64_t swap_warn_ppm;                /* of the ceiling; default 80 % */
         uint64_t ksm_credit_ppm;               /* of what KSM saves that may be promised again; default 50 % */

@@ -16,7 +16,7 @@
 
 void settings_derive(struct settings *settings) {
         /* Two reports may be lost, and a guest that swaps is late, before a report counts as old. */
-        settings->policy.fresh_usec = MAX(3 * MAX(settings->report_interval_usec, settings->stats_period_usec), 10 * USEC_PER_SEC);
+        settings->policy.fresh_usec = MAX(3 * settings->report_interval_usec, 10 * USEC_PER_SEC);
 }
 
 void settings_init(struct settings *ret) {

@@ -41,14 +41,6 @@ static void test_defaults(void **state) {
         assert_int_equal(s.n_vms, 0);
 }
 
-/* Reports and statistics are believed for three of their intervals. */
-static void test_fresh(void **state) {
-        assert_int_equal(parse("[policy]\nreport-interval = 4s\n"), 0);
-        assert_int_equal(s.policy.fresh_usec, 12 * USEC_PER_SEC);
-        assert_int_equal(parse("[policy]\nstats-period = 10s\n"), 0);
-        assert_int_equal(s.policy.fresh_usec, 30 * USEC_PER_SEC);
-}
-
 static void test_values(void **state) {
         assert_int_equal(parse("# all of it\n"
                                "[host]\nuri = test:///default\nreserve = 1.5G\nmemory=4G ; a note\nmode = opportunistic\n"
@@ -416,7 +408,7 @@ static void test_sample_examples(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_defaults), cmocka_unit_test(test_fresh), cmocka_unit_test(test_values), cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_sentences),
                 cmocka_unit_test(test_libinih), cmocka_unit_test(test_vm_precedence), cmocka_unit_test(test_floor),
                 cmocka_unit_test(test_format_roundtrip),
                 cmocka_unit_test_setup_teardown(test_files, make_folder, remove_folder),
