@@ -52,6 +52,16 @@ static inline uint64_t policy_actual(const struct policy_vm *vm) {
         return vm->input.balloon_confirmed ? MIN(policy_size(vm->input.actual_bytes, max), max) : max;
 }
 
+/* It may have been taking what it was granted until it heard of less; of its size we hear every 150 ms at that time. */
+#define POLICY_REVOKED_USEC (500 * USEC_PER_MSEC)
+
+/* What its balloon may have let it take by now: its size, and for a while a grant that was taken back before all of it was used. */
+static inline uint64_t policy_held(const struct policy_context *c, const struct policy_vm *vm) {
+        bool doubt = u64_sub(c->now_usec, vm->state.revoked_usec) < POLICY_REVOKED_USEC;
+
+        return doubt ? MAX(policy_actual(vm), MIN(vm->state.revoked_bytes, policy_max(vm))) : policy_actual(vm);
+}
+
 static inline uint64_t policy_overhead(const struct policy_vm *vm) {
         return policy_size(vm->input.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
 }

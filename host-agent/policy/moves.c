@@ -35,6 +35,12 @@ static uint64_t lazy_want(const struct policy_work *w, uint64_t urgent) {
 }
 
 static void set_target(const struct policy_context *c, struct policy_vm *vm, const struct policy_work *w, uint64_t bytes, enum policy_reason reason) {
+        uint64_t before = policy_size(vm->input.target_bytes, 0), held = policy_held(c, vm);
+
+        if (bytes < before && before > held) {
+                vm->state.revoked_bytes = before;
+                vm->state.revoked_usec = c->now_usec;
+        }
         vm->plan.target_bytes = bytes == w->ideal ? bytes : policy_round(bytes, w->floor, w->max);
         vm->plan.set = true;
         vm->plan.reason = reason;

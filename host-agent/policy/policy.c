@@ -167,7 +167,7 @@ static bool choose_class(struct policy_context *c, struct policy_vm *vm, struct 
 static void classify(struct policy_context *c, struct policy_vm *vm, struct policy_work *work) {
         const struct policy_vm_input *in = &vm->input;
         struct policy_vm_plan *p = &vm->plan;
-        uint64_t max = policy_max(vm), actual = policy_actual(vm), evidence = policy_evidence(vm), counted;
+        uint64_t max = policy_max(vm), actual = policy_actual(vm), held = policy_held(c, vm), evidence = policy_evidence(vm), counted;
 
         counted = choose_class(c, vm, work, vm->state.distrust_until_usec > c->now_usec) ? max : actual;
         work->overhead = policy_overhead(vm);
@@ -176,10 +176,10 @@ static void classify(struct policy_context *c, struct policy_vm *vm, struct poli
         else
                 p->committed_bytes = MAX(u64_add(counted, work->overhead), evidence);
 
-        /* A grant counts from the moment that it is made: the guest may take it at once. */
+        /* A grant counts from the moment that it is made: the guest may take it at once. One that is taken back counts until we know how much it took. */
         work->base = MIN(policy_size(in->target_bytes, actual), max);
         work->liable = in->hugepages && in->managed ? p->committed_bytes
-                                                    : MAX(p->committed_bytes, u64_add(work->base, work->overhead));
+                                                    : MAX(p->committed_bytes, u64_add(MAX(work->base, held), work->overhead));
 
         /* Memory that it holds beyond its balloon and what QEMU is known to need will not come with the balloon: others make room for it. */
         if (!in->hugepages && work->base <= actual)
@@ -189,8 +189,8 @@ static void classify(struct policy_context *c, struct policy_vm *vm, struct poli
         p->floor_bytes = work->floor;
         p->target_bytes = work->ideal = work->share = work->base;
         /* Of one that counts at max nothing comes back. */
-        p->gap = counted == actual && is_under_way(c, vm, actual, work->base);
-        work->coming = !p->gap ? 0 : MIN(u64_sub(actual, work->base), u64_mul(vm->state.speed_bps, COMING_SEC));
+        p->gap = counted == actual && is_under_way(c, vm, held, work->base);
+        work->coming = !p->gap ? 0 : MIN(u64_sub(held, work->base), u64_mul(vm->state.speed_bps, COMING_SEC));
         work->weight = MAX(MIN(in->weight, POLICY_WEIGHT_MAX) * WEIGHT_GRAIN, UINT64_C(1));
         work->no_surplus = in->weight == 0;
         work->max = max;

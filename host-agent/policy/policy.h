@@ -145,6 +145,7 @@ struct policy_vm_state {
         /* pace */
         uint64_t shrunk_usec;                  /* when a lazy step was last made */
         uint64_t set_usec;                     /* when a target was last decided; 0: never */
+        uint64_t revoked_bytes, revoked_usec;  /* the target that it was growing to when it was asked for less, and when that was; 0: none */
 };
 
 enum policy_class {

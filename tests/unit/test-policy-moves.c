@@ -206,6 +206,34 @@ static void test_not_asked_again_before_its_balloon_is_heard(void **state) {
         }
 }
 
+/* A grant that is taken back while the guest is using it: what it may have taken by then is nobody else's until its size is known again. */
+static void test_revoked_grant_is_not_free_yet(void **state) {
+        struct fixture f;
+        struct policy_vm *first, *second;
+        uint64_t granted;
+
+        fixture_init(&f);
+        first = fixture_add(&f, 12 * GIB, 2 * GIB, GIB);
+        second = fixture_add(&f, 12 * GIB, 4 * GIB, 8 * GIB);
+        first->input.target_bytes = 10 * GIB - 16 * MIB; /* of 14 that VMs may have */
+        fixture_decide(&f);
+        assert_true(first->plan.set && first->plan.target_bytes < 9 * GIB + 512 * MIB && second->plan.target_bytes < 4 * GIB + 16 * MIB);
+        granted = second->plan.target_bytes;
+        for (unsigned i = 0; i < 4; i++) {
+                for (size_t k = 0; k < f.n; k++)
+                        f.vms[k].input.target_bytes = f.vms[k].plan.target_bytes;
+                f.now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(&f);
+                assert_false(f.plan.unsafe);
+                assert_int_equal(second->plan.target_bytes, granted);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+                f.now_usec += 100 * USEC_PER_MSEC;
+                fixture_decide(&f);
+        }
+        assert_true(second->plan.target_bytes > granted + 512 * MIB);
+}
+
 /* One whose balloon gives back 20 MiB a second is not waited for where the host is unsafe: others cover for it, and get theirs back when it has
  * come. */
 static void test_slow_balloon_is_covered(void **state) {
@@ -334,7 +362,7 @@ int main(void) {
                 cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles),
                 cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_not_asked_again_before_its_balloon_is_heard),
-                cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
+                cmocka_unit_test(test_revoked_grant_is_not_free_yet), cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
                 cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "protocol/units.h"
 
 #define HOLD_USEC USEC_PER_MINUTE              /* freshly unknown */
+#define DOUBT_USEC (500 * USEC_PER_MSEC)
 void invariants_violate(struct violations *v, unsigned which, const char *format, ...) {
         va_list ap;
         int n;
@@ -31,6 +32,8 @@ uint64_t invariants_total(const struct violations *v) {
 struct reckoned invariants_reckon(const struct policy_vm *vm, uint64_t now_usec) {
         const struct policy_vm_input *in = &vm->input;
         struct reckoned r = { .max = size(in->max_bytes, 0) };
+        /* What it was granted and is to have no more, it may have taken before it heard of that. */
+        uint64_t doubt = u64_sub(now_usec, vm->state.revoked_usec) < DOUBT_USEC ? MIN(vm->state.revoked_bytes, r.max) : 0;
         uint64_t counted;
 
         r.floor = MIN(size(in->floor_bytes, 0), r.max);
@@ -43,8 +46,8 @@ struct reckoned invariants_reckon(const struct policy_vm *vm, uint64_t now_usec)
         if (in->hugepages && in->managed)
                 r.committed = r.liable = r.liable_after = r.overhead;
         else {
-                r.liable = MAX(r.committed, r.base + r.overhead);
-                r.liable_after = MAX(r.committed, r.after + r.overhead);
+                r.liable = MAX(r.committed, MAX(r.base, doubt) + r.overhead);
+                r.liable_after = MAX(r.committed, MAX(r.after, doubt) + r.overhead);
         }
         r.movable = in->managed && !in->fixed && !in->hugepages && !in->held && !in->unresponsive &&
                     (vm->plan.class == POLICY_MANAGED || vm->plan.class == POLICY_PINNED || vm->plan.class == POLICY_UNCOOPERATIVE ||
