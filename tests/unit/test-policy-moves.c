@@ -362,7 +362,8 @@ int main(void) {
                 cmocka_unit_test(test_unsafe_grants_nothing), cmocka_unit_test(test_reservation),
                 cmocka_unit_test(test_largest_surplus_gives_first), cmocka_unit_test(test_constant_input_settles),
                 cmocka_unit_test(test_hostile_numbers), cmocka_unit_test(test_not_asked_again_before_its_balloon_is_heard),
-                cmocka_unit_test(test_revoked_grant_is_not_free_yet), cmocka_unit_test(test_slow_balloon_is_covered), cmocka_unit_test(test_faster_on_a_short_host),
+                cmocka_unit_test(test_revoked_grant_is_not_free_yet), cmocka_unit_test(test_slow_balloon_is_covered),
+                cmocka_unit_test(test_faster_on_a_short_host),
                 cmocka_unit_test(test_fixed_vm_is_not_waited_for), cmocka_unit_test(test_uncooperative_below_its_floor),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@
 #include "protocol/units.h"
 
 #define HOLD_USEC USEC_PER_MINUTE              /* freshly unknown */
-#define DOUBT_USEC (500 * USEC_PER_MSEC)
+#define DOUBT_USEC (500 * USEC_PER_MSEC)       /* a grant that was taken back */
+
 void invariants_violate(struct violations *v, unsigned which, const char *format, ...) {
         va_list ap;
         int n;
