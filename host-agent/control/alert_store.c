@@ -13,7 +13,7 @@
 #include "protocol/parse.h"
 
 #define FORMAT_VERSION 1
-#define FILE_MAX (1u << 20)
+#define FILE_MAX (8u << 20)             /* 512 alerts, and 1,024 texts that are to be delivered: some 3 MiB */
 
 static json_t *to_json(const struct alert *a, uint64_t now_usec) {
         struct put put = put_new();
@@ -32,7 +32,7 @@ static json_t *to_json(const struct alert *a, uint64_t now_usec) {
         return put_end(&put);
 }
 
-int alert_store_save(const char *path, const struct alerts *alerts, uint64_t now_usec) {
+int alert_store_save(const char *path, const struct alerts *alerts, uint64_t now_usec, json_t *untold) {
         char temporary[4096];
         struct put put = put_new();
         json_t *array = json_array(), *object;
@@ -43,6 +43,7 @@ int alert_store_save(const char *path, const struct alerts *alerts, uint64_t now
                 if (alerts->table[i].used && alerts->table[i].firing)
                         put.failed |= json_array_append_new(array, to_json(&alerts->table[i], now_usec)) < 0;
         put_value(&put, "alerts", array);
+        put_value(&put, "untold", json_incref(untold));
         object = put_end(&put);
         if (!object)
                 return -ENOMEM;
@@ -81,7 +82,7 @@ static bool restore(const json_t *object, struct manager *manager) {
         return manager_restore_alert(manager, &condition, since, told);
 }
 
-int alert_store_load(const char *path, struct manager *manager) {
+int alert_store_load(const char *path, struct manager *manager, json_t **ret_untold) {
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         json_t *object, *alert;
@@ -109,6 +110,7 @@ int alert_store_load(const char *path, struct manager *manager) {
         }
         json_array_foreach(json_object_get(object, "alerts"), i, alert)
                 taken += restore(alert, manager);
+        *ret_untold = json_incref(json_object_get(object, "untold"));
         json_decref(object);
         return taken;
 }

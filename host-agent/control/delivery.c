@@ -15,6 +15,8 @@
 
 #define STATE_FILE "alerts.json"
 #define PATH_SIZE 4096
+#define ALERT_COMMAND "alert command"
+#define LAST_RESORT_COMMAND_NAME "last resort's command"
 
 /* Part of the public interface: `journalctl MESSAGE_ID=...`. */
 static const char *const message_ids[] = {
@@ -25,7 +27,7 @@ static const char *const message_ids[] = {
 
 struct delivery {
         struct manager *manager;
-        struct runner *runner;
+        struct runner *alerts, *last_resort; /* apart: what is to save the host does not wait behind mails that cannot be delivered */
         sd_event_source *save;         /* once for all alerts of a round */
         char path[PATH_SIZE];
         char hostname[256];
@@ -72,9 +74,9 @@ static void to_command(struct delivery *d, const struct alert_event *e, const ch
 
         json_decref(object);
         (void) snprintf(key, sizeof(key), "%d/%s", e->alert->name, format_uuid(e->alert->uuid, uuid));
-        r = text ? runner_run(d->runner, command, key, text) : -ENOMEM;
+        r = text ? runner_run(d->alerts, command, key, text) : -ENOMEM;
         if (r < 0)
-                log_error("alert command %s: %s", command, strerror(-r));
+                log_error(ALERT_COMMAND " %s: %s", command, strerror(-r));
 }
 
 /* The last resort's command: what the VM and the host are like now. */
@@ -93,9 +95,9 @@ static void run_last_resort(struct delivery *d, const struct manager_event *e, c
         text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
         json_decref(object);
         (void) snprintf(key, sizeof(key), "last-resort/%s", e->vm);
-        r = text ? runner_run(d->runner, command, key, text) : -ENOMEM;
+        r = text ? runner_run(d->last_resort, command, key, text) : -ENOMEM;
         if (r < 0)
-                log_error("last resort's command %s: %s", command, strerror(-r));
+                log_error(LAST_RESORT_COMMAND_NAME " %s: %s", command, strerror(-r));
 }
 
 void delivery_handle(struct delivery *d, const struct manager_event *event) {
@@ -115,12 +117,19 @@ void delivery_handle(struct delivery *d, const struct manager_event *event) {
         (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
 }
 
+static void add_untold(const char *key, const char *text, void *userdata) {
+        (void) json_array_append_new(userdata, json_pack("{s:s, s:s}", "key", key, "text", text));
+}
+
 static void save(struct delivery *d) {
         struct host_view host;
+        json_t *untold = json_array();
         int r;
 
         manager_view_host(d->manager, &host);
-        r = alert_store_save(d->path, host.alerts, host.now_usec);
+        runner_undelivered(d->alerts, add_untold, untold);
+        r = alert_store_save(d->path, host.alerts, host.now_usec, untold);
+        json_decref(untold);
         if (r < 0)
                 log_warning("cannot save the alerts to %s: %s; after a restart they fire again", d->path, strerror(-r));
 }
@@ -130,8 +139,30 @@ static int on_save(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void on_done(void *userdata) {
+        struct delivery *d = userdata;
+
+        (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
+}
+
+/* Texts that were still to be delivered when the daemon ended. */
+static void tell_untold(struct delivery *d, const json_t *untold) {
+        const json_t *one;
+        struct host_view host;
+        size_t i;
+
+        manager_view_host(d->manager, &host);
+        json_array_foreach(untold, i, one) {
+                const char *key = json_string_value(json_object_get(one, "key")), *text = json_string_value(json_object_get(one, "text"));
+
+                if (key && text && host.settings->alert_command[0] != 0)
+                        (void) runner_run(d->alerts, host.settings->alert_command, key, text);
+        }
+}
+
 int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager, const char *state_dir, const struct runner_limits *limits) {
         _cleanup_(delivery_freep) struct delivery *d = calloc(1, sizeof(*d));
+        json_t *untold = NULL;
         int r;
 
         if (!d)
@@ -139,10 +170,11 @@ int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager
         if (snprintf(d->path, sizeof(d->path), "%s/" STATE_FILE, state_dir) >= (int) sizeof(d->path))
                 return -ENAMETOOLONG;
         (void) gethostname(d->hostname, sizeof(d->hostname) - 1);
-        r = runner_new(&d->runner, event, limits ?: &runner_limits_default);
-        if (r < 0)
-                return r;
-        r = sd_event_add_defer(event, &d->save, on_save, d);
+        r = runner_new(&d->alerts, event, ALERT_COMMAND, limits ?: &runner_limits_default, on_done, d);
+        if (r >= 0)
+                r = runner_new(&d->last_resort, event, LAST_RESORT_COMMAND_NAME, limits ?: &runner_limits_default, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &d->save, on_save, d);
         if (r >= 0)
                 r = sd_event_source_set_enabled(d->save, SD_EVENT_OFF);
         if (r >= 0)
@@ -150,9 +182,11 @@ int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager
         if (r < 0)
                 return r;
         d->manager = manager;
-        r = alert_store_load(d->path, manager);
+        r = alert_store_load(d->path, manager, &untold);
         if (r < 0)
                 log_warning("cannot use %s: %s; alerts begin anew", d->path, strerror(-r));
+        tell_untold(d, untold);
+        json_decref(untold);
         *ret = TAKE_PTR(d);
         return 0;
 }
@@ -163,7 +197,8 @@ struct delivery *delivery_free(struct delivery *d) {
         if (d->manager)
                 save(d);
         sd_event_source_disable_unref(d->save);
-        runner_free(d->runner);
+        runner_free(d->alerts);
+        runner_free(d->last_resort);
         free(d);
         return NULL;
 }

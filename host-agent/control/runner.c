@@ -38,6 +38,9 @@ TAILQ_HEAD(job_list, job);
 
 struct runner {
         sd_event *event;
+        const char *name;
+        runner_done_t done;
+        void *userdata;
         sd_event_source *timer;        /* when the next job that waits is due */
         struct runner_limits limits;
         struct job_list jobs;
@@ -66,6 +69,15 @@ static void job_free(struct job *job) {
         free(job->command);
         free(job->text);
         free(job);
+}
+
+/* It is delivered, or will never be. */
+static void job_done(struct job *job) {
+        struct runner *runner = job->runner;
+
+        job_free(job);
+        if (runner->done)
+                runner->done(runner->userdata);
 }
 
 static bool key_runs(const struct runner *runner, const char *key) {
@@ -148,21 +160,34 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* A newer text of the same key came while it ran. */
+static bool is_superseded(const struct job *job) {
+        for (const struct job *later = TAILQ_NEXT(job, jobs); later; later = TAILQ_NEXT(later, jobs))
+                if (strcmp(later->key, job->key) == 0)
+                        return true;
+        return false;
+}
+
 static void fail(struct job *job, const char *why) {
         struct runner *runner = job->runner;
         uint64_t wait = runner->limits.retry_usec;
         char duration[FORMAT_DURATION_MAX];
 
         runner->counters.failed++;
+        if (is_superseded(job)) {
+                log_warning("%s %s: %s; not tried again, for what it was to tell has changed", runner->name, job->command, why);
+                job_done(job);
+                return;
+        }
         if (++job->tries >= runner->limits.tries) {
-                log_error("alert command %s: %s; given up after %u tries", job->command, why, job->tries);
+                log_error("%s %s: %s; given up after %u tries", runner->name, job->command, why, job->tries);
                 runner->counters.given_up++;
-                job_free(job);
+                job_done(job);
                 return;
         }
         for (unsigned i = 1; i < job->tries; i++)
                 wait = MIN(u64_mul(wait, 4), runner->limits.retry_max_usec);
-        log_warning("alert command %s: %s; trying again in %s", job->command, why, format_duration(wait, duration));
+        log_warning("%s %s: %s; trying again in %s", runner->name, job->command, why, format_duration(wait, duration));
         job->due_usec = u64_add(now_usec(runner), wait);
 }
 
@@ -177,7 +202,7 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
         job->timeout = sd_event_source_disable_unref(job->timeout);
         if (si->si_code == CLD_EXITED && si->si_status == 0) {
                 runner->counters.delivered++;
-                job_free(job);
+                job_done(job);
         } else {
                 if (job->timed_out)
                         (void) snprintf(why, sizeof(why), "took too long and was killed");
@@ -259,7 +284,7 @@ static void make_room(struct runner *runner, const char *key) {
                 if (job->pid != 0)
                         continue;
                 if (runner->counters.dropped++ == 0)
-                        log_warning("the alert command cannot keep up: the oldest alerts that wait for it are dropped");
+                        log_warning("%s cannot keep up: the oldest texts that wait for it are dropped", runner->name);
                 job_free(job);
         }
 }
@@ -291,13 +316,21 @@ int runner_run(struct runner *runner, const char *command, const char *key, cons
         return 0;
 }
 
-int runner_new(struct runner **ret, sd_event *event, const struct runner_limits *limits) {
+void runner_undelivered(const struct runner *runner, void (*each)(const char *key, const char *text, void *userdata), void *userdata) {
+        const struct job *job;
+
+        TAILQ_FOREACH(job, &runner->jobs, jobs)
+                if (!is_superseded(job))
+                        each(job->key, job->text, userdata);
+}
+
+int runner_new(struct runner **ret, sd_event *event, const char *name, const struct runner_limits *limits, runner_done_t done, void *userdata) {
         struct runner *runner = calloc(1, sizeof(*runner));
         int r;
 
         if (!runner)
                 return -ENOMEM;
-        *runner = (struct runner) { .event = sd_event_ref(event), .limits = *limits };
+        *runner = (struct runner) { .event = sd_event_ref(event), .name = name, .limits = *limits, .done = done, .userdata = userdata };
         TAILQ_INIT(&runner->jobs);
         r = sd_event_add_time(event, &runner->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, runner);
         if (r >= 0)

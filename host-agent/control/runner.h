@@ -31,14 +31,20 @@ struct runner_counters {
 
 struct runner;
 
-/* limits: copied. -ENOMEM. */
-int runner_new(struct runner **ret, sd_event *event, const struct runner_limits *limits);
+/* A text was delivered, or will never be. It may not free the runner. */
+typedef void (*runner_done_t)(void *userdata);
+
+/* name: what it runs, for the log ("alert command"); borrowed. limits: copied. done: or NULL. -ENOMEM. */
+int runner_new(struct runner **ret, sd_event *event, const char *name, const struct runner_limits *limits, runner_done_t done, void *userdata);
 struct runner *runner_free(struct runner *runner); /* kills what still runs */
 DEFINE_CLEANUP(struct runner *, runner_free)
 
-/* Queues a text. command: an absolute path and arguments, separated by blanks; copied. key: texts of one key are run one after the other, and a newer
- * one replaces those that wait. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
+/* Queues a text. command: an absolute path and arguments, separated by blanks; copied. key: texts of one key are run one after the other; a newer one
+ * replaces those that wait, and one that runs is not tried again. 0; -EINVAL: no absolute path, or too many arguments; -ENOMEM. */
 int runner_run(struct runner *runner, const char *command, const char *key, const char *text);
+
+/* Calls each for the texts that wait or run, the oldest first; those that a newer one of their key has replaced are left out. */
+void runner_undelivered(const struct runner *runner, void (*each)(const char *key, const char *text, void *userdata), void *userdata);
 
 /* Since it was made. */
 void runner_get_counters(const struct runner *runner, struct runner_counters *ret);

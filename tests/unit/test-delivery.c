@@ -68,6 +68,10 @@ static void run_until(struct runner *r, const uint64_t *counter, uint64_t value,
         }
 }
 
+static int new_runner(struct runner **ret, const struct runner_limits *limits) {
+        return runner_new(ret, loop, "command", limits, NULL, NULL);
+}
+
 static void test_text_reaches_the_command(void **state) {
         const struct runner_limits limits = FAST;
         struct runner_counters c;
@@ -78,7 +82,7 @@ static void test_text_reaches_the_command(void **state) {
         setenv("AEROSTAT_TEST_SECRET", "x", 1);
         write_script("ok", "cat > stdin; env > env; printf '%s|' \"$@\" > args; ls -l /proc/self/fd > fds; pwd -P > /dev/null", path);
         snprintf(command, sizeof(command), "%s  one $HOME \t'two'", path);
-        assert_int_equal(runner_new(&r, loop, &limits), 0);
+        assert_int_equal(new_runner(&r, &limits), 0);
         assert_int_equal(runner_run(r, command, "k", "{\"quote\": \"'$(reboot)\"}"), 0);
         run_until(r, &c.delivered, 1, &c);
         got = slurp("stdin");
@@ -98,7 +102,7 @@ static void test_failure_is_tried_again_and_given_up(void **state) {
         _cleanup_free_ char *tries = NULL;
         struct runner *r;
 
-        assert_int_equal(runner_new(&r, loop, &limits), 0);
+        assert_int_equal(new_runner(&r, &limits), 0);
         write_script("fails", "echo x >> tries; exit 3", path);
         assert_int_equal(runner_run(r, path, "k", "{}"), 0);
         run_until(r, &c.given_up, 1, &c);
@@ -121,7 +125,7 @@ static void test_a_hanging_command_is_killed_with_its_children(void **state) {
         _cleanup_free_ char *pid = NULL;
         struct runner *r;
 
-        assert_int_equal(runner_new(&r, loop, &limits), 0);
+        assert_int_equal(new_runner(&r, &limits), 0);
         write_script("hangs", "trap '' TERM; sleep 1000 & echo $! > pid; wait", path);
         assert_int_equal(runner_run(r, path, "k", "{}"), 0);
         run_until(r, &c.failed, 1, &c);
@@ -154,7 +158,7 @@ static void test_many_at_once_are_limited_and_all_delivered(void **state) {
         int most = 0, now = 0, n = 0;
 
         limits.timeout_usec = USEC_PER_MINUTE; /* on a busy machine a run takes long, and a second try would count twice */
-        assert_int_equal(runner_new(&r, loop, &limits), 0);
+        assert_int_equal(new_runner(&r, &limits), 0);
         write_script("many", "echo + >> many.log; sleep 0.02; echo - >> many.log", path);
         for (int i = 0; i < 50; i++) {
                 snprintf(key, sizeof(key), "k%d", i);
@@ -187,7 +191,7 @@ static void test_one_key_keeps_its_order(void **state) {
         struct runner *r;
 
         limits.timeout_usec = USEC_PER_MINUTE; /* the script sleeps, and on a busy machine starts late */
-        assert_int_equal(runner_new(&r, loop, &limits), 0);
+        assert_int_equal(new_runner(&r, &limits), 0);
         write_script("order", "read x; sleep 0.1; echo $x >> order.log", path);
         assert_int_equal(runner_run(r, path, "k", "fired\n"), 0);
         assert_true(sd_event_run(loop, USEC_PER_SEC) >= 0); /* it runs */
@@ -196,6 +200,28 @@ static void test_one_key_keeps_its_order(void **state) {
         run_until(r, &c.delivered, 2, &c);
         log = slurp("order.log");
         assert_string_equal(log, "fired\nresolved\n");
+        runner_free(r);
+}
+
+/* One that fails while a newer one waits must not be tried again after it. */
+static void test_a_failed_text_does_not_follow_a_newer_one(void **state) {
+        struct runner_limits limits = FAST;
+        struct runner_counters c;
+        char path[256];
+        _cleanup_free_ char *log = NULL;
+        struct runner *r;
+
+        limits.timeout_usec = USEC_PER_MINUTE;
+        assert_int_equal(new_runner(&r, &limits), 0);
+        write_script("stubborn", "read x; sleep 0.1; [ -e stubborn.log ] || { touch stubborn.log; exit 1; }; echo $x >> stubborn.log", path);
+        assert_int_equal(runner_run(r, path, "k", "fired\n"), 0);
+        assert_true(sd_event_run(loop, USEC_PER_SEC) >= 0); /* it runs */
+        assert_int_equal(runner_run(r, path, "k", "resolved\n"), 0);
+        run_until(r, &c.delivered, 1, &c);
+        for (uint64_t end = monotonic() + 300 * USEC_PER_MSEC; monotonic() < end;) /* ten times as long as until a second try */
+                assert_true(sd_event_run(loop, 10 * USEC_PER_MSEC) >= 0);
+        log = slurp("stubborn.log");
+        assert_string_equal(log, "resolved\n");
         runner_free(r);
 }
 
@@ -212,15 +238,21 @@ static struct alert *add_alert(struct manager *m, enum alert_name name, const ch
 
 static void test_store(void **state) {
         struct manager *m = stub_manager_new(0), *again = stub_manager_new(0);
+        json_t *untold = NULL, *texts;
         char path[256];
         FILE *f;
 
         snprintf(path, sizeof(path), "%s/alerts.json", folder);
-        assert_int_equal(alert_store_load(path, again), 0);
+        assert_int_equal(alert_store_load(path, again, &untold), 0);
         add_alert(m, ALERT_HOST_TIGHT, "host", 0);
         add_alert(m, ALERT_GUEST_PRESSURE, "<b>\"web\"</b>", 7);
-        assert_int_equal(alert_store_save(path, stub_manager_alerts(m), USEC_PER_HOUR), 0);
-        assert_int_equal(alert_store_load(path, again), 2);
+        texts = json_pack("[s]", "a text");
+        assert_int_equal(alert_store_save(path, stub_manager_alerts(m), USEC_PER_HOUR, texts), 0);
+        assert_int_equal(alert_store_load(path, again, &untold), 2);
+        assert_true(json_equal(untold, texts));
+        json_decref(untold);
+        json_decref(texts);
+        untold = NULL;
         assert_int_equal(stub_manager_alerts(again)->n_firing, 2);
         for (size_t i = 0; i < ALERTS_MAX; i++) {
                 const struct alert *a = &stub_manager_alerts(again)->table[i];
@@ -237,7 +269,7 @@ static void test_store(void **state) {
                 f = fopen(path, "w");
                 fputs(bad[i], f);
                 fclose(f);
-                assert_int_equal(alert_store_load(path, again), -EBADMSG);
+                assert_int_equal(alert_store_load(path, again, &untold), -EBADMSG);
         }
         static const char *const odd[] = {
                 "{\"version\": 1}", "{\"version\": 1, \"alerts\": [1, {}, {\"name\": \"Nope\"}]}",
@@ -250,7 +282,8 @@ static void test_store(void **state) {
                 f = fopen(path, "w");
                 fputs(odd[i], f);
                 fclose(f);
-                assert_int_equal(alert_store_load(path, again), 0);
+                assert_int_equal(alert_store_load(path, again, &untold), 0);
+                assert_null(untold);
         }
         unlink(path);
         stub_manager_free(m);
@@ -297,6 +330,74 @@ static void test_delivery(void **state) {
         for (int i = 0; i < 20 && stat(file, &st) < 0; i++)
                 assert_true(sd_event_run(loop, 10 * USEC_PER_MSEC) >= 0);
         assert_int_equal(stat(file, &st), 0);
+        manager_watch(m, NULL, NULL);
+        delivery_free(d);
+        stub_manager_free(m);
+}
+
+/* What could not be delivered before the daemon ended is delivered by the next one, and only once. */
+static void test_undelivered_outlives_a_restart(void **state) {
+        struct runner_limits limits = FAST;
+        struct manager *m = stub_manager_new(0);
+        struct alert_event e = { .type = ALERT_FIRED };
+        const struct manager_event event = { .type = MANAGER_EVENT_ALERT, .alert = &e };
+        char path[256], flag[300];
+        struct delivery *d;
+        char *log;
+
+        limits.retry_usec = USEC_PER_MINUTE;
+        write_script("later", "[ -e later.up ] || { touch later.failed; exit 1; }; cat >> later.log; echo >> later.log", path);
+        snprintf(stub_manager_settings(m)->alert_command, SETTINGS_TEXT_MAX, "%s", path);
+        e.alert = add_alert(m, ALERT_HOST_HARD, "host", 0);
+        assert_int_equal(delivery_new(&d, loop, m, folder, &limits), 0);
+        manager_watch(m, on_event, d);
+        stub_manager_emit(m, &event);
+        (void) !snprintf(flag, sizeof(flag), "%s/later.failed", folder);
+        for (int i = 0; i < 200 && access(flag, F_OK) < 0; i++)
+                assert_true(sd_event_run(loop, 50 * USEC_PER_MSEC) >= 0);
+        delivery_free(d);
+        (void) !snprintf(flag, sizeof(flag), "%s/later.up", folder);
+        fclose(fopen(flag, "w"));
+        for (int life = 0; life < 2; life++) {
+                assert_int_equal(delivery_new(&d, loop, m, folder, &limits), 0);
+                for (int i = 0; i < 30; i++)
+                        assert_true(sd_event_run(loop, 20 * USEC_PER_MSEC) >= 0);
+                delivery_free(d);
+        }
+        log = slurp("later.log");
+        assert_non_null(strstr(log, "HostHard"));
+        assert_ptr_equal(strchr(log, '\n'), strrchr(log, '\n'));
+        free(log);
+        manager_watch(m, NULL, NULL);
+        stub_manager_free(m);
+}
+
+/* It does not wait behind alerts that cannot be delivered. */
+static void test_last_resort_has_a_queue_of_its_own(void **state) {
+        struct runner_limits limits = FAST;
+        struct manager *m = stub_manager_new(STUB_VMS);
+        struct alert_event e = { .type = ALERT_FIRED };
+        const struct manager_event alert = { .type = MANAGER_EVENT_ALERT, .alert = &e };
+        const struct manager_event resort = { .type = MANAGER_EVENT_LAST_RESORT, .vm = STUB_DB_NAME, .text = "x", .action = LAST_RESORT_COMMAND };
+        char path[256], file[300];
+        struct delivery *d;
+
+        limits.running = 1;
+        limits.timeout_usec = USEC_PER_MINUTE;
+        write_script("stuck", "sleep 60", path);
+        snprintf(stub_manager_settings(m)->alert_command, SETTINGS_TEXT_MAX, "%s", path);
+        write_script("saves", "touch saves.ran", path);
+        snprintf(stub_manager_settings(m)->last_resort_command, SETTINGS_TEXT_MAX, "%s", path);
+        e.alert = add_alert(m, ALERT_HOST_CRITICAL, "host", 0);
+        assert_int_equal(delivery_new(&d, loop, m, folder, &limits), 0);
+        manager_watch(m, on_event, d);
+        stub_manager_emit(m, &alert);
+        assert_true(sd_event_run(loop, USEC_PER_SEC) >= 0);
+        stub_manager_emit(m, &resort);
+        (void) !snprintf(file, sizeof(file), "%s/saves.ran", folder);
+        for (int i = 0; i < 200 && access(file, F_OK) < 0; i++)
+                assert_true(sd_event_run(loop, 50 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(access(file, F_OK), 0);
         manager_watch(m, NULL, NULL);
         delivery_free(d);
         stub_manager_free(m);
@@ -385,8 +486,9 @@ int main(void) {
                 cmocka_unit_test(test_text_reaches_the_command), cmocka_unit_test(test_failure_is_tried_again_and_given_up),
                 cmocka_unit_test(test_a_hanging_command_is_killed_with_its_children),
                 cmocka_unit_test(test_many_at_once_are_limited_and_all_delivered),
-                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_store), cmocka_unit_test(test_delivery),
-                cmocka_unit_test(test_last_resort_command), cmocka_unit_test(test_json_order),
+                cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_a_failed_text_does_not_follow_a_newer_one),
+                cmocka_unit_test(test_store), cmocka_unit_test(test_delivery), cmocka_unit_test(test_undelivered_outlives_a_restart),
+                cmocka_unit_test(test_last_resort_has_a_queue_of_its_own), cmocka_unit_test(test_last_resort_command), cmocka_unit_test(test_json_order),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
