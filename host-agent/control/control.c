@@ -70,17 +70,25 @@ static void log_write(const struct varlink_call *call, const char *method, const
         log_message(LOG_NOTICE, "user %u asks: %s %.400s", (unsigned) varlink_caller(call), method, text ?: "");
 }
 
+static gid_t socket_group(const struct control *control) {
+        return control->group == NO_GROUP ? getegid() : control->group;
+}
+
 /* Opens, moves or closes the web server as the settings say. 0; 1 and a sentence in error: it cannot be had, which is no reason to manage no
  * memory. */
 static int follow_http(struct control *control, char error[static CONTROL_ERROR_MAX]) {
         const char *listen = settings_of(control)->metrics_listen;
-        gid_t group = control->group == NO_GROUP ? getegid() : control->group;
+        int r;
 
-        if (strcmp(listen, control->http_listen) == 0 && (control->http || *listen == 0))
-                return 0;
+        if (strcmp(listen, control->http_listen) == 0 && (control->http || *listen == 0)) {
+                r = control->http ? http_set_access(control->http, socket_mode(control), socket_group(control)) : 0;
+                if (r < 0)
+                        (void) snprintf(error, CONTROL_ERROR_MAX, "cannot change who may use %s: %s", listen, strerror(-r));
+                return r < 0;
+        }
         control->http = http_free(control->http);
         (void) snprintf(control->http_listen, sizeof(control->http_listen), "%s", listen);
-        return *listen != 0 && http_new(&control->http, control->event, control->manager, listen, socket_mode(control), group, error) < 0;
+        return *listen != 0 && http_new(&control->http, control->event, control->manager, listen, socket_mode(control), socket_group(control), error) < 0;
 }
 
 int control_new(struct control **ret, sd_event *event, struct manager *manager, const char *socket_path,
@@ -129,7 +137,7 @@ int control_reload(struct control *control, char error[static CONTROL_ERROR_MAX]
         int r;
 
         control->group = find_group(settings_of(control)->control_group, error);
-        r = listener_set_access(&control->listener, socket_mode(control), control->group == NO_GROUP ? getegid() : control->group);
+        r = listener_set_access(&control->listener, socket_mode(control), socket_group(control));
         if (r < 0) {
                 snprintf(error, CONTROL_ERROR_MAX, "cannot change who may use %s: %s", control->listener.path, strerror(-r));
                 return r;

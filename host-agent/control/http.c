@@ -195,6 +195,10 @@ int http_new(struct http **ret, sd_event *event, struct manager *manager, const 
         return 0;
 }
 
+int http_set_access(const struct http *http, mode_t mode, gid_t gid) {
+        return http->socket.listener.lock_fd < 0 ? 0 : listener_set_access(&http->socket.listener, mode, gid);
+}
+
 struct http *http_free(struct http *http) {
         if (!http)
                 return NULL;

@@ -25,6 +25,10 @@ struct http;
  * socket (listen.h). The manager has to outlive it. 0, or -errno and a sentence in error. */
 int http_new(struct http **ret, sd_event *event, struct manager *manager, const char *listen, mode_t mode, gid_t gid,
              char error[static HTTP_ERROR_MAX]);
+
+/* Changes mode and group of a unix socket; nothing for an address. 0 or -errno. */
+int http_set_access(const struct http *http, mode_t mode, gid_t gid);
+
 struct http *http_free(struct http *http);
 DEFINE_CLEANUP(struct http *, http_free)
 

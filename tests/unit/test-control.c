@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "host-agent/control/control.h"
@@ -393,8 +394,15 @@ static void test_description(void **state) {
         stub_manager_free(manager);
 }
 
+static mode_t mode_of(const char *path) {
+        struct stat st;
+
+        assert_int_equal(stat(path, &st), 0);
+        return st.st_mode & 07777;
+}
+
 static void test_socket(void **state) {
-        char folder[] = "/tmp/aerostat-test-XXXXXX", path[64], lock[72], error[CONTROL_ERROR_MAX];
+        char folder[] = "/tmp/aerostat-test-XXXXXX", path[64], lock[72], metrics[64], error[CONTROL_ERROR_MAX];
         struct manager *manager = stub_manager_new(0);
         struct control *control, *second;
         sd_event *event;
@@ -411,8 +419,21 @@ static void test_socket(void **state) {
         assert_non_null(strstr(error, "no-such-group-here"));
         strcpy(stub_manager_settings(manager)->control_group, "root");
         assert_int_equal(control_reload(control, error), 0);
+        /* A reload narrows every socket, not the first alone. */
+        snprintf(metrics, sizeof(metrics), "%s/m", folder);
+        snprintf(stub_manager_settings(manager)->metrics_listen, SETTINGS_TEXT_MAX, "unix:%s", metrics);
+        stub_manager_settings(manager)->control_read = SETTINGS_READ_EVERYONE;
+        assert_int_equal(control_reload(control, error), 0);
+        assert_int_equal(mode_of(path), 0666);
+        assert_int_equal(mode_of(metrics), 0666);
+        stub_manager_settings(manager)->control_read = SETTINGS_READ_GROUP;
+        assert_int_equal(control_reload(control, error), 0);
+        assert_int_equal(mode_of(path), 0660);
+        assert_int_equal(mode_of(metrics), 0660);
         control_free(control);
         control_free(NULL);
+        snprintf(metrics, sizeof(metrics), "%s/m.lock", folder);
+        unlink(metrics);
         sd_event_unref(event);
         unlink(lock);
         assert_int_equal(rmdir(folder), 0);
