@@ -81,15 +81,17 @@ static void observe_state(const struct context *c, const struct host_view *h) {
 static void observe_swap(const struct context *c, const struct host_view *h) {
         const struct policy_config *config = &h->settings->policy;
         uint64_t used = h->host->swap_used_bytes, total = h->host->swap_total_bytes, ceiling = share(total, config->swap_ceiling_ppm);
-        uint64_t near = share(ceiling, config->swap_warn_ppm), thrashing = u64_mul(ALERT_THRASHING_PAGES, (uint64_t) sysconf(_SC_PAGESIZE));
+        uint64_t near = share(ceiling, config->swap_warn_ppm), above = MAX(ceiling, 1), thrashing = u64_mul(ALERT_THRASHING_PAGES, (uint64_t) sysconf(_SC_PAGESIZE));
         uint64_t rate = MIN(h->swap_in_bytes_per_sec, h->swap_out_bytes_per_sec);
 
-        if (total != AEROSTAT_UNKNOWN && ceiling > 0) {
+        if (total != AEROSTAT_UNKNOWN && ceiling > 0) { /* nothing is near a ceiling of zero: it is kept or exceeded */
                 say(c, ALERT_SWAP_NEAR_CEILING, level_of(used, near, near - near / 8), used, ceiling, total, AEROSTAT_UNKNOWN);
                 say(c, ALERT_SWAP_AT_CEILING, level_of(used, share(ceiling, AT_CEILING_PPM), ceiling - ceiling / 16), used, ceiling, total,
                     AEROSTAT_UNKNOWN);
-                say(c, ALERT_SWAP_ABOVE_CEILING, level_of(used, share(ceiling, ABOVE_CEILING_PPM), ceiling), used, ceiling, total, AEROSTAT_UNKNOWN);
         }
+        if (total != AEROSTAT_UNKNOWN)
+                say(c, ALERT_SWAP_ABOVE_CEILING, level_of(used, MAX(share(ceiling, ABOVE_CEILING_PPM), above), above), used, ceiling, total,
+                    AEROSTAT_UNKNOWN);
         if (h->swap_in_bytes_per_sec != AEROSTAT_UNKNOWN && h->swap_out_bytes_per_sec != AEROSTAT_UNKNOWN)
                 say(c, ALERT_SWAP_THRASHING, level_of(rate, thrashing + 1, thrashing / 2), h->swap_in_bytes_per_sec, h->swap_out_bytes_per_sec,
                     AEROSTAT_UNKNOWN, AEROSTAT_UNKNOWN);
@@ -123,7 +125,7 @@ void alert_conditions_host(const struct host_view *h, alert_observer_t observe, 
 /* It was heard of, and no longer is. A VM that never spoke in this boot has nothing to fall silent with; but that says nothing against an alert from
  * before the daemon was restarted. */
 static enum level stale(const struct vm_view *vm, uint64_t fresh_usec) {
-        bool lost_agent = vm->agent_version && vm->source != SOURCE_AGENT;
+        bool lost_agent = vm->agent_spoke && vm->source != SOURCE_AGENT;
         bool silent = vm->managed && vm->source != SOURCE_NONE && vm->report_age_usec > fresh_usec;
 
         if (vm->paused || vm->policy->input.unresponsive)
@@ -131,6 +133,10 @@ static enum level stale(const struct vm_view *vm, uint64_t fresh_usec) {
         if (vm->policy->plan.class == POLICY_UNKNOWN || lost_agent || silent) /* a silent one may be of another class first: stuck, pinned */
                 return HOLDS;
         return vm->source == SOURCE_NONE ? KEEPS : GONE;
+}
+
+uint64_t alert_believed_usec(uint64_t fresh_usec) {
+        return u64_add(fresh_usec, alert_kinds[ALERT_GUEST_STALE].hold_usec);
 }
 
 /* Debian's kernel has PSI switched off unless its command line says psi=1. Without it: less available than the agent is to speak up at, for as
@@ -157,7 +163,8 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         uint64_t ceiling = h->settings->guest_ceiling_ppm;
         uint64_t swap = in->guest_swap_total_bytes == no || in->guest_swap_total_bytes == 0 || in->guest_swap_used_bytes == no
                                 ? no : u64_mul_div(in->guest_swap_used_bytes, PPM_ONE, in->guest_swap_total_bytes);
-        bool reports = vm->source != SOURCE_NONE && !vm->paused;
+        uint64_t fresh_usec = h->settings->policy.fresh_usec;
+        bool reports = vm->source != SOURCE_NONE && vm->report_age_usec <= alert_believed_usec(fresh_usec) && !vm->paused;
 
         if (h->decisions == 0 || p->committed_bytes == 0) /* the policy has not seen it yet */
                 return;
@@ -165,11 +172,11 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         say(&c, ALERT_GUEST_UNCOOPERATIVE, p->class == POLICY_UNCOOPERATIVE || vm->policy->state.uncooperative ? HOLDS : GONE, in->actual_bytes,
             p->target_bytes, no, no);
         /* Where only the agent is lost, the age is that of the balloon's statistics. */
-        say(&c, ALERT_GUEST_STALE, stale(vm, h->settings->policy.fresh_usec), vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no,
+        say(&c, ALERT_GUEST_STALE, stale(vm, fresh_usec), vm->agent_spoke && vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no,
             no);
         say(&c, ALERT_VM_UNRESPONSIVE, in->unresponsive ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, no, no);
         if (reports) {
-                say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, ceiling, ceiling - ceiling / 8), in->guest_swap_used_bytes,
+                say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, MAX(ceiling, 1), MAX(ceiling - ceiling / 8, 1)), in->guest_swap_used_bytes,
                     in->guest_swap_total_bytes, ceiling, no);
                 say(&c, ALERT_GUEST_PRESSURE, pressure(vm), vm->guest_psi_some_ppm,
                     in->guest_available_bytes, in->actual_bytes, in->max_bytes);

@@ -15,6 +15,10 @@
 /* Something that happens in a moment counts as there for so long; longer than between two rounds. */
 #define ALERT_MOMENT_USEC (5 * USEC_PER_SEC)
 
+/* How old what an agent said last may be for an alert about it to hold: until GuestStale has fired, a guest that is so short of memory that its agent
+ * comes late is still short; after that nothing is known. */
+uint64_t alert_believed_usec(uint64_t fresh_usec);
+
 typedef void (*alert_observer_t)(const struct alert_condition *condition, void *userdata);
 
 /* Hands each condition that holds, or keeps, to the observer. Nothing before the first decision. */

@@ -139,8 +139,9 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 const struct policy_vm_plan *plan = &m->policy_vms[i].plan;
                 uint64_t before = vm->target_bytes != AEROSTAT_UNKNOWN ? vm->target_bytes : vm->actual_bytes;
 
-                if (!plan->set && plan->reason != POLICY_REASON_WAITS)
-                        vm->pressure_usec = 0; /* its pressure report asked for nothing */
+                /* Its pressure report asked for nothing, or nobody was to answer. */
+                if ((!plan->set && plan->reason != POLICY_REASON_WAITS) || m->paused || dry_run)
+                        vm->pressure_usec = 0;
                 /* What an operator sets by hand is not automation. */
                 if (!plan->set || (m->paused && plan->class != POLICY_PINNED)) {
                         tell_moves(m, vm, dry_run);

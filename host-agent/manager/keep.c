@@ -61,7 +61,9 @@ void manager_keep_restore(struct manager *m, struct vm *vm) {
                         vm->pin_bytes = kept->pin_bytes;
                         vm->pin_until_usec = kept->pin_until_usec;
                         vm->limits = kept->limits;
-                        log_vm(LOG_INFO, vm->name, "what was set by hand before the restart holds on");
+                        vm->agent_spoke = kept->agent_spoke;
+                        if (kept->pin_bytes != AEROSTAT_UNKNOWN || limits_any(&kept->limits))
+                                log_vm(LOG_INFO, vm->name, "what was set by hand before the restart holds on");
                 }
                 *kept = m->kept.vms[--m->kept.n_vms];
                 return;
@@ -110,10 +112,11 @@ void manager_keep_write(struct manager *m) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 const struct vm *vm = m->vms[i];
 
-                if (vm->id < 0 || (vm->pin_bytes == AEROSTAT_UNKNOWN && !limits_any(&vm->limits)))
+                if (vm->id < 0 || (vm->pin_bytes == AEROSTAT_UNKNOWN && !limits_any(&vm->limits) && !vm->agent_spoke))
                         continue;
                 state.vms[state.n_vms] = (struct state_vm) {
                         .run = (uint64_t) vm->id, .pin_bytes = vm->pin_bytes, .pin_until_usec = vm->pin_until_usec, .limits = vm->limits,
+                        .agent_spoke = vm->agent_spoke,
                 };
                 memcpy(state.vms[state.n_vms++].uuid, vm->uuid, sizeof(vm->uuid));
         }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host-agent/manager/alert_conditions.h"
 #include "host-agent/manager/internal.h"
 #include "host-agent/manager/nodes.h"
 #include "protocol/clock.h"
@@ -57,7 +58,7 @@ static uint64_t usec_ago(uint64_t when_usec, uint64_t now_usec) {
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
         const struct vm *vm = m->vms[index];
         uint64_t now_usec = clock_monotonic_usec();
-        bool reported = vm->report_usec != 0;
+        bool reported = vm->report_usec != 0 && u64_sub(now_usec, vm->report_usec) <= alert_believed_usec(m->settings.policy.fresh_usec);
 
         *ret = (struct vm_view) {
                 .name = vm->name,
@@ -70,6 +71,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .pin_until_usec_left = vm->pin_until_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(vm->pin_until_usec, now_usec),
                 .paused = vm->state != VIRT_RUNNING,
                 .agent_version = vm->agent_version[0] ? vm->agent_version : NULL,
+                .agent_spoke = vm->agent_spoke,
                 .guest_psi_some_ppm = reported ? vm->report.psi_some_avg10_ppm : AEROSTAT_UNKNOWN,
                 .guest_psi_full_ppm = reported ? vm->report.psi_full_avg10_ppm : AEROSTAT_UNKNOWN,
                 .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,

@@ -68,7 +68,9 @@ struct vm_view {
         uint64_t pin_until_usec_left;          /* of a pin with an end; unknown: no end */
         bool paused;                           /* by an operator in libvirt, or migrating */
         const char *agent_version;             /* or NULL */
-        uint64_t guest_psi_some_ppm, guest_psi_full_ppm; /* avg10 in the guest, of its last report; unknown: it has none */
+        bool agent_spoke;                      /* in this boot of the guest; perhaps to the daemon before a restart, and not since */
+        /* avg10 in the guest, of its last report; unknown: it has none, or that is older than alert_believed_usec() */
+        uint64_t guest_psi_some_ppm, guest_psi_full_ppm;
         uint64_t guest_refault_bytes_per_sec;  /* cache that it read back, between its last two reports; unknown: fewer than two */
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */

@@ -53,6 +53,7 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->started_realtime_sec = realtime_sec();
         vm->balloon_confirmed = false;
         vm->agent_version[0] = 0;
+        vm->agent_spoke = false;
         memset(vm->boot_id, 0, sizeof(vm->boot_id));
         vm->target_bytes = vm->move.after_bytes = vm->told_bytes = AEROSTAT_UNKNOWN;
         vm->report_usec = 0;

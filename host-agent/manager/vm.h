@@ -76,7 +76,8 @@ struct vm {
 
         /* agent */
         struct channel *channel;               /* NULL: the VM has none */
-        char agent_version[MESSAGE_TEXT_MAX];
+        char agent_version[MESSAGE_TEXT_MAX];  /* "": not heard of */
+        bool agent_spoke;                      /* in this boot; kept over a restart of the daemon */
         struct message_report report;
         uint64_t report_usec;                  /* when the agent's last report of this boot came; 0: never */
         uint64_t refault_bytes_per_sec;        /* between its last two reports; unknown: fewer than two */

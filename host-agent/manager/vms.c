@@ -79,6 +79,9 @@ static void on_channel_state(void *userdata, enum channel_state state, const str
         }
         memcpy(vm->boot_id, agent->boot_id, 16);
         snprintf(vm->agent_version, sizeof(vm->agent_version), "%s", agent->ack.agent_version);
+        if (!vm->agent_spoke)
+                manager_keep_changed(vm->manager);
+        vm->agent_spoke = true;
 }
 
 static void on_channel_report(void *userdata, const struct message_report *report, uint64_t received_usec) {
@@ -256,6 +259,7 @@ static void on_state(struct manager *m, struct vm *vm, enum virt_state state) {
 
 static void on_reboot(struct manager *m, struct vm *vm, uint64_t now_usec) {
         manager_tell(m, LOG_INFO, vm, "reset; its maximum counts until its balloon is heard of");
+        m->changed |= vm->agent_spoke; /* what comes up now may have none */
         vm_boot(vm, now_usec);
         manager_decide_soon(m);
 }

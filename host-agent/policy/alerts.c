@@ -5,8 +5,10 @@
 
 #include "protocol/units.h"
 
-/* Host names come first in the enum, and there is one host: this many places suffice for it. */
+/* The host's names come first in the enum, and there is one host: so many places, the last ones, suffice for it. Those before are for what is
+ * critical in guests: a hundred silent agents must not hide that a VM was taken down. */
 #define PLACES_FOR_GUESTS (ALERTS_MAX - _ALERT_HOST_NAMES)
+#define PLACES_FOR_MILD (PLACES_FOR_GUESTS - 64)
 
 static struct alert *find(struct alerts *alerts, const struct alert_condition *c) {
         for (size_t i = 0; i < ALERTS_MAX; i++) {
@@ -23,7 +25,9 @@ static bool is_host(enum alert_name name) {
 }
 
 static struct alert *add(struct alerts *alerts, const struct alert_condition *c, uint64_t now_usec) {
-        size_t first = is_host(c->name) ? PLACES_FOR_GUESTS : 0, end = is_host(c->name) ? ALERTS_MAX : PLACES_FOR_GUESTS;
+        bool critical = alert_kinds[c->name].severity == ALERT_CRITICAL;
+        size_t first = is_host(c->name) ? PLACES_FOR_GUESTS : 0;
+        size_t end = is_host(c->name) ? ALERTS_MAX : critical ? PLACES_FOR_GUESTS : PLACES_FOR_MILD;
 
         for (size_t i = first; i < end; i++) {
                 struct alert *a = &alerts->table[i];

@@ -92,7 +92,8 @@ struct alert_event {
         const struct alert *alert;             /* valid until the next call of the engine */
 };
 
-/* Conditions followed at once. The last places are the host's: many guests in trouble must not hide that the host is, too. */
+/* Conditions followed at once. The last places are the host's, and those before for what is critical in guests: many guests in trouble must not hide that
+ * the host is, too. */
 #define ALERTS_MAX 512
 #define ALERTS_RECENT_MAX 64
 

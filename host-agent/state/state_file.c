@@ -36,6 +36,8 @@ static void format_vm(FILE *f, const struct state_vm *vm) {
         if (vm->pin_bytes != AEROSTAT_UNKNOWN)
                 fprintf(f, "pin %s %" PRIu64 " %" PRIu64 " %s\n", uuid, vm->run, vm->pin_bytes,
                         number_or_dash(vm->pin_until_usec != AEROSTAT_UNKNOWN, vm->pin_until_usec, a));
+        if (vm->agent_spoke)
+                fprintf(f, "agent %s %" PRIu64 "\n", uuid, vm->run);
         if (!limits_any(l))
                 return;
         if (l->has_floor && l->floor_ppm != AEROSTAT_UNKNOWN)
@@ -132,6 +134,13 @@ static bool parse_pin(struct state *state, char *line) {
                parse_known(fields[3], &ends, &vm->pin_until_usec, INT64_MAX);
 }
 
+static bool parse_agent(struct state *state, char *line) {
+        char *fields[FIELDS_MAX];
+        struct state_vm *vm = split(line, fields, 2, false) ? record_of(state, fields[0], fields[1]) : NULL;
+
+        return vm && !vm->agent_spoke && (vm->agent_spoke = true);
+}
+
 static bool parse_floor(const char *s, struct limits *l) {
         l->has_floor = strcmp(s, "-") != 0;
         l->floor_ppm = AEROSTAT_UNKNOWN;
@@ -187,6 +196,8 @@ static bool parse_line(struct state *state, char *line, unsigned number, bool *b
                 return state->paused = true;
         if (strncmp(line, "pin ", 4) == 0)
                 return parse_pin(state, line + 4);
+        if (strncmp(line, "agent ", 6) == 0)
+                return parse_agent(state, line + 6);
         if (strncmp(line, "limits ", 7) == 0)
                 return parse_limits(state, line + 7);
         if (strncmp(line, "reserve ", 8) == 0)

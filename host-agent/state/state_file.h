@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What an operator asked of the daemon and what has to outlive it: pins, limits set by hand, reservations, a pause. A small text in the state folder,
+ * What has to outlive the daemon: what an operator asked of it (pins, limits, reservations, a pause), and whose agent was there. A small text in the state folder,
  * replaced as a whole (written aside, synced, renamed). The reader takes all of it or nothing.
  *
  *      aerostat-state 1
@@ -10,6 +10,7 @@
  *      paused
  *      pin UUID RUN BYTES UNTIL                      RUN: libvirt's id of this run of the VM; UNTIL: CLOCK_MONOTONIC in us, or - for no end
  *      limits UUID RUN FLOOR WEIGHT PRIORITY MANAGED FLOOR: 536870912B, 25.5%; - for what is not set
+ *      agent UUID RUN                                its guest's agent has spoken
  *      reserve ID BYTES UNTIL [NAME]
  *
  * After a reboot of the host no VM of before runs and no time of before means anything: then only `paused` holds. Main thread, but for the writer's
@@ -31,6 +32,7 @@ struct state_vm {
         uint64_t run;                          /* libvirt's id */
         uint64_t pin_bytes, pin_until_usec;    /* unknown: automatic; unknown: no end */
         struct limits limits;                  /* set by hand */
+        bool agent_spoke;                      /* in this run */
 };
 
 struct state {

@@ -88,6 +88,22 @@ class Reaction(AlertCase):
         self.assertGreater(min(apart), -BLUR, "the daemon measures more than there was")
         self.assertLess(statistics.median(apart), 0.15)
 
+    def test_a_pause_is_no_reaction(self) -> None:
+        daemon = self.start(CONFIG)
+        self.wait_calm()
+        guest = self.lab.guests[0]
+        before = guest.actual()
+        daemon.ctl("pause")
+        guest.load.hold("burst", guest.load.guest()["available_bytes"] + 50 * MIB)
+        time.sleep(10)  # it asks for more all the while
+        self.assertEqual(guest.actual(), before)
+        daemon.ctl("resume")
+        wait_until(lambda: guest.actual() > before, 20, "it is given more after the pause")
+        wait_until(lambda: guest.actual() == daemon.vm("a")["target_bytes"], 20, "the daemon has heard of it")
+        own = daemon.json("show", "a")["reaction_seconds"]
+        log(f"given more after 10 s of pause; the daemon says {own} s")
+        self.assertLess(own or 0, 5)
+
     def test_decisions_agree(self) -> None:
         """The kernel's account of the main thread, which does little but decide: time on a CPU and waiting for one, for each decision."""
         daemon = self.start({"host": {"memory": "1900M"}})

@@ -59,7 +59,7 @@ static struct world *world_new(void) {
                 .swap_out_bytes_per_sec = 0, .alerts = &w->alerts, .n_vms = 1, .decisions = 1,
         };
         w->vm_view = (struct vm_view) {
-                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0", .managed = true,
+                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0", .agent_spoke = true, .managed = true,
                 .guest_psi_some_ppm = 0, .oom_kill_usec_ago = no, .violation_usec_ago = no, .last_resort_usec_ago = no,
         };
         return w;
@@ -150,7 +150,7 @@ static void hold_stale(struct world *w) {
         w->vm_view.source = SOURCE_NONE;
         w->vm_view.report_age_usec = USEC_PER_MINUTE;
 }
-static void keep_stale(struct world *w) { w->policy_vm.plan.class = POLICY_BOOTING; w->vm_view.agent_version = NULL; }
+static void keep_stale(struct world *w) { w->policy_vm.plan.class = POLICY_BOOTING; w->vm_view.agent_spoke = false; }
 /* Its kernel has crashed; what the policy takes it for first is that its balloon does not move, or a pin. */
 static void hold_silent(struct world *w) { w->vm_view.report_age_usec = USEC_PER_MINUTE; }
 static void hold_lost_agent(struct world *w) { w->vm_view.source = SOURCE_BALLOON_STATS; }
@@ -280,6 +280,44 @@ static void test_swap_levels(void **state) {
         free(w);
 }
 
+/* An operator who wants none used at all is told of what is. */
+static void test_ceilings_of_zero(void **state) {
+        struct world *w = world_new();
+
+        w->settings.policy.swap_ceiling_ppm = w->settings.guest_ceiling_ppm = 0;
+        assert_int_equal(firing_after(w, 100), 0);
+        w->host.swap_used_bytes = 5 * GIB;
+        assert_int_equal(firing_after(w, 100), 1u << ALERT_SWAP_ABOVE_CEILING);
+        w->host.swap_used_bytes = 0;
+        w->policy_vm.input.guest_swap_used_bytes = MIB;
+        assert_int_equal(firing_after(w, 100), 1u << ALERT_GUEST_SWAP_AT_CEILING);
+        free(w);
+}
+
+/* After a restart nobody has heard the agent, but it was there in this boot. */
+static void test_a_lost_agent_outlives_a_restart(void **state) {
+        struct world *w = world_new();
+
+        w->vm_view.agent_version = NULL;
+        w->vm_view.source = SOURCE_BALLOON_STATS;
+        assert_int_equal(firing_after(w, 40), 1u << ALERT_GUEST_STALE);
+        w->vm_view.agent_spoke = false; /* one that never had an agent is judged by its balloon's statistics */
+        assert_int_equal(firing_after(w, 70), 0);
+        free(w);
+}
+
+/* What a dead agent said last is no news. */
+static void test_pressure_of_old_is_none(void **state) {
+        struct world *w = world_new();
+
+        hold_pressure(w);
+        w->vm_view.report_age_usec = 30 * USEC_PER_SEC; /* late, as in a guest that is short */
+        assert_int_equal(firing_after(w, 40), 1u << ALERT_GUEST_PRESSURE | 1u << ALERT_GUEST_STALE);
+        w->vm_view.report_age_usec = 41 * USEC_PER_SEC;
+        assert_int_equal(firing_after(w, 70), 1u << ALERT_GUEST_STALE);
+        free(w);
+}
+
 static void test_short_trouble_is_no_alert(void **state) {
         struct world *w = world_new();
 
@@ -368,11 +406,20 @@ static void test_bounded_and_the_host_is_heard(void **state) {
                 alerts_observe(alerts, &(struct alert_condition) { .name = ALERT_HOST_CRITICAL, .subject = "host" }, now * USEC_PER_SEC, REALTIME);
                 while (alerts_next(alerts, now * USEC_PER_SEC, REALTIME, 0, &e))
                         fired++;
-                assert_int_equal(alerts->dropped, 3000 - (ALERTS_MAX - _ALERT_HOST_NAMES));
+                assert_int_equal(alerts->dropped, 3000 - (ALERTS_MAX - _ALERT_HOST_NAMES - 64));
         }
-        assert_int_equal(fired, ALERTS_MAX - _ALERT_HOST_NAMES + 1);
+        assert_int_equal(fired, ALERTS_MAX - _ALERT_HOST_NAMES - 64 + 1);
         assert_int_equal(alerts->n_firing, fired);
-        for (uint64_t now = 20; now < 200; now++) {
+        /* Nor do they hide what is critical in one of them. */
+        alerts_begin(alerts);
+        alerts_observe(alerts, &(struct alert_condition) { .name = ALERT_LAST_RESORT, .subject = "vm", .uuid = { 1 } }, 20 * USEC_PER_SEC, REALTIME);
+        assert_true(alerts_next(alerts, 20 * USEC_PER_SEC, REALTIME, 0, &e));
+        assert_int_equal(e.type, ALERT_FIRED);
+        assert_int_equal(e.alert->name, ALERT_LAST_RESORT);
+        fired++;
+        while (alerts_next(alerts, 20 * USEC_PER_SEC, REALTIME, 0, &e))
+                fail();
+        for (uint64_t now = 20; now < 700; now++) {
                 alerts_begin(alerts);
                 while (alerts_next(alerts, now * USEC_PER_SEC, REALTIME, 0, &e)) {
                         assert_int_equal(e.type, ALERT_RESOLVED);
@@ -422,7 +469,9 @@ int main(void) {
                 cmocka_unit_test(test_each_fires_and_resolves), cmocka_unit_test(test_host_states_include_milder_ones),
                 cmocka_unit_test(test_swap_levels), cmocka_unit_test(test_short_trouble_is_no_alert), cmocka_unit_test(test_flapping_is_one_alert),
                 cmocka_unit_test(test_a_vm_that_goes_takes_its_alerts), cmocka_unit_test(test_restart_does_not_fire_twice),
-                cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_bounded_and_the_host_is_heard),
+                cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_ceilings_of_zero),
+                cmocka_unit_test(test_a_lost_agent_outlives_a_restart), cmocka_unit_test(test_pressure_of_old_is_none),
+                cmocka_unit_test(test_bounded_and_the_host_is_heard),
                 cmocka_unit_test(test_long_names_are_cut_at_a_character), cmocka_unit_test(test_names),
                 cmocka_unit_test(test_none_is_left_out),
         };

@@ -15,6 +15,7 @@
 #define VM2 "11111111-2222-3333-4444-555555555502"
 #define GOOD HEAD "paused\n" \
              "pin " VM1 " 3 1073741824 -\n" \
+             "agent " VM1 " 3\n" \
              "limits " VM1 " 3 25.5000% - 7 no\n" \
              "pin " VM2 " 4 512 99\n" \
              "limits " VM2 " 4 536870912B 2000 - -\n" \
@@ -34,6 +35,7 @@ static void test_reads_what_it_writes(void **state) {
         assert_int_equal(s.vms[0].limits.floor_ppm, 255000);
         assert_false(s.vms[0].limits.has_weight);
         assert_true(s.vms[0].limits.has_managed && !s.vms[0].limits.managed);
+        assert_true(s.vms[0].agent_spoke && !s.vms[1].agent_spoke);
         assert_int_equal(s.vms[1].limits.floor_bytes, 512 * MIB);
         assert_int_equal(s.reservations.n, 2);
         assert_string_equal(s.reservations.list[1].for_vm, "a b");
@@ -62,6 +64,9 @@ static void test_refuses_junk(void **state) {
                 { HEAD "pin " VM1 " 3 1 -\npin " VM1 " 3 1 -\n", 4 },
                 { HEAD "pin " VM1 " 3 1 -\nlimits " VM1 " 4 - 1 - -\n", 4 },
                 { HEAD "pin " VM1 " 99999999999 1 -\n", 3 },
+                { HEAD "agent " VM1 " 3\nagent " VM1 " 3\n", 4 },
+                { HEAD "agent " VM1 "\n", 3 },
+                { HEAD "agent " VM1 " 3 x\n", 3 },
                 { HEAD "limits " VM1 " 3 - - - -\n", 3 },
                 { HEAD "limits " VM1 " 3 101% - - -\n", 3 },
                 { HEAD "limits " VM1 " 3 - 1000001 - -\n", 3 },
