@@ -8,7 +8,7 @@ build_packages=(gcc libc6-dev make autoconf automake autoconf-archive pkg-config
 lab_packages=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system libvirt-clients
         cpio gzip python3 util-linux)
 # Without these the parts that need them skip, and say so.
-web_packages=(python3 curl jq prometheus prometheus-alertmanager chromium)
+web_packages=(python3 curl jq prometheus prometheus-alertmanager chromium python3-aiosmtpd)
 terminal_packages=(python3 tmux)
 
 as_root() {

@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	%D%/aeroweb/browser.py \
 	%D%/aeroweb/daemon.py \
 	%D%/aeroweb/frame.py \
+	%D%/aeroweb/mail.py \
 	%D%/aeroweb/page.py \
 	%D%/aeroweb/stack.py \
 	%D%/test_metrics.py \

@@ -12,10 +12,10 @@ from .follower import Follower
 from .lab import wait_until
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "web"))
-from aeroweb import Alertmanager, Browser, Prometheus, free_port, get  # noqa: E402
+from aeroweb import Alertmanager, Browser, MailServer, Prometheus, free_port, get  # noqa: E402
 from aeroweb.page import PageChecks  # noqa: E402
 
-__all__ = ["AlertCase", "Alertmanager", "Browser", "PageChecks", "Prometheus", "get"]
+__all__ = ["AlertCase", "Alertmanager", "Browser", "MailServer", "PageChecks", "Prometheus", "get"]
 
 
 class AlertCase(LabCase):
