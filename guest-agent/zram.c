@@ -22,20 +22,54 @@
 #define LABEL_OFFSET 1052      /* in the header that mkswap writes */
 #define PRIORITY 100           /* before any disk that may come later */
 #define ZRAM_PATH_MAX 256
+#define MARGIN_BYTES (32 * MIB) /* of what is available, for what the guest does while the zram is emptied */
 
 extern char **environ;
 
+static const char *next_line(const char *s) {
+        s += strcspn(s, "\n");
+        return *s ? s + 1 : s;
+}
+
+static const char *next_field(const char *s) {
+        s += strcspn(s, " \t\n");
+        return s + strspn(s, " \t");
+}
+
 int zram_parse_swaps(const char *text, unsigned *ret_index) {
-        const char *line = strchr(text, '\n'); /* after the heading */
+        const char *first = next_line(text); /* after the heading */
         unsigned index;
 
-        if (!line || !line[1])
-                return 0;
-        line++;
-        if (sscanf(line, "/dev/zram%u", &index) != 1 || (strchr(line, '\n') && strchr(line, '\n')[1]))
-                return 1;
-        *ret_index = index;
-        return 2;
+        for (const char *line = first; *line; line = next_line(line))
+                if (sscanf(line, "/dev/zram%u", &index) == 1) {
+                        *ret_index = index;
+                        return 2;
+                }
+        return *first ? 1 : 0;
+}
+
+/* Lines are "Filename Type Size Used Priority", sizes in KiB. */
+bool zram_fits(const char *text, unsigned index, uint64_t available_bytes, uint64_t *ret_used_bytes, uint64_t *ret_room_bytes) {
+        uint64_t used_bytes = 0, room_bytes = u64_sub(available_bytes, MARGIN_BYTES);
+
+        for (text = next_line(text); *text; text = next_line(text)) {
+                const char *p = next_field(next_field(text));
+                uint64_t total, used;
+                unsigned zram;
+
+                if (!procfs_take_u64(&p, &total))
+                        continue;
+                p = next_field(p);
+                if (!procfs_take_u64(&p, &used))
+                        continue;
+                if (sscanf(text, "/dev/zram%u", &zram) != 1)
+                        room_bytes = u64_add(room_bytes, u64_mul(u64_sub(total, used), KIB));
+                else if (zram == index)
+                        used_bytes = u64_mul(used, KIB);
+        }
+        *ret_used_bytes = used_bytes;
+        *ret_room_bytes = room_bytes;
+        return used_bytes <= room_bytes;
 }
 
 static int spawn(const char *const *argv) {
@@ -114,7 +148,7 @@ static int activate(int root_fd, const char *root, unsigned index, uint64_t size
         return swapon(path, SWAP_FLAG_PREFER | PRIORITY) < 0 ? -errno : 0;
 }
 
-/* Whether the device carries our label: an agent before us was killed. */
+/* Whether the device carries our label: an agent before us was killed, or left it because it did not fit into memory. */
 static bool is_ours(const char *root, unsigned index) {
         char path[ZRAM_PATH_MAX], label[16] = "";
         _cleanup_close_ int fd = -1;
@@ -136,7 +170,7 @@ int zram_setup(const char *root, uint64_t size_bytes, struct zram *ret) {
                 state = zram_parse_swaps(text, &index);
         if (state == 2 && is_ours(root, index)) {
                 *ret = (struct zram) { .active = true, .index = index, .size_bytes = size_bytes };
-                log_info("zram%u, which swaps already, is from an agent that was killed: taken over", index);
+                log_info("zram%u, which swaps already, is from an agent before: taken over", index);
                 return 0;
         }
         if (state != 0) {
@@ -161,6 +195,24 @@ int zram_setup(const char *root, uint64_t size_bytes, struct zram *ret) {
         return 0;
 }
 
+/* swapoff() itself refuses only what is larger than all of memory and swap, used or not: a squeezed guest would have to kill. */
+static bool fits_now(int root_fd, unsigned index) {
+        char text[8192], used[FORMAT_SIZE_MAX], room[FORMAT_SIZE_MAX];
+        uint64_t used_bytes, room_bytes;
+        struct meminfo m;
+
+        if (procfs_read(root_fd, "proc/meminfo", text, sizeof(text)) < 0 || meminfo_parse(text, &m) < 0 ||
+            procfs_read(root_fd, "proc/swaps", text, sizeof(text)) < 0) {
+                log_warning("zram%u stays: whether what is swapped there fits into memory is not known", index);
+                return false;
+        }
+        if (zram_fits(text, index, m.available_bytes, &used_bytes, &room_bytes))
+                return true;
+        log_warning("zram%u stays: %s are swapped there, and there is room for %s in memory and other swap", index, format_size(used_bytes, used),
+                    format_size(room_bytes, room));
+        return false;
+}
+
 void zram_remove(const char *root, struct zram *zram) {
         _cleanup_close_ int root_fd = procfs_open_root(root);
         char path[ZRAM_PATH_MAX];
@@ -168,9 +220,11 @@ void zram_remove(const char *root, struct zram *zram) {
         if (!zram->active || root_fd < 0)
                 return;
         zram->active = false;
+        if (!fits_now(root_fd, zram->index))
+                return;
         snprintf(path, sizeof(path), "%s/dev/zram%u", root, zram->index);
         if (swapoff(path) < 0) {
-                log_warning("%s stays: what is swapped there does not fit into memory (%s)", path, strerror(errno));
+                log_warning("zram%u stays: the kernel does not stop swapping there (%s)", zram->index, strerror(errno));
                 return;
         }
         remove_device(root_fd, zram->index);

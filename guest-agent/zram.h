@@ -16,13 +16,18 @@ struct zram {
         uint64_t size_bytes;           /* of what can be swapped, uncompressed */
 };
 
-/* root: where proc, sys and dev are. 0: ret is active, made now or taken over from an agent that was killed; 1: this guest has swap, nothing was
- * done; -errno: it cannot be had, and a sentence has been logged. */
+/* root: where proc, sys and dev are. 0: ret is active, made now or taken over from an agent before, which was killed or left it;
+ * 1: this guest has swap, nothing was done; -errno: it cannot be had, and a sentence has been logged. */
 int zram_setup(const char *root, uint64_t size_bytes, struct zram *ret);
 
-/* Stops swapping there and removes the device. What does not fit into memory stays where it is: then the device stays, too, and a sentence says
- * so. */
+/* Stops swapping there and removes the device. Where what is swapped there does not fit (zram_fits()), or that is not known, the device stays as it
+ * is, for the next agent to take over, and a sentence says so. */
 void zram_remove(const char *root, struct zram *zram);
 
-/* What /proc/swaps says: 0 there is no swap; 1 there is; 2 the only one is zram<*ret_index>. */
+/* What /proc/swaps says: 0 there is no swap; 1 there is; 2 there is, and the first of zram is zram<*ret_index>. */
 int zram_parse_swaps(const char *text, unsigned *ret_index);
+
+/* Whether what is in zram<index>, by /proc/swaps (text; KiB -> bytes), fits elsewhere: into available_bytes (/proc/meminfo: MemAvailable) less 32 MiB,
+ * and what is free in swap that is not zram. *ret_used_bytes: what is in it (0: it does not swap; AEROSTAT_UNKNOWN: no number that fits, which does not
+ * fit either); *ret_room_bytes: room for it. */
+bool zram_fits(const char *text, unsigned index, uint64_t available_bytes, uint64_t *ret_used_bytes, uint64_t *ret_room_bytes);

@@ -89,8 +89,42 @@ static void test_zram_swaps(void **state) {
         snprintf(text, sizeof(text), "%s/dev/zram3 partition 1 0 100\n", heading);
         assert_int_equal(zram_parse_swaps(text, &index), 2);
         assert_int_equal(index, 3);
-        snprintf(text, sizeof(text), "%s/dev/zram3 partition 1 0 100\n/swap file 1 0 -2\n", heading);
-        assert_int_equal(zram_parse_swaps(text, &index), 1);
+        snprintf(text, sizeof(text), "%s/swap file 1 0 -2\n/dev/zram4 partition 1 0 100\n", heading);
+        assert_int_equal(zram_parse_swaps(text, &index), 2); /* one that stayed is taken over also where there is other swap by now */
+        assert_int_equal(index, 4);
+}
+
+static void test_zram_fits(void **state) {
+#define ZRAM "/dev/zram3                              partition\t262140\t\t204800\t\t100\n" /* 200 MiB in it */
+        static const struct {
+                const char *swaps;
+                uint64_t available_bytes, used_bytes, room_bytes;
+                bool fits;
+        } cases[] = {
+                { ZRAM, 50 * MIB, 200 * MIB, 18 * MIB, false }, /* squeezed: swapoff() would have to kill */
+                { ZRAM, 20 * MIB, 200 * MIB, 0, false },
+                { ZRAM, 232 * MIB - 1, 200 * MIB, 200 * MIB - 1, false },
+                { ZRAM, 232 * MIB, 200 * MIB, 200 * MIB, true },
+                { ZRAM "/swap file 307200 102400 -2\n", 50 * MIB, 200 * MIB, 218 * MIB, true },
+                { ZRAM "/swap file 307200 204800 -2\n", 50 * MIB, 200 * MIB, 118 * MIB, false },
+                { ZRAM "/dev/zram31 partition 524288 0 -2\n", 50 * MIB, 200 * MIB, 18 * MIB, false }, /* is memory, too */
+                { "/swap file 307200 0 -2\n" ZRAM, 50 * MIB, 200 * MIB, 318 * MIB, true },
+                { "/dev/zram3 partition 262140 0 100\n", 20 * MIB, 0, 0, true },
+                { "", 20 * MIB, 0, 0, true }, /* swaps no longer */
+                { "/dev/zram3 partition 99999999999999999999 99999999999999999999 100\n", GIB, AEROSTAT_UNKNOWN, GIB - 32 * MIB, false },
+                { "/dev/zram3 partition\n", GIB, 0, GIB - 32 * MIB, true },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                uint64_t used, room;
+                char text[512];
+
+                snprintf(text, sizeof(text), "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n%s", cases[i].swaps);
+                assert_int_equal(zram_fits(text, 3, cases[i].available_bytes, &used, &room), cases[i].fits);
+                assert_int_equal(used, cases[i].used_bytes);
+                assert_int_equal(room, cases[i].room_bytes);
+        }
+#undef ZRAM
 }
 
 static void test_errors(void **state) {
@@ -174,7 +208,7 @@ static void test_installed_sample(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_keys), cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_zram), cmocka_unit_test(test_zram_swaps),
+                cmocka_unit_test(test_zram), cmocka_unit_test(test_zram_swaps), cmocka_unit_test(test_zram_fits),
                 cmocka_unit_test(test_files), cmocka_unit_test(test_installed_sample),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "guest-agent/zram.h"
 #include "host-agent/system/ksm_parsers.h"
 #include "host-agent/system/undo.h"
+#include "protocol/units.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/tree.h"
 
@@ -55,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void) ksm_parse_schedstat(text);
         r = zram_parse_swaps(text, &index);
         CHECK(r >= 0 && r <= 2 && (r == 2 || index == 0));
+        CHECK(zram_fits(text, index, GIB, &number, &advisor) == (number <= advisor));
         free(text);
         fuzz_undo(data, size);
         return 0;
