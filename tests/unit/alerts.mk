@@ -17,6 +17,3 @@ endif
 %C%_test_web_CPPFLAGS = $(alert_test_cppflags)
 %C%_test_web_SOURCES = %D%/test-web.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_web_LDADD = $(alert_test_ldadd)
-
-dist_check_SCRIPTS += %D%/test-mail
-TESTS += %D%/test-mail

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	%D%/aeroweb/mail.py \
 	%D%/aeroweb/page.py \
 	%D%/aeroweb/stack.py \
+	%D%/test_mail.py \
 	%D%/test_metrics.py \
 	%D%/test_page.py \
 	%D%/test_prometheus.py

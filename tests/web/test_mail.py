@@ -5,16 +5,13 @@
 import json
 import os
 import subprocess
-import sys
 import unittest
 from email.utils import parsedate_to_datetime
 from typing import Dict
 
-SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(SOURCE, "tests", "web"))
-from aeroweb import MailServer, free_port, main, require  # noqa: E402
+from aeroweb import MailServer, free_port, main, require
 
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 ALERT = {"name": "GuestPressure", "severity": "warning", "subject": "web1", "uuid": None, "since": "2026-11-21T10:00:00Z", "until": None,
          "message": "web1 waits for memory 31 % of the time", "advice": "`aerostatctl show VM` tells", "numbers": {"psi_some_ratio": 0.31, "node_mask": None}}
 NAME = "w<b>\r\nBcc: x@example.org\r\n\r\n.\r\nü" + "日本" * 20  # nobody could be worse
