@@ -275,21 +275,21 @@ void swap_control_count(const struct swap_control *c, struct swap_input *input) 
 void swap_control_tick(struct swap_control *c, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms) {
         struct swap_input in = *input;
 
-        in.soft = c->n_entries > 0 && c->entries[0]->found && !c->entries[0]->own.group.v2;
-        swap_decide(&in, &c->state, &c->view.plan);
         c->keeping.now_usec = in.now_usec;
         c->view.method = SWAP_NOT_LIMITED;
         c->view.limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
         c->view.note[0] = 0;
-        if (!write) {
-                if (!c->given_back)
-                        give_back(c);
-                c->given_back = true;
+        if (write) {
+                follow_vms(c, vms, n_vms);
+                arm_early(c);
+                swap_control_count(c, &in); /* again: a group that was just found may hold VMs that are not known yet, and their swap is not others' */
+        } else if (!c->given_back)
+                give_back(c);
+        c->given_back = !write;
+        in.soft = c->n_entries > 0 && c->entries[0]->found && !c->entries[0]->own.group.v2;
+        swap_decide(&in, &c->state, &c->view.plan);
+        if (!write)
                 return;
-        }
-        c->given_back = false;
-        follow_vms(c, vms, n_vms);
-        arm_early(c);
         act(c, per_vm, vms, n_vms);
         if (strcmp(c->view.note, c->logged_note) != 0 && c->view.note[0])
                 log_warning("%s", c->view.note);

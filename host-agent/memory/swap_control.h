@@ -46,7 +46,7 @@ struct swap_control *swap_control_free(struct swap_control *control);
 DEFINE_CLEANUP(struct swap_control *, swap_control_free)
 
 /* Puts the kernel's own count of what VMs have in swap into input->vms_bytes, where there is one: VmSwap leaves out what is in
- * swap and, for now, in memory, too. */
+ * swap and, for now, in memory, too. swap_control_tick() does so, too, once it knows the group. */
 void swap_control_count(const struct swap_control *control, struct swap_input *input);
 
 /* Decides and acts; about once a second. write: no in dry-run: then what is set is given back once, and the plan is made all the

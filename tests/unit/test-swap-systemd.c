@@ -255,6 +255,23 @@ static void test_systemd_life(void **state) {
         tree_remove(&tree);
 }
 
+/* VMs that an earlier run left in swap, and that are not known yet: their swap is not others'. */
+static void test_systemd_starts_with_vms_in_swap(void **state) {
+        tree = tree_make(systemd_files);
+        assert_true(tree_put(&tree, SLICE "memory.swap.current", "188743680\n", 10));
+        start_systemd();
+        start();
+        run.in.used_bytes = 200 * MIB; /* 180 MiB are the VMs' */
+        second(false, 0);
+        assert_has(&tree, SLICE "memory.swap.max", "293601280");
+        second(false, 2);
+        assert_has(&tree, SLICE "memory.swap.max", "293601280");
+        assert_int_equal(heard->sets, 1);
+        stop();
+        stop_systemd();
+        tree_remove(&tree);
+}
+
 /* An operator's own limit in the unit, before its group is there: kept where it is less, and restored. */
 static void test_systemd_own_limit(void **state) {
         tree = tree_make(systemd_files);
@@ -389,6 +406,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_calls),
                 cmocka_unit_test(test_systemd_life),
+                cmocka_unit_test(test_systemd_starts_with_vms_in_swap),
                 cmocka_unit_test(test_systemd_own_limit),
                 cmocka_unit_test(test_systemd_is_silent),
                 cmocka_unit_test(test_systemd_comes_and_goes),
