@@ -101,7 +101,7 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
         ksm_control_tick(m->ksm, &tick);
 }
 
-static struct swap_input swap_input(const struct manager *m, uint64_t now_usec) {
+static struct swap_input swap_input(struct manager *m, uint64_t now_usec) {
         const struct host_sample *s = &m->sample;
         struct swap_input in = {
                 .now_usec = now_usec,
@@ -118,10 +118,21 @@ static struct swap_input swap_input(const struct manager *m, uint64_t now_usec) 
                 .out_pages = s->vmstat.pswpout,
         };
 
-        for (size_t i = 0; i < m->n_vms; i++)
-                if (m->policy_vms[i].input.swap_bytes != AEROSTAT_UNKNOWN)
-                        in.vms_bytes = u64_add(in.vms_bytes, m->policy_vms[i].input.swap_bytes);
-        swap_control_count(m->swap, &in);
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct policy_vm_input *vm = &m->policy_vms[i].input;
+                bool stays = vm->fixed || vm->cannot_swap || vm->rss_bytes == AEROSTAT_UNKNOWN;
+
+                m->swap_vms[i] = (struct swap_vm) {
+                        .pid = m->vms[i]->pid,
+                        .start_ticks = m->vms[i]->process.start_ticks,
+                        .weight = m->vms[i]->weight,
+                        .swap_bytes = vm->swap_bytes,
+                        .resident_bytes = stays ? 0 : vm->rss_bytes,
+                };
+                if (vm->swap_bytes != AEROSTAT_UNKNOWN)
+                        in.vms_bytes = u64_add(in.vms_bytes, vm->swap_bytes);
+        }
+        swap_control_count(m->swap, m->settings.swap_per_vm_limits, m->swap_vms, m->n_vms, &in);
         return in;
 }
 
@@ -130,13 +141,6 @@ static void tick_swap(struct manager *m, const struct swap_input *in) {
         const struct swap_plan *plan;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX];
 
-        for (size_t i = 0; i < m->n_vms; i++)
-                m->swap_vms[i] = (struct swap_vm) {
-                        .pid = m->vms[i]->pid,
-                        .start_ticks = m->vms[i]->process.start_ticks,
-                        .weight = m->vms[i]->weight,
-                        .swap_bytes = m->policy_vms[i].input.swap_bytes,
-                };
         swap_control_tick(m->swap, in, !m->settings.dry_run && !m->options.dry_run, m->settings.swap_per_vm_limits, m->swap_vms, m->n_vms);
         plan = &swap_control_view(m->swap)->plan;
         if ((plan->lift_bytes > 0) != above)

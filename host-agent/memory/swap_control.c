@@ -106,7 +106,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct swap_control *c, c
 
 /* ---- where the VMs are ---- */
 
-static struct entry *find_entry(struct swap_control *c, const struct swap_vm *vm) {
+static struct entry *find_entry(const struct swap_control *c, const struct swap_vm *vm) {
         for (size_t i = 0; i < c->n_entries; i++)
                 if (c->entries[i]->pid == vm->pid && c->entries[i]->start_ticks == vm->start_ticks)
                         return c->entries[i];
@@ -247,7 +247,7 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 limit(c, &c->all, limit_bytes);
         for (size_t i = 0; i < n_vms; i++) {
                 struct entry *e = find_entry(c, &vms[i]);
-                uint64_t share = shares ? swap_share(limit_bytes, vms[i].weight, weights, n_vms) : limit_bytes;
+                uint64_t share = shares ? swap_share(limit_bytes, c->view.plan.lift_bytes, vms[i].weight, weights, n_vms) : limit_bytes;
 
                 if (!e || !e->found)
                         continue;
@@ -265,14 +265,28 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 c->view.limit_bytes = limit_bytes;
 }
 
-void swap_control_count(const struct swap_control *c, struct swap_input *input) {
-        uint64_t used;
+void swap_control_count(const struct swap_control *c, bool per_vm, struct swap_vm *vms, size_t n_vms, struct swap_input *input) {
+        bool shares = per_vm || (!c->has_all && c->n_entries > 0);
+        uint64_t used, sum = 0;
 
+        input->vms = shares ? vms : NULL;
+        input->n_vms = shares ? n_vms : 0;
+        for (size_t i = 0; i < input->n_vms; i++) {
+                const struct entry *e = find_entry(c, &vms[i]);
+
+                if (e && e->found && e->own.group.v2 && swap_group_read_used(c->keeping.root_fd, &e->own.group, &used) >= 0) {
+                        vms[i].swap_bytes = used;
+                        vms[i].resident_bytes = MIN(vms[i].resident_bytes, u64_sub(e->own.before, used));
+                }
+                sum = u64_add(sum, vms[i].swap_bytes == AEROSTAT_UNKNOWN ? 0 : vms[i].swap_bytes);
+        }
         if (c->has_all && c->all.group.v2 && swap_group_read_used(c->keeping.root_fd, &c->all.group, &used) >= 0)
                 input->vms_bytes = used;
+        else if (shares)
+                input->vms_bytes = sum;
 }
 
-void swap_control_tick(struct swap_control *c, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms, size_t n_vms) {
+void swap_control_tick(struct swap_control *c, const struct swap_input *input, bool write, bool per_vm, struct swap_vm *vms, size_t n_vms) {
         struct swap_input in = *input;
 
         c->keeping.now_usec = in.now_usec;
@@ -282,7 +296,7 @@ void swap_control_tick(struct swap_control *c, const struct swap_input *input, b
         if (write) {
                 follow_vms(c, vms, n_vms);
                 arm_early(c);
-                swap_control_count(c, &in); /* again: a group that was just found may hold VMs that are not known yet, and their swap is not others' */
+                swap_control_count(c, per_vm, vms, n_vms, &in); /* a group that was just found may hold VMs that are not known yet */
         } else if (!c->given_back)
                 give_back(c);
         c->given_back = !write;

@@ -29,13 +29,6 @@ struct swap_view {
         char note[SWAP_NOTE_MAX];              /* why it is not kept, or not kept exactly; "" nothing to say */
 };
 
-struct swap_vm {
-        int pid;                               /* of QEMU; negative: not known */
-        uint64_t start_ticks;                  /* tells a reused pid */
-        uint64_t weight;
-        uint64_t swap_bytes;                   /* unknown counts as none */
-};
-
 struct swap_control; /* opaque */
 
 /* root_fd, undo: borrowed, must outlive it. */
@@ -45,14 +38,16 @@ int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, st
 struct swap_control *swap_control_free(struct swap_control *control);
 DEFINE_CLEANUP(struct swap_control *, swap_control_free)
 
-/* Puts the kernel's own count of what VMs have in swap into input->vms_bytes, where there is one: VmSwap leaves out what is in
- * swap and, for now, in memory, too. swap_control_tick() does so, too, once it knows the group. */
-void swap_control_count(const struct swap_control *control, struct swap_input *input);
+/*
+ * Puts the kernel's own count of what VMs have in swap into input->vms_bytes, where there is one: VmSwap leaves out what is in swap and, for now, in
+ * memory, too. Where VMs have shares (per_vm, or no group is above them all) input->vms is vms, which has to outlive it, with that count of each and no
+ * more to swap than a limit of somebody else's leaves it. swap_control_tick() does all that, too, once it knows the groups.
+ */
+void swap_control_count(const struct swap_control *control, bool per_vm, struct swap_vm *vms, size_t n_vms, struct swap_input *input);
 
 /* Decides and acts; about once a second. write: no in dry-run: then what is set is given back once, and the plan is made all the
  * same. per_vm: shares by weight inside the limit. */
-void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, const struct swap_vm *vms,
-                       size_t n_vms);
+void swap_control_tick(struct swap_control *control, const struct swap_input *input, bool write, bool per_vm, struct swap_vm *vms, size_t n_vms);
 
 /* What there is since the last tick; valid as long as the control. */
 const struct swap_view *swap_control_view(const struct swap_control *control);

@@ -48,9 +48,42 @@ static uint64_t danger(const struct swap_input *in) {
         return MAX(share(known(in->reserve_bytes), DANGER_PPM), DANGER_MIN);
 }
 
+static uint64_t limit_with(const struct swap_input *in, uint64_t allowed, uint64_t lift) {
+        return MIN(u64_add(MIN(u64_add(allowed, lift), known(in->total_bytes)), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
+}
+
+static bool is_near(uint64_t used, uint64_t limit) {
+        return used >= share(limit, NEAR_PPM);
+}
+
+static uint64_t room_below(uint64_t limit, uint64_t used) {
+        return u64_sub(limit - share(limit, MARGIN_PPM), used);
+}
+
+/* What VMs can still swap, and whether they, or one of them, are near what they may. */
+static uint64_t swap_room(const struct swap_input *in, uint64_t allowed, uint64_t lift, bool *ret_near) {
+        uint64_t limit = limit_with(in, allowed, lift), used = known(in->vms_bytes), room = 0, weights = 0;
+
+        *ret_near = is_near(used, u64_add(allowed, lift));
+        if (!in->vms)
+                return room_below(u64_add(allowed, lift), used);
+        for (size_t i = 0; i < in->n_vms; i++)
+                weights = u64_add(weights, in->vms[i].weight);
+        for (size_t i = 0; i < in->n_vms; i++) {
+                const struct swap_vm *vm = &in->vms[i];
+                uint64_t most = swap_share(limit, lift, vm->weight, weights, in->n_vms);
+
+                *ret_near |= is_near(known(vm->swap_bytes), most);
+                room = u64_add(room, MIN(room_below(most, known(vm->swap_bytes)), vm->resident_bytes));
+        }
+        return MIN(room, room_below(u64_add(allowed, lift), used));
+}
+
 bool swap_is_urgent(const struct swap_input *in) {
-        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) &&
-               known(in->vms_bytes) >= share(allowance(in), NEAR_PPM);
+        bool near;
+
+        (void) swap_room(in, allowance(in), 0, &near);
+        return in->enforce && in->available_bytes < MAX(known(in->reserve_bytes), CLEAR_TIMES * DANGER_MIN) && near;
 }
 
 /*
@@ -69,18 +102,20 @@ static uint64_t to_come(const struct swap_input *in, struct swap_state *s) {
  * Whether the limit is about to cost a VM its life: VMs are near it, and what is left of it and of memory is gone, or will be in half a second.
  * Linux swaps only when memory is nearly gone, so available memory alone says nothing: it is near nothing whenever the host swaps at all.
  */
-static bool is_deadly(const struct swap_input *in, uint64_t coming, uint64_t limit) {
-        uint64_t used = known(in->vms_bytes), room = u64_add(u64_sub(limit - share(limit, MARGIN_PPM), used), in->available_bytes);
+static bool is_deadly(const struct swap_input *in, uint64_t coming, uint64_t allowed, uint64_t lift) {
+        bool near;
+        uint64_t room = u64_add(swap_room(in, allowed, lift, &near), in->available_bytes);
 
-        return used >= share(limit, NEAR_PPM) && u64_sub(room, coming) < danger(in);
+        return near && u64_sub(room, coming) < danger(in);
 }
 
 /* Survival: how far the limit has to be lifted. */
 static void lift(const struct swap_input *in, struct swap_state *s, uint64_t allowed) {
-        uint64_t swap = known(in->total_bytes), step = MAX(share(swap, LIFT_PPM), LIFT_MIN), most = u64_sub(swap, allowed);
+        uint64_t swap = known(in->total_bytes), step = MAX(share(swap, LIFT_PPM), LIFT_MIN);
+        uint64_t most = in->vms ? swap : u64_sub(swap, allowed); /* a share is all of swap only when nothing is shared out any more */
         uint64_t since = u64_sub(in->now_usec, s->lift_usec), coming = to_come(in, s);
 
-        if (is_deadly(in, coming, u64_add(allowed, s->lift_bytes))) {
+        if (is_deadly(in, coming, allowed, s->lift_bytes)) {
                 s->clear_usec = 0;
                 if (s->lift_bytes == 0 || since >= LIFT_USEC) {
                         s->lift_bytes = u64_add(s->lift_bytes, step);
@@ -145,13 +180,15 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
                 .out_per_sec = s->out_per_sec,
         };
         if (in->enforce)
-                ret->limit_bytes = MIN(u64_add(u64_add(allowed, s->lift_bytes), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
+                ret->limit_bytes = limit_with(in, allowed, s->lift_bytes);
 }
 
-uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {
+uint64_t swap_share(uint64_t limit_bytes, uint64_t lift_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {
+        uint64_t lift = MIN(lift_bytes, limit_bytes), shared = limit_bytes - lift;
+
         if (limit_bytes == AEROSTAT_UNKNOWN)
                 return AEROSTAT_UNKNOWN;
-        return sum_of_weights == 0 ? limit_bytes / MAX(n_vms, 1) : u64_mul_div(limit_bytes, MIN(weight, sum_of_weights), sum_of_weights);
+        return lift + (sum_of_weights == 0 ? shared / MAX(n_vms, 1) : u64_mul_div(shared, MIN(weight, sum_of_weights), sum_of_weights));
 }
 
 uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal) {

@@ -7,12 +7,14 @@
  * The ceiling is a limit that the kernel keeps (memory.swap.max on what holds all VMs), so that no reaction time matters. Survival outranks it: with
  * the limit in force and memory gone, the kernel would kill a QEMU while swap is free (seen: within 100 ms). So when VMs have
  * nearly reached the limit, and what is left of it and of available memory together is below 16 % of the reserve, or about to be so in half a
- * second, it is lifted step by step; it comes back, slower, once memory has been clear of that for a while.
+ * second, it is lifted step by step; it comes back, slower, once memory has been clear of that for a while. Where VMs have shares, one VM that has nearly
+ * reached its own is enough, and what is left is what each can still swap of its memory: the rest of a small VM's share helps nobody.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "host-agent/policy/policy.h"
@@ -26,10 +28,21 @@ enum swap_method {
 };
 const char *swap_method_to_string(enum swap_method method); /* "none", "cgroup_v2", "systemd", "cgroup_v1_swappiness" */
 
+/* A VM, as far as its swap goes. */
+struct swap_vm {
+        int pid;                               /* of QEMU; negative: not known */
+        uint64_t start_ticks;                  /* tells a reused pid */
+        uint64_t weight;
+        uint64_t swap_bytes;                   /* unknown counts as none */
+        uint64_t resident_bytes;               /* what more of it the kernel could swap if its share were large enough; 0: none, or not known */
+};
+
 struct swap_input {
         uint64_t now_usec;                     /* of the caller's clock; never before that of the call before */
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
         bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
+        const struct swap_vm *vms;             /* where each VM is held to a share of its own (swap_share); NULL: to the limit of all only */
+        size_t n_vms;                          /* of vms */
         uint64_t vms_bytes;                    /* swap that VMs use; the rest of used_bytes is others', and off their allowance */
         uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */
@@ -55,7 +68,7 @@ struct swap_state {
 struct swap_plan {
         uint64_t allowance_bytes;              /* what VMs may have of the ceiling */
         uint64_t limit_bytes;                  /* for all VMs together, zram included; unknown: no limit */
-        uint64_t lift_bytes;                   /* of it, beyond the allowance: survival */
+        uint64_t lift_bytes;                   /* by how much the limit and each share are lifted, but not beyond all of swap: survival */
         uint64_t ceiling_bytes;                /* of disk-backed swap */
         bool above_ceiling;                    /* disk-backed swap is used beyond it */
         bool thrashing;                        /* in and out above 200 pages/s for a minute, whatever the use */
@@ -65,11 +78,14 @@ struct swap_plan {
 /* Decides; about once a second, and as often as it may be while swap_is_urgent(). */
 void swap_decide(const struct swap_input *input, struct swap_state *state, struct swap_plan *ret);
 
-/* Whether the limit may have to be lifted any moment: memory is under the reserve, and VMs have most of what they may swap. */
+/* Whether the limit may have to be lifted any moment: memory is under the reserve, and VMs, or one of them, have most of what they may swap. */
 bool swap_is_urgent(const struct swap_input *input);
 
-/* A VM's share of the limit, by weight (all weights 0: equal shares). n_vms > 0. Unknown (no limit) stays unknown. */
-uint64_t swap_share(uint64_t limit_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms);
+/*
+ * A VM's share of the limit: by weight (all weights 0: equal shares) of what is not lifted, and the whole lift, for any VM may be the one that is about to be
+ * killed, also one of weight 0. n_vms > 0. Unknown (no limit) stays unknown.
+ */
+uint64_t swap_share(uint64_t limit_bytes, uint64_t lift_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms);
 
 /*
  * cgroup v1 cannot limit swap alone. The nearest that strangles nobody is swappiness: from 80 % of the limit on it falls from what the host

@@ -58,7 +58,7 @@ static inline void stop(void) {
 
 /* A second goes by, with VMs 10 and 11 of weights 1000 and 2000. */
 static inline void tick(bool per_vm, size_t n_vms) {
-        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 11, 1, 2000, 0 } };
+        static struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 }, { 11, 1, 2000, 0, 0 } };
 
         run.in.now_usec += USEC_PER_SEC;
         swap_control_tick(run.control, &run.in, true, per_vm, vms, n_vms);

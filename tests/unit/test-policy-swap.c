@@ -133,6 +133,46 @@ static void test_reclaim_is_no_burst(void **state) {
         }
 }
 
+/* With shares the sum of all says little: what counts is whether anybody can still swap. */
+static void test_survival_with_shares(void **state) {
+        struct swap_vm vms[] = {
+                { .weight = 1000, .swap_bytes = 1228 * MIB, .resident_bytes = 4 * GIB }, /* at its share */
+                { .weight = 1000, .resident_bytes = 512 * MIB },
+        };
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        in.total_bytes = 8 * GIB;
+        in.vms = vms;
+        in.n_vms = ARRAY_SIZE(vms);
+        in.vms_bytes = in.used_bytes = 1228 * MIB;
+        assert_false(swap_is_urgent(&in)); /* memory is there */
+        in.available_bytes = 0;
+        assert_true(swap_is_urgent(&in));
+        swap_decide(&in, &s, &p);
+        assert_int_equal(p.lift_bytes, 0); /* the other one can still swap */
+        vms[1].swap_bytes = 500 * MIB;
+        vms[1].resident_bytes = 12 * MIB;
+        in.vms_bytes = in.used_bytes = 1728 * MIB; /* 70 % of the limit of all */
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.lift_bytes, in.total_bytes / 20);
+        assert_int_equal(p.limit_bytes, p.ceiling_bytes + p.lift_bytes);
+        vms[0].swap_bytes = in.vms_bytes = in.used_bytes = 8 * GIB; /* until a share is all of swap */
+        vms[1].swap_bytes = 0;
+        tick(&in, &s, &p, 100);
+        assert_int_equal(p.limit_bytes, 8 * GIB);
+        assert_int_equal(swap_share(p.limit_bytes, p.lift_bytes, 0, 2000, 2), 8 * GIB);
+
+        s = (struct swap_state) { 0 }; /* a VM that has no share at all, beside one that is far from its own and cannot swap */
+        in.vms_bytes = in.used_bytes = vms[0].swap_bytes = 0;
+        vms[0].weight = 0;
+        vms[1].resident_bytes = 0;
+        assert_true(swap_is_urgent(&in));
+        tick(&in, &s, &p, 1);
+        assert_true(p.lift_bytes > 0);
+}
+
 static void test_thrashing(void **state) {
         struct swap_input in = input();
         struct swap_state s = { 0 };
@@ -169,11 +209,14 @@ static void test_thrashing(void **state) {
 }
 
 static void test_shares(void **state) {
-        assert_int_equal(swap_share(300 * MIB, 1000, 3000, 3), 100 * MIB);
-        assert_int_equal(swap_share(300 * MIB, 0, 3000, 3), 0);
-        assert_int_equal(swap_share(300 * MIB, 0, 0, 3), 100 * MIB);
-        assert_true(swap_share(AEROSTAT_UNKNOWN, 1, 2, 2) == AEROSTAT_UNKNOWN);
-        assert_int_equal(swap_share(100, UINT64_MAX, 1, 1), 100);
+        assert_int_equal(swap_share(300 * MIB, 0, 1000, 3000, 3), 100 * MIB);
+        assert_int_equal(swap_share(300 * MIB, 0, 0, 3000, 3), 0);
+        assert_int_equal(swap_share(300 * MIB, 0, 0, 0, 3), 100 * MIB);
+        assert_true(swap_share(AEROSTAT_UNKNOWN, 1, 1, 2, 2) == AEROSTAT_UNKNOWN);
+        assert_int_equal(swap_share(100, 0, UINT64_MAX, 1, 1), 100);
+        assert_int_equal(swap_share(364 * MIB, 64 * MIB, 1000, 3000, 3), 164 * MIB); /* lifted */
+        assert_int_equal(swap_share(364 * MIB, 64 * MIB, 0, 3000, 3), 64 * MIB);
+        assert_int_equal(swap_share(GIB, 2 * GIB, 0, 3000, 3), GIB);
 }
 
 static void test_v1_swappiness(void **state) {
@@ -229,7 +272,9 @@ static void test_any_input(void **state) {
 
 #define ANY (seed = seed * 6364136223846793005 + 1442695040888963407, values[(seed >> 33) % ARRAY_SIZE(values)])
         for (int i = 0; i < 200000; i++) {
+                struct swap_vm vms[] = { { .weight = ANY, .swap_bytes = ANY, .resident_bytes = ANY }, { .weight = ANY, .swap_bytes = ANY } };
                 struct swap_input in = {
+                        .vms = ANY % 2 ? vms : NULL, .n_vms = ARRAY_SIZE(vms),
                         .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .vms_bytes = ANY, .zswap_bytes = ANY,
                         .zram_bytes = ANY, .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
                         .in_pages = ANY, .out_pages = ANY,
@@ -256,6 +301,7 @@ int main(void) {
                 cmocka_unit_test(test_survival),
                 cmocka_unit_test(test_survival_in_time),
                 cmocka_unit_test(test_reclaim_is_no_burst),
+                cmocka_unit_test(test_survival_with_shares),
                 cmocka_unit_test(test_thrashing),
                 cmocka_unit_test(test_shares),
                 cmocka_unit_test(test_v1_swappiness),

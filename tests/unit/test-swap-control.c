@@ -30,7 +30,7 @@ static const struct tree_file v1_files[] = {
 };
 
 static void test_v2_files(void **state) {
-        const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 11, 1, 2000, 0 } };
+        struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 }, { 11, 1, 2000, 0, 0 } };
         struct tree t = tree_make(v2_files);
         struct swap_control *control;
         struct swap_input in = input();
@@ -94,7 +94,7 @@ static void test_own_limit_of_zero(void **state) {
 
 static void test_v1_files(void **state) {
         static const char file[] = "sys/fs/cgroup/memory/machine/qemu-1-a.libvirt-qemu/memory.swappiness";
-        struct swap_vm vm = { 10, 1, 1000, 0 };
+        struct swap_vm vm = { 10, 1, 1000, 0, 0 };
         struct tree t = tree_make(v1_files);
         struct swap_control *control;
         struct swap_input in = input();
@@ -122,7 +122,7 @@ static void test_v1_files(void **state) {
 }
 
 static void test_no_groups(void **state) {
-        const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { -1, 0, 1000, 0 } };
+        struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 }, { -1, 0, 1000, 0, 0 } };
         static const struct tree_file files[] = { { "proc/10/cgroup", "0::/\n" }, { "proc/10/mountinfo", V2 }, { NULL, NULL } };
         struct tree t = tree_make(files);
         struct swap_control *control;
@@ -145,7 +145,7 @@ static void test_no_groups(void **state) {
 /* ---- groups that change under us ---- */
 
 static void test_another_group_above(void **state) {
-        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 12, 1, 1000, 0 } };
+        static struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 }, { 12, 1, 1000, 0, 0 } };
 
         tree = tree_make(v2_files);
         assert_true(tree_put(&tree, "proc/12/cgroup", "0::/prod/qemu-3-c.libvirt-qemu\n", 31));
@@ -174,8 +174,31 @@ static void test_another_group_above(void **state) {
         tree_remove(&tree);
 }
 
+/* A VM at its share, and another that has none: both may have more when nothing else is left. */
+static void test_shares_are_lifted(void **state) {
+        static struct swap_vm vms[] = { { 10, 1, 1000, 0, GIB }, { 11, 1, 0, 0, 0 } };
+
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.current", "104857600\n", 10) && tree_put(&tree, "state/x", "", 0));
+        assert_true(tree_put(&tree, MACHINE "qemu-2-b.libvirt-qemu/memory.swap.max", "max\n", 4));
+        start();
+        run.in.available_bytes = 0;
+        swap_control_tick(run.control, &run.in, true, true, vms, 2);
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "314572800");
+        assert_has(&tree, MACHINE "qemu-2-b.libvirt-qemu/memory.swap.max", "0");
+        assert_int_equal(vms[0].swap_bytes, 100 * MIB); /* the kernel's count */
+        assert_true(tree_put(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.current", "314572800\n", 10));
+        run.in.now_usec += USEC_PER_SEC;
+        swap_control_tick(run.control, &run.in, true, true, vms, 2);
+        assert_has(&tree, MACHINE "memory.swap.max", "381681664");
+        assert_has(&tree, MACHINE "qemu-1-a.libvirt-qemu/memory.swap.max", "381681664");
+        assert_has(&tree, MACHINE "qemu-2-b.libvirt-qemu/memory.swap.max", "67108864");
+        stop();
+        tree_remove(&tree);
+}
+
 static void test_group_vanishes(void **state) {
-        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 }, { 11, 1, 2000, 0 } };
+        static struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 }, { 11, 1, 2000, 0, 0 } };
 
         tree = tree_make(v2_files);
         assert_true(tree_put(&tree, "state/x", "", 0));
@@ -196,7 +219,7 @@ static void test_group_vanishes(void **state) {
 
 /* Swap that is removed under us: no limit of nothing stays. */
 static void test_swap_goes(void **state) {
-        static const struct swap_vm vms[] = { { 10, 1, 1000, 0 } };
+        static struct swap_vm vms[] = { { 10, 1, 1000, 0, 0 } };
 
         tree = tree_make(v2_files);
         assert_true(tree_put(&tree, "state/x", "", 0));
@@ -219,6 +242,7 @@ int main(void) {
                 cmocka_unit_test(test_v1_files),
                 cmocka_unit_test(test_no_groups),
                 cmocka_unit_test(test_another_group_above),
+                cmocka_unit_test(test_shares_are_lifted),
                 cmocka_unit_test(test_group_vanishes),
                 cmocka_unit_test(test_swap_goes),
         };

@@ -154,7 +154,7 @@ static void tick(struct swap_control *control, int root, const struct host_sampl
                 .used_bytes = s->swap_disk_used_bytes, .ceiling_ppm = CEILING_PPM, .available_bytes = s->meminfo.available_bytes,
                 .reserve_bytes = reserve, .in_pages = s->vmstat.pswpin, .out_pages = s->vmstat.pswpout,
         };
-        swap_control_count(control, &in);
+        swap_control_count(control, false, vms, VMS, &in);
         swap_control_tick(control, &in, true, false, vms, VMS);
         view = swap_control_view(control);
         seen->method = swap_method_to_string(view->method);
