@@ -84,6 +84,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                 .limit_bytes = AEROSTAT_UNKNOWN,
                 .swap_total_bytes = sample.swap_disk_total_bytes,
                 .swap_used_bytes = sample.swap_disk_used_bytes,
+                .swap_zram_used_bytes = sample.swap_zram_used_bytes,
                 .zswap_bytes = m->host_config.zswap_enabled ? u64_mul_div(sample.meminfo.total_bytes, m->host_config.zswap_max_pool_ppm, PPM_ONE) : 0,
                 .arc_reclaimable_bytes = sample.arc_size_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN
                                                                                    : u64_sub(sample.arc_size_bytes, sample.arc_min_bytes),

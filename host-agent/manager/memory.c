@@ -109,6 +109,7 @@ static struct swap_input swap_input(struct manager *m, uint64_t now_usec) {
                 .enforce = m->settings.swap_enforce && !m->paused && s->swap_disk_total_bytes != AEROSTAT_UNKNOWN && s->swap_disk_total_bytes > 0,
                 .zswap_bytes = m->host.zswap_bytes,
                 .zram_bytes = s->swap_zram_total_bytes,
+                .zram_used_bytes = s->swap_zram_used_bytes,
                 .total_bytes = s->swap_disk_total_bytes,
                 .used_bytes = s->swap_disk_used_bytes,
                 .ceiling_ppm = m->settings.policy.swap_ceiling_ppm,
@@ -246,7 +247,7 @@ int manager_set_swap_ceiling(struct manager *m, uint64_t ceiling_ppm, char error
 
 void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing_input *ret_input, struct swap_sizing *ret) {
         const struct policy_config *config = &m->settings.policy;
-        uint64_t overhead = 0, vm_swap = 0;
+        uint64_t overhead = 0, vm_swap = 0, used = m->sample.swap_disk_used_bytes;
 
         for (size_t i = 0; i < m->n_vms; i++) {
                 const struct policy_vm_input *in = &m->policy_vms[i].input;
@@ -262,7 +263,7 @@ void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing
                 .memory_bytes = m->plan.memory_bytes,
                 .capacity_bytes = m->plan.capacity_bytes,
                 .vms_bytes = vms_bytes != AEROSTAT_UNKNOWN ? vms_bytes : u64_add(m->plan.max_bytes, overhead),
-                .others_bytes = m->sample.swap_disk_used_bytes == AEROSTAT_UNKNOWN ? 0 : u64_sub(m->sample.swap_disk_used_bytes, vm_swap),
+                .others_bytes = used == AEROSTAT_UNKNOWN ? 0 : u64_sub(used, swap_on_disk(vm_swap, used, m->sample.swap_zram_used_bytes)),
                 .ksm_saved_bytes = m->sample.ksm_saved_bytes,
                 .total_bytes = m->sample.swap_disk_total_bytes,
         };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host-agent/policy/internal.h"
+#include "host-agent/policy/swap.h"
 
 /*
  * What the host can bear (docs/POLICY.md, "The envelope"). A guest can touch every byte that its balloon leaves it, at once and without
@@ -33,10 +34,14 @@ static uint64_t other_use(struct policy_context *c, uint64_t total, uint64_t ava
         return s->other_bytes;
 }
 
+static uint64_t vms_on_disk(const struct policy_context *c) {
+        return swap_on_disk(c->swap_bytes, c->host->swap_used_bytes, c->host->swap_zram_used_bytes);
+}
+
 /* Disk-backed swap that may back promises: the ceiling, less what others already use, less the RAM that zswap takes for it. */
-static uint64_t swap_allowance(const struct policy_context *c, uint64_t vm_swap) {
+static uint64_t swap_allowance(const struct policy_context *c) {
         uint64_t ceiling = policy_share(policy_size(c->host->swap_total_bytes, 0), c->config->swap_ceiling_ppm);
-        uint64_t others = u64_sub(policy_size(c->host->swap_used_bytes, 0), vm_swap);
+        uint64_t others = u64_sub(policy_size(c->host->swap_used_bytes, 0), vms_on_disk(c));
 
         return u64_sub(u64_sub(ceiling, others), policy_size(c->host->zswap_bytes, 0));
 }
@@ -50,7 +55,7 @@ static uint64_t swap_allowance(const struct policy_context *c, uint64_t vm_swap)
  */
 static uint64_t shortfall_bytes(const struct policy_context *c) {
         const struct policy_plan *p = c->plan;
-        uint64_t backed = c->config->mode == POLICY_GUARANTEED ? 0 : u64_sub(p->allowance_bytes, c->swap_bytes);
+        uint64_t backed = c->config->mode == POLICY_GUARANTEED ? 0 : u64_sub(p->allowance_bytes, vms_on_disk(c));
 
         return u64_sub(u64_sub(p->reserve_bytes, p->available_bytes), backed);
 }
@@ -110,7 +115,7 @@ void policy_envelope(struct policy_context *c) {
 
         /* A cgroup's limit knows nothing of what others use outside of it. */
         p->capacity_bytes = u64_sub(MIN(u64_sub(p->memory_bytes, p->other_bytes), policy_size(host->limit_bytes, POLICY_SIZE_MAX)), p->reserve_bytes);
-        p->allowance_bytes = swap_allowance(c, c->swap_bytes);
+        p->allowance_bytes = swap_allowance(c);
         p->ksm_credit_bytes = MIN(policy_share(policy_size(host->ksm_saved_bytes, 0), config->ksm_credit_ppm), p->allowance_bytes);
         switch (config->mode) {
         case POLICY_GUARANTEED:

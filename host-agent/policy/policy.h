@@ -62,6 +62,7 @@ struct policy_host {
         uint64_t limit_bytes;                  /* the least memory limit among the cgroups above all VMs; unknown: none */
         uint64_t swap_total_bytes;             /* disk-backed swap; zram earns nothing, for it is RAM */
         uint64_t swap_used_bytes;              /* of it, by anyone */
+        uint64_t swap_zram_used_bytes;         /* of zram, by anyone: VMs' swap_bytes may be there (swap_on_disk); unknown counts as none */
         uint64_t zswap_bytes;                  /* RAM that zswap may still take out of the allowance; 0: off */
         uint64_t arc_reclaimable_bytes;        /* the host's own ZFS cache above its minimum: not `other use`; unknown: none */
         uint64_t ksm_saved_bytes;              /* pages_sharing x page */

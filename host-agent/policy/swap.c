@@ -37,9 +37,15 @@ static uint64_t known(uint64_t value) {
         return value == AEROSTAT_UNKNOWN ? 0 : value;
 }
 
+uint64_t swap_on_disk(uint64_t vms_bytes, uint64_t disk_used_bytes, uint64_t zram_used_bytes) {
+        uint64_t vms = known(vms_bytes), disk = known(disk_used_bytes), zram = known(zram_used_bytes);
+
+        return zram == 0 ? vms : MIN(u64_mul_div(vms, disk, u64_add(disk, zram)), disk);
+}
+
 static uint64_t allowance(const struct swap_input *in) {
         uint64_t ceiling = share(known(in->total_bytes), MIN(in->ceiling_ppm, PPM_ONE));
-        uint64_t others = u64_sub(known(in->used_bytes), known(in->vms_bytes));
+        uint64_t others = u64_sub(known(in->used_bytes), swap_on_disk(in->vms_bytes, in->used_bytes, in->zram_used_bytes));
 
         return u64_sub(u64_sub(ceiling, others), known(in->zswap_bytes));
 }
@@ -48,6 +54,7 @@ static uint64_t danger(const struct swap_input *in) {
         return MAX(share(known(in->reserve_bytes), DANGER_PPM), DANGER_MIN);
 }
 
+/* As the kernel keeps it: zram and disks together. */
 static uint64_t limit_with(const struct swap_input *in, uint64_t allowed, uint64_t lift) {
         return MIN(u64_add(MIN(u64_add(allowed, lift), known(in->total_bytes)), known(in->zram_bytes)), AEROSTAT_UNKNOWN - 1);
 }
@@ -64,9 +71,9 @@ static uint64_t room_below(uint64_t limit, uint64_t used) {
 static uint64_t swap_room(const struct swap_input *in, uint64_t allowed, uint64_t lift, bool *ret_near) {
         uint64_t limit = limit_with(in, allowed, lift), used = known(in->vms_bytes), room = 0, weights = 0;
 
-        *ret_near = is_near(used, u64_add(allowed, lift));
+        *ret_near = is_near(used, limit);
         if (!in->vms)
-                return room_below(u64_add(allowed, lift), used);
+                return room_below(limit, used);
         for (size_t i = 0; i < in->n_vms; i++)
                 weights = u64_add(weights, in->vms[i].weight);
         for (size_t i = 0; i < in->n_vms; i++) {
@@ -76,7 +83,7 @@ static uint64_t swap_room(const struct swap_input *in, uint64_t allowed, uint64_
                 *ret_near |= is_near(known(vm->swap_bytes), most);
                 room = u64_add(room, MIN(room_below(most, known(vm->swap_bytes)), vm->resident_bytes));
         }
-        return MIN(room, room_below(u64_add(allowed, lift), used));
+        return MIN(room, room_below(limit, used));
 }
 
 bool swap_is_urgent(const struct swap_input *in) {

@@ -43,9 +43,10 @@ struct swap_input {
         bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
         const struct swap_vm *vms;             /* where each VM is held to a share of its own (swap_share); NULL: to the limit of all only */
         size_t n_vms;                          /* of vms */
-        uint64_t vms_bytes;                    /* swap that VMs use; the rest of used_bytes is others', and off their allowance */
+        uint64_t vms_bytes;                    /* swap that VMs use, in zram too; what others have on disk is off their allowance */
         uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t zram_bytes;                   /* size of all zram swap: the kernel counts it in the same limit, the ceiling does not */
+        uint64_t zram_used_bytes;              /* of it, by anyone */
         uint64_t total_bytes, used_bytes;      /* disk-backed swap */
         uint64_t ceiling_ppm;                  /* of total_bytes that may ever be used */
         uint64_t available_bytes, reserve_bytes; /* of the host's memory: what says that survival is in danger */
@@ -74,6 +75,14 @@ struct swap_plan {
         bool thrashing;                        /* in and out above 200 pages/s for a minute, whatever the use */
         uint64_t in_per_sec, out_per_sec;      /* pages; unknown: not yet */
 };
+
+/*
+ * What VMs that have vms_bytes in swap have on disk. The kernel counts a process' or group's swap in zram and on disk together, but the ceiling is for
+ * disks. Where both are in use nobody knows whose pages are where; VMs' are taken to be spread as all are. The extremes are worse: with as much as can
+ * be on disk, others' disk use vanishes, and the allowance promises what they have; with as little, VMs' own disk use comes off their allowance.
+ * Without zram in use it is all of vms_bytes. Unknown counts as none.
+ */
+uint64_t swap_on_disk(uint64_t vms_bytes, uint64_t disk_used_bytes, uint64_t zram_used_bytes);
 
 /* Decides; about once a second, and as often as it may be while swap_is_urgent(). */
 void swap_decide(const struct swap_input *input, struct swap_state *state, struct swap_plan *ret);

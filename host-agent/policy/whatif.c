@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host-agent/policy/balloon_model.h"
+#include "host-agent/policy/swap.h"
 
 #define VM_STEPS_MAX 300000u                   /* 0.26 us for a VM and step (bench-policy, on a busy machine): 80 ms */
 #define STEPS_MIN 8u                           /* for 37,500 VMs and more; 1,000 have 300 */
@@ -239,7 +240,8 @@ void policy_whatif(const struct whatif_live *live, const struct whatif_request *
         ret->safe_usec = AEROSTAT_UNKNOWN;
         memcpy(scratch, live->vms, live->n_vms * sizeof(*scratch));
         policy_decide(live->config, host, live->now_usec, &before, scratch, work, live->n_vms, &ret->before);
-        swap_of_others = u64_sub(policy_size(host->swap_used_bytes, 0), swap_of_vms(live->vms, live->n_vms));
+        swap_of_others = u64_sub(policy_size(host->swap_used_bytes, 0),
+                                 swap_on_disk(swap_of_vms(live->vms, live->n_vms), host->swap_used_bytes, host->swap_zram_used_bytes));
         find_worst(live->config, host, scratch, live->n_vms, &ret->before, memory_for_vms(host, live->vms, live->n_vms, 0), swap_of_others,
                    &ret->worst_before);
 

@@ -53,6 +53,13 @@ static void test_allowance(void **state) {
         fixture_decide(&f);
         assert_int_equal(f.plan.allowance_bytes, 3 * GIB - GIB - 256 * MIB);
 
+        plain_host(&f); /* the VM has 1 GiB in swap, a third of all of which is on disk: others have the rest of that */
+        f.vms[0].input.swap_bytes = GIB;
+        f.host.swap_used_bytes = GIB;
+        f.host.swap_zram_used_bytes = 2 * GIB;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.allowance_bytes, 3 * GIB - (GIB - GIB / 3));
+
         plain_host(&f); /* zram earns nothing */
         f.host.swap_total_bytes = 0;
         f.host.only_zram = true;

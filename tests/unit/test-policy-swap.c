@@ -173,6 +173,40 @@ static void test_survival_with_shares(void **state) {
         assert_true(p.lift_bytes > 0);
 }
 
+/* The kernel counts zram and disks together, the ceiling is for disks. */
+static void test_zram_beside_disks(void **state) {
+        struct swap_input in = input();
+        struct swap_state s = { 0 };
+        struct swap_plan p;
+
+        in.total_bytes = 10 * GIB;
+        in.zram_bytes = 4 * GIB;
+        in.vms_bytes = in.zram_used_bytes = 3 * GIB; /* nothing on disk */
+        in.available_bytes = 0;
+        assert_false(swap_is_urgent(&in));
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.lift_bytes, 0);
+        assert_int_equal(p.limit_bytes, 7 * GIB);
+        in.zram_used_bytes = 4 * GIB;
+        in.vms_bytes = 7 * GIB;
+        in.used_bytes = 3 * GIB; /* now the limit holds them back */
+        assert_true(swap_is_urgent(&in));
+        tick(&in, &s, &p, 1);
+        assert_true(p.lift_bytes > 0);
+
+        in.vms_bytes = 4 * GIB; /* in zram, and others have 2 GiB on disk, as far as anybody knows */
+        in.used_bytes = 2 * GIB;
+        tick(&in, &s, &p, 1);
+        assert_int_equal(p.allowance_bytes, 3 * GIB - (2 * GIB - swap_on_disk(4 * GIB, 2 * GIB, 4 * GIB)));
+        assert_int_equal(swap_on_disk(300 * MIB, 200 * MIB, 400 * MIB), 100 * MIB);
+        assert_int_equal(swap_on_disk(600 * MIB, 200 * MIB, 400 * MIB), 200 * MIB); /* VMs have it all */
+        assert_int_equal(swap_on_disk(900 * MIB, 200 * MIB, 400 * MIB), 200 * MIB); /* readings of different moments */
+        assert_int_equal(swap_on_disk(300 * MIB, 0, 400 * MIB), 0);
+        assert_int_equal(swap_on_disk(300 * MIB, 200 * MIB, 0), 300 * MIB);
+        assert_int_equal(swap_on_disk(300 * MIB, 200 * MIB, AEROSTAT_UNKNOWN), 300 * MIB);
+        assert_int_equal(swap_on_disk(AEROSTAT_UNKNOWN, 200 * MIB, 0), 0);
+}
+
 static void test_thrashing(void **state) {
         struct swap_input in = input();
         struct swap_state s = { 0 };
@@ -276,7 +310,7 @@ static void test_any_input(void **state) {
                 struct swap_input in = {
                         .vms = ANY % 2 ? vms : NULL, .n_vms = ARRAY_SIZE(vms),
                         .now_usec = now = u64_add(now, MIN(ANY, USEC_PER_DAY)), .enforce = (seed >> 40) & 1, .vms_bytes = ANY, .zswap_bytes = ANY,
-                        .zram_bytes = ANY, .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
+                        .zram_bytes = ANY, .zram_used_bytes = ANY, .total_bytes = ANY, .used_bytes = ANY, .ceiling_ppm = ANY, .available_bytes = ANY, .reserve_bytes = ANY,
                         .in_pages = ANY, .out_pages = ANY,
                 };
                 struct swap_sizing_input sizing_input = {
@@ -302,6 +336,7 @@ int main(void) {
                 cmocka_unit_test(test_survival_in_time),
                 cmocka_unit_test(test_reclaim_is_no_burst),
                 cmocka_unit_test(test_survival_with_shares),
+                cmocka_unit_test(test_zram_beside_disks),
                 cmocka_unit_test(test_thrashing),
                 cmocka_unit_test(test_shares),
                 cmocka_unit_test(test_v1_swappiness),
