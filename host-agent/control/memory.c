@@ -204,6 +204,7 @@ void method_swap_plan(struct varlink_call *call, json_t *parameters, void *userd
         put_bytes(&put, "capacity_bytes", in.capacity_bytes);
         put_bytes(&put, "vms_bytes", in.vms_bytes);
         put_bytes(&put, "others_bytes", in.others_bytes);
+        put_bytes(&put, "zswap_bytes", in.zswap_bytes);
         put_ppm(&put, "ceiling_ratio", in.ceiling_ppm);
         put_bytes(&put, "backed_bytes", sizing.backed_bytes);
         put_bytes(&put, "needed_bytes", sizing.needed_bytes);

@@ -264,6 +264,7 @@ void manager_plan_swap(struct manager *m, uint64_t vms_bytes, struct swap_sizing
                 .capacity_bytes = m->plan.capacity_bytes,
                 .vms_bytes = vms_bytes != AEROSTAT_UNKNOWN ? vms_bytes : u64_add(m->plan.max_bytes, overhead),
                 .others_bytes = used == AEROSTAT_UNKNOWN ? 0 : u64_sub(used, swap_on_disk(vm_swap, used, m->sample.swap_zram_used_bytes)),
+                .zswap_bytes = m->host.zswap_bytes,
                 .ksm_saved_bytes = m->sample.ksm_saved_bytes,
                 .total_bytes = m->sample.swap_disk_total_bytes,
         };

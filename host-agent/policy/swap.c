@@ -229,7 +229,7 @@ void swap_size(const struct swap_sizing_input *in, struct swap_sizing *ret) {
                 backed = u64_sub(u64_mul_div(known(in->vms_bytes), PPM_ONE, MAX(in->overcommit_factor_ppm, PPM_ONE)), capacity);
                 break;
         }
-        needed = u64_add(backed, backed > 0 ? known(in->others_bytes) : 0);
+        needed = backed > 0 ? u64_add(backed, u64_add(known(in->others_bytes), known(in->zswap_bytes))) : 0; /* what allowance() takes off */
         if (needed > 0)
                 needed = in->ceiling_ppm == 0 ? AEROSTAT_UNKNOWN : u64_mul_div(needed, PPM_ONE, MIN(in->ceiling_ppm, PPM_ONE));
         *ret = (struct swap_sizing) {

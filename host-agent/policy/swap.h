@@ -109,7 +109,8 @@ struct swap_sizing_input {
         uint64_t memory_bytes;                 /* of the host */
         uint64_t capacity_bytes;               /* what it bears without swap (policy_plan) */
         uint64_t vms_bytes;                    /* maximum of all VMs, their overhead included */
-        uint64_t others_bytes;                 /* swap that others use */
+        uint64_t others_bytes;                 /* swap that others use on disk */
+        uint64_t zswap_bytes;                  /* RAM that zswap may take out of the allowance; 0: off */
         uint64_t ksm_saved_bytes;
         uint64_t total_bytes;                  /* disk-backed swap that there is */
 };

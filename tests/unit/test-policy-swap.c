@@ -286,6 +286,9 @@ static void test_sizing(void **state) {
         swap_size(&in, &s);
         assert_int_equal(s.backed_bytes, 3 * GIB / 2);
         assert_int_equal(s.needed_bytes, (3 * GIB / 2 + 300 * MIB) * 10 / 3);
+        in.zswap_bytes = 600 * MIB; /* the allowance is less by that, too */
+        swap_size(&in, &s);
+        assert_int_equal(s.needed_bytes, (3 * GIB / 2 + 900 * MIB) * 10 / 3);
         in.ceiling_ppm = 0;
         swap_size(&in, &s);
         assert_true(s.needed_bytes == AEROSTAT_UNKNOWN);
@@ -315,7 +318,7 @@ static void test_any_input(void **state) {
                 };
                 struct swap_sizing_input sizing_input = {
                         .mode = (enum policy_mode)(seed % 3), .overcommit_factor_ppm = ANY, .ceiling_ppm = ANY, .ksm_credit_ppm = ANY,
-                        .memory_bytes = ANY, .capacity_bytes = ANY, .vms_bytes = ANY, .others_bytes = ANY, .ksm_saved_bytes = ANY, .total_bytes = ANY,
+                        .memory_bytes = ANY, .capacity_bytes = ANY, .vms_bytes = ANY, .others_bytes = ANY, .zswap_bytes = ANY, .ksm_saved_bytes = ANY, .total_bytes = ANY,
                 };
                 struct swap_sizing sizing;
                 struct swap_plan p;

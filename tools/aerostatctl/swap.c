@@ -113,6 +113,7 @@ static int run_ceiling(const struct context *context, const char *text) {
 
 static void print_plan(const json_t *p) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], percent[FIELD_PERCENT_MAX];
+        bool zswap = field_count(p, "zswap_bytes") != AEROSTAT_UNKNOWN && field_count(p, "zswap_bytes") > 0;
         const char *mode = field_text(p, "mode") ?: "-";
         uint64_t backed = field_count(p, "backed_bytes"), missing = field_count(p, "missing_bytes");
 
@@ -124,8 +125,8 @@ static void print_plan(const json_t *p) {
         else if (field_count(p, "needed_bytes") == AEROSTAT_UNKNOWN)
                 printf("more than any swap can back: the ceiling is 0 %%");
         else
-                printf("%s: %s mode has %s to back, within %s of swap", field_size(p, "needed_bytes", a), mode, format_size(backed, b),
-                       field_percent(p, "ceiling_ratio", percent));
+                printf("%s: %s mode has %s to back, within %s of swap%s%s", field_size(p, "needed_bytes", a), mode, format_size(backed, b),
+                       field_percent(p, "ceiling_ratio", percent), zswap ? " less zswap's " : "", zswap ? field_size(p, "zswap_bytes", c) : "");
         printf("\nRule      %s for %s of memory (2 x up to 2 GiB, + 2 GiB up to 16 GiB, 8 GiB above)\n", field_size(p, "classic_bytes", a),
                field_size(p, "memory_bytes", b));
         printf("There is  %s\nAdvice    %s", field_size(p, "total_bytes", a), field_size(p, "advised_bytes", b));
