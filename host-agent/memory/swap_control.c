@@ -262,7 +262,7 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
         if (limit_bytes == AEROSTAT_UNKNOWN)
                 c->view.method = SWAP_NOT_LIMITED;
         else
-                c->view.limit_bytes = limit_bytes;
+                c->view.limit_bytes = MIN(limit_bytes, c->has_all && c->all.group.v2 ? c->all.before : AEROSTAT_UNKNOWN);
 }
 
 void swap_control_count(const struct swap_control *c, bool per_vm, struct swap_vm *vms, size_t n_vms, struct swap_input *input) {

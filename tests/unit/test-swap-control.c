@@ -92,6 +92,23 @@ static void test_own_limit_of_zero(void **state) {
         tree_remove(&tree);
 }
 
+/* Somebody's own limit of the group of all VMs: the one that is in force is shown. */
+static void test_own_limit_of_all(void **state) {
+        tree = tree_make(v2_files);
+        assert_true(tree_put(&tree, MACHINE "memory.swap.max", "104857600\n", 10) && tree_put(&tree, "state/x", "", 0));
+        start();
+        tick(false, 2);
+        assert_has(&tree, MACHINE "memory.swap.max", "104857600");
+        assert_int_equal(swap_control_view(run.control)->limit_bytes, 100 * MIB);
+        assert_int_equal(swap_control_view(run.control)->plan.limit_bytes, 300 * MIB);
+        run.in.ceiling_ppm = 50000;
+        tick(false, 2);
+        assert_int_equal(swap_control_view(run.control)->limit_bytes, 50 * MIB);
+        stop();
+        assert_has(&tree, MACHINE "memory.swap.max", "104857600");
+        tree_remove(&tree);
+}
+
 static void test_v1_files(void **state) {
         static const char file[] = "sys/fs/cgroup/memory/machine/qemu-1-a.libvirt-qemu/memory.swappiness";
         struct swap_vm vm = { 10, 1, 1000, 0, 0 };
@@ -238,7 +255,7 @@ static void test_swap_goes(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_v2_files), cmocka_unit_test(test_own_limit_of_zero),
+                cmocka_unit_test(test_v2_files), cmocka_unit_test(test_own_limit_of_zero), cmocka_unit_test(test_own_limit_of_all),
                 cmocka_unit_test(test_v1_files),
                 cmocka_unit_test(test_no_groups),
                 cmocka_unit_test(test_another_group_above),
