@@ -300,7 +300,7 @@ void ksm_control_tick(struct ksm_control *c, const struct ksm_tick *tick) {
                 .n_starts = tick->n_starts,
         };
         ksm_decide(&c->view.config, &in, &c->state, &c->view.plan);
-        if (c->view.config.mode == KSM_MODE_LEAVE || (tick->dry_run && c->child == 0))
+        if ((c->view.config.mode == KSM_MODE_LEAVE || tick->dry_run) && c->child == 0) /* a write to run waits until the child is done */
                 restore(c);
         if (c->view.config.mode == KSM_MODE_LEAVE)
                 c->view.standing_back = false;

@@ -323,26 +323,58 @@ static void test_unmerge(void **state) {
         tree_remove(&tree);
 }
 
-/* A pipe in the place of `run`: the child waits in its write as it does in the kernel; the end of the daemon does not wait with it. */
+/* A pipe in the place of `run`: the child waits in its write as it does in the kernel, until the pipe that this returns is read. */
+static int start_slow_unmerging(void) {
+        int fd;
+
+        assert_int_equal(unlinkat(tree.fd, KSM "run", 0), 0);
+        assert_int_equal(mkfifoat(tree.fd, KSM "run", 0600), 0);
+        fd = openat(tree.fd, KSM "run", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        assert_true(fd >= 0);
+        while (write(fd, "1\n", 2) > 0) /* full */
+                ;
+        assert_int_equal(ksm_control_unmerge(control, error_text), 0);
+        assert_int_equal(unlinkat(tree.fd, KSM "run", 0), 0);
+        put(KSM "run", "2\n");
+        return fd;
+}
+
+/* The end of the daemon does not wait with the child. */
 static void test_end_while_unmerging(void **state) {
+        _cleanup_close_ int fd = -1;
+
         tree = tree_make(linux_6_1);
         start(KSM_MODE_ON);
         second();
-        assert_int_equal(unlinkat(tree.fd, KSM "run", 0), 0);
-        assert_int_equal(mkfifoat(tree.fd, KSM "run", 0600), 0);
-        {
-                _cleanup_close_ int fd = openat(tree.fd, KSM "run", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-
-                assert_true(fd >= 0);
-                while (write(fd, "1\n", 2) > 0) /* full */
-                        ;
-                assert_int_equal(ksm_control_unmerge(control, error_text), 0);
-                assert_int_equal(unlinkat(tree.fd, KSM "run", 0), 0);
-                put(KSM "run", "2\n");
-                stop();
-        }
+        fd = start_slow_unmerging();
+        stop();
         assert_has(KSM "run", "0");
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+        tree_remove(&tree);
+}
+
+/* Nor does mode leave: writing `run` would wait for the kernel's lock. What was before is restored when the child is done. */
+static void test_leave_while_unmerging(void **state) {
+        _cleanup_close_ int fd = -1;
+        char buf[4096];
+
+        tree = tree_make(linux_6_1);
+        start(KSM_MODE_ON);
+        second();
+        fd = start_slow_unmerging();
+        assert_int_equal(ksm_control_set_mode(control, KSM_MODE_LEAVE, error_text), 0);
+        second();
+        assert_has(KSM "run", "2");
+        assert_has(KSM "sleep_millisecs", "20");
+        while (view->unmerging) {
+                while (read(fd, buf, sizeof(buf)) > 0)
+                        ;
+                assert_true(sd_event_run(event, 5 * USEC_PER_SEC) > 0);
+        }
+        second();
+        assert_has(KSM "run", "0");
+        assert_has(KSM "sleep_millisecs", "40");
+        stop();
         tree_remove(&tree);
 }
 
@@ -359,6 +391,7 @@ int main(void) {
                 cmocka_unit_test(test_dry_run),
                 cmocka_unit_test(test_unmerge),
                 cmocka_unit_test(test_end_while_unmerging),
+                cmocka_unit_test(test_leave_while_unmerging),
         };
 
         return cmocka_run_group_tests(tests, block_signals, NULL);
