@@ -133,26 +133,32 @@ static bool was_changed(struct ksm_control *c, size_t *ret_index) {
         return false;
 }
 
+static void find_rival(struct ksm_control *c) {
+        c->rivals_usec = MAX(c->tick.now_usec, 1);
+        if (ksm_find_rivals(c->root_fd, c->proc_fd, &c->rival) <= 0)
+                c->rival = NULL;
+}
+
+static const char *describe_rival(const struct ksm_control *c, char buf[static KSM_NOTE_MAX]) {
+        snprintf(buf, KSM_NOTE_MAX, "%s is at work: KSM is left to it; `systemctl disable --now %s` gives it to Aerostat", c->rival, c->rival);
+        return buf;
+}
+
 static void look_for_rivals(struct ksm_control *c) {
         char text[KSM_NOTE_MAX];
-        size_t i;
+        size_t i = 0;
+        bool changed = was_changed(c, &i);
 
-        if (c->rivals_usec == 0 || c->tick.now_usec - c->rivals_usec >= RIVALS_USEC) {
-                c->rivals_usec = MAX(c->tick.now_usec, 1);
-                if (ksm_find_rivals(c->root_fd, c->proc_fd, &c->rival) <= 0)
-                        c->rival = NULL;
-        }
-        if (was_changed(c, &i)) {
+        if (changed || c->rivals_usec == 0 || c->tick.now_usec - c->rivals_usec >= RIVALS_USEC)
+                find_rival(c);
+        if (changed && !c->rival) { /* otherwise it is the rival's doing, and over when that is */
                 snprintf(text, sizeof(text), "somebody else set %s of KSM to %llu (it was %llu): left alone until `aerostatctl ksm auto`",
                          ksm_knob_name(i),
                          (unsigned long long) *ksm_knob(&c->view.sample.knobs, i), (unsigned long long) *ksm_knob(&c->knobs, i));
                 note(c, text);
                 c->overruled = true;
-        } else if (c->rival) {
-                snprintf(text, sizeof(text), "%s is at work: KSM is left to it; `systemctl disable --now %s` gives it to Aerostat", c->rival,
-                         strstr(c->rival, ".service") ? c->rival : "ksmtuned");
-                note(c, text);
-        }
+        } else if (c->rival && !c->overruled)
+                note(c, describe_rival(c, text));
         if ((c->overruled || c->rival) && c->noted) { /* what they set counts from now on, not what was there before us */
                 undo_forget(c->undo, FOLDER);
                 c->noted = c->written = false;
@@ -317,13 +323,15 @@ void ksm_control_tick(struct ksm_control *c, const struct ksm_tick *tick) {
 
 int ksm_control_set_mode(struct ksm_control *c, enum ksm_mode mode, char error[static KSM_ERROR_MAX]) {
         int r = ksm_check_writable(c->root_fd);
+        char text[KSM_NOTE_MAX];
 
         if (r < 0) {
                 snprintf(error, KSM_ERROR_MAX, r == -ENOENT ? "this kernel has no KSM (CONFIG_KSM)" : "KSM cannot be set here: %s", strerror(-r));
                 return r;
         }
+        find_rival(c); /* in mode leave nobody has looked; and one that was just ended is in the way no longer */
         if (c->rival && mode != KSM_MODE_LEAVE) {
-                snprintf(error, KSM_ERROR_MAX, "%.*s", KSM_NOTE_MAX, c->view.note);
+                snprintf(error, KSM_ERROR_MAX, "%s", describe_rival(c, text));
                 return -EBUSY;
         }
         if (mode != c->view.config.mode)

@@ -65,9 +65,9 @@ const struct ksm_view *ksm_control_view(const struct ksm_control *control);
 
 #define KSM_ERROR_MAX 512
 
-/* An operator's mode, until the configuration is read again; also ends standing back before a knob that was changed. -ENOENT no KSM, -EROFS... with a
- * sentence. */
+/* An operator's mode, until the configuration is read again; also ends standing back before a knob that was changed. -EBUSY: a rival is at work now,
+ * and mode is not leave; -ENOENT no KSM, -EROFS... with a sentence. */
 int ksm_control_set_mode(struct ksm_control *control, enum ksm_mode mode, char error[static KSM_ERROR_MAX]);
 
-/* Unmerges everything, in a child, and switches KSM off. -ENOSPC: that would not fit, with the numbers; -EALREADY; -ENOENT. */
+/* Unmerges everything, in a child, and switches KSM off. -ENOSPC: that would not fit, with the numbers; -EALREADY; and as above. */
 int ksm_control_unmerge(struct ksm_control *control, char error[static KSM_ERROR_MAX]);

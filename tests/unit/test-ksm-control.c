@@ -210,6 +210,58 @@ static void test_others(void **state) {
         tree_remove(&tree);
 }
 
+static void end_rival(void) {
+        assert_int_equal(unlinkat(tree.fd, "proc/812/comm", 0), 0);
+        assert_int_equal(unlinkat(tree.fd, "proc/812", AT_REMOVEDIR), 0);
+}
+
+/* Asked for after mode leave: refused with the reason while the rival is there, and done as soon as it is gone. */
+static void test_others_while_left(void **state) {
+        tree = tree_make(linux_6_1);
+        start(KSM_MODE_ON);
+        second();
+        put("proc/812/comm", "ksmtuned\n");
+        tick.now_usec += USEC_PER_MINUTE;
+        second();
+        assert_true(view->standing_back);
+        assert_int_equal(ksm_control_set_mode(control, KSM_MODE_LEAVE, error_text), 0);
+        second();
+        assert_string_equal(view->note, "");
+        assert_int_equal(ksm_control_set_mode(control, KSM_MODE_AUTO, error_text), -EBUSY);
+        assert_non_null(strstr(error_text, "ksmtuned is at work"));
+        assert_int_equal(view->config.mode, KSM_MODE_LEAVE);
+        end_rival();
+        assert_int_equal(ksm_control_set_mode(control, KSM_MODE_AUTO, error_text), 0);
+        second();
+        assert_false(view->standing_back);
+        assert_string_equal(view->note, "");
+        stop();
+        tree_remove(&tree);
+}
+
+/* What a rival sets is its doing, not an operator's: when it has gone, KSM is ours again, as the note promises. */
+static void test_others_set_knobs(void **state) {
+        tree = tree_make(linux_6_1);
+        start(KSM_MODE_ON);
+        second();
+        put("proc/812/comm", "ksmtuned\n");
+        put(KSM "sleep_millisecs", "10\n");
+        second();
+        assert_true(view->standing_back);
+        assert_non_null(strstr(view->note, "ksmtuned is at work"));
+        second();
+        assert_has(KSM "sleep_millisecs", "10");
+        end_rival();
+        tick.now_usec += USEC_PER_MINUTE;
+        second();
+        assert_false(view->standing_back);
+        assert_string_equal(view->note, "");
+        assert_has(KSM "sleep_millisecs", "20");
+        stop();
+        assert_has(KSM "sleep_millisecs", "10"); /* as the rival left it */
+        tree_remove(&tree);
+}
+
 static void test_absent(void **state) {
         tree = tree_make((const struct tree_file[]) { { "proc/1/comm", "init\n" }, { "state/x", "" }, { NULL, NULL } });
         start(KSM_MODE_AUTO);
@@ -384,6 +436,8 @@ int main(void) {
                 cmocka_unit_test(test_budget),
                 cmocka_unit_test(test_advisor),
                 cmocka_unit_test(test_others),
+                cmocka_unit_test(test_others_while_left),
+                cmocka_unit_test(test_others_set_knobs),
                 cmocka_unit_test(test_absent),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_state_folder_is_full),
