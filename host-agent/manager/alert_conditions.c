@@ -102,7 +102,7 @@ static void observe_ksm(const struct context *c, const struct host_view *h) {
         uint64_t worth = share(h->plan->memory_bytes, KSM_PROFIT_PPM);
         bool rests = h->ksm && h->ksm->plan.unprofitable;
 
-        if ((h->ksm_run != 1 && !rests) || h->ksm_profit_bytes == AEROSTAT_UNKNOWN || h->settings->ksm_mode == SETTINGS_KSM_LEAVE)
+        if ((h->ksm_run != 1 && !rests) || h->ksm_profit_bytes == AEROSTAT_UNKNOWN || (h->ksm && h->ksm->config.mode == KSM_MODE_LEAVE))
                 return;
         say(c, ALERT_KSM_UNPROFITABLE, h->ksm_profit_bytes < worth ? HOLDS : h->ksm_profit_bytes < 2 * worth ? KEEPS : GONE, h->ksm_profit_bytes,
             h->ksm_saved_bytes, h->ksm_cpu_ppm, AEROSTAT_UNKNOWN);

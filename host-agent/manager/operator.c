@@ -16,6 +16,13 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
+/* Less than nothing counts as 0. */
+static uint64_t ksm_profit_bytes(const struct ksm_view *k) {
+        if (!k->present || (k->sample.profit_estimated && k->sample.saved_bytes == AEROSTAT_UNKNOWN))
+                return AEROSTAT_UNKNOWN;
+        return (uint64_t) MAX(k->sample.profit_bytes, 0);
+}
+
 void manager_view_host(struct manager *m, struct host_view *ret) {
         const struct host_sample *s = &m->sample;
         uint64_t zram_total = s->swap_zram_total_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_total_bytes;
@@ -32,7 +39,7 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .swap_used_bytes = u64_add(s->swap_disk_used_bytes, zram_used),
                 .ksm_run = s->ksm_run,
                 .ksm_saved_bytes = s->ksm_saved_bytes,
-                .ksm_profit_bytes = s->ksm_profit_bytes,
+                .ksm_profit_bytes = ksm_profit_bytes(ksm_control_view(m->ksm)),
                 .ksm_cpu_ppm = ksm_control_view(m->ksm)->plan.cpu_ppm,
                 .ksm = ksm_control_view(m->ksm),
                 .swap = swap_control_view(m->swap),

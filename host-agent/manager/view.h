@@ -37,7 +37,8 @@ struct host_view {
         enum automation automation;
         bool connected;                        /* libvirt answers */
         uint64_t swap_total_bytes, swap_used_bytes;    /* all host swap, zram too */
-        uint64_t ksm_run, ksm_saved_bytes, ksm_profit_bytes, ksm_cpu_ppm; /* unknown where there is no KSM */
+        uint64_t ksm_run, ksm_saved_bytes, ksm_cpu_ppm; /* unknown where there is no KSM */
+        uint64_t ksm_profit_bytes;             /* the same; estimated where the kernel does not tell; negative counts as 0 */
         const struct ksm_view *ksm;            /* all about KSM */
         const struct swap_view *swap;          /* the ceiling, and what keeps it */
         uint64_t psi_some_ppm, psi_full_ppm;   /* memory pressure of the host, avg10; unknown: no PSI */

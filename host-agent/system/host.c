@@ -29,7 +29,6 @@ static void read_swaps(int root_fd, char *buf, struct host_sample *sample) {
 
 static void read_ksm(int root_fd, struct host_sample *sample) {
         uint64_t sharing, zero, page = (uint64_t) sysconf(_SC_PAGESIZE);
-        char buf[64];
 
         /* Linux 6.1 has the first two only. */
         sample->ksm_run = read_number(root_fd, "sys/kernel/mm/ksm/run");
@@ -38,9 +37,6 @@ static void read_ksm(int root_fd, struct host_sample *sample) {
         if (zero == AEROSTAT_UNKNOWN)
                 zero = 0; /* counted since Linux 6.6 */
         sample->ksm_saved_bytes = sharing == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul(u64_add(sharing, zero), page);
-        sample->ksm_profit_bytes = AEROSTAT_UNKNOWN;
-        if (procfs_read(root_fd, "sys/kernel/mm/ksm/general_profit", buf, sizeof(buf)) >= 0)
-                sample->ksm_profit_bytes = signed_number_parse(buf);
 }
 
 static void read_arc(int root_fd, char *buf, struct host_sample *sample) {

@@ -22,7 +22,6 @@ struct host_sample {
         uint64_t swap_zram_total_bytes, swap_zram_used_bytes;
         uint64_t ksm_run;                      /* /sys/kernel/mm/ksm/run */
         uint64_t ksm_saved_bytes;              /* (pages_sharing + ksm_zero_pages) x page */
-        uint64_t ksm_profit_bytes;             /* general_profit where the kernel has it; negative counts as 0 */
         uint64_t arc_size_bytes, arc_min_bytes; /* spl/kstat/zfs/arcstats: size, c_min */
 };
 int host_sample_read(int root_fd, struct host_sample *ret); /* -errno only when meminfo cannot be read */

@@ -12,12 +12,6 @@ uint64_t number_parse(const char *text) {
         return procfs_take_u64(&text, &value) && (!*text || strcmp(text, "\n") == 0) ? value : AEROSTAT_UNKNOWN;
 }
 
-uint64_t signed_number_parse(const char *text) {
-        if (*text == '-')
-                return number_parse(text + 1) == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : 0;
-        return number_parse(text);
-}
-
 bool pageset_count_parse(const char *line, uint64_t *ret_pages) {
         static const char name[] = "count:";
 

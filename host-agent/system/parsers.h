@@ -16,9 +16,6 @@
 /* A file that holds one number: "123\n". */
 uint64_t number_parse(const char *text);
 
-/* The same, but a negative number is 0: ksm/general_profit. */
-uint64_t signed_number_parse(const char *text);
-
 /* "0-1,3\n" -> 3: how many; 0 when malformed. */
 uint32_t list_count(const char *text);
 

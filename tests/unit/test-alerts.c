@@ -315,6 +315,17 @@ static void test_pressure_of_old_is_none(void **state) {
         assert_int_equal(firing_after(w, 40), 1u << ALERT_GUEST_PRESSURE | 1u << ALERT_GUEST_STALE);
         w->vm_view.report_age_usec = 41 * USEC_PER_SEC;
         assert_int_equal(firing_after(w, 70), 1u << ALERT_GUEST_STALE);
+/* Where an operator leaves KSM alone it is not ours to judge; where one does not, it is, whatever the configuration says. */
+static void test_ksm_mode_in_force(void **state) {
+        struct ksm_view ksm = { .config = { .mode = KSM_MODE_LEAVE } };
+        struct world *w = world_new();
+
+        hold_ksm(w);
+        w->host_view.ksm = &ksm;
+        assert_int_equal(firing_after(w, 3000), 0);
+        ksm.config.mode = KSM_MODE_ON;
+        w->settings.ksm_mode = SETTINGS_KSM_LEAVE;
+        assert_int_equal(firing_after(w, 3000), 1u << ALERT_KSM_UNPROFITABLE);
         free(w);
 }
 
@@ -467,7 +478,8 @@ static void test_names(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_fires_and_resolves), cmocka_unit_test(test_host_states_include_milder_ones),
-                cmocka_unit_test(test_swap_levels), cmocka_unit_test(test_short_trouble_is_no_alert), cmocka_unit_test(test_flapping_is_one_alert),
+                cmocka_unit_test(test_swap_levels), cmocka_unit_test(test_ksm_mode_in_force),
+                cmocka_unit_test(test_short_trouble_is_no_alert), cmocka_unit_test(test_flapping_is_one_alert),
                 cmocka_unit_test(test_a_vm_that_goes_takes_its_alerts), cmocka_unit_test(test_restart_does_not_fire_twice),
                 cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_ceilings_of_zero),
                 cmocka_unit_test(test_a_lost_agent_outlives_a_restart), cmocka_unit_test(test_pressure_of_old_is_none),

@@ -104,7 +104,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'n':
                 (void) number_parse(text);
-                (void) signed_number_parse(text);
                 CHECK(list_mask(text) == 0 || list_count(text) > 0);
                 (void) choice_is(text, "never");
                 (void) cgroup_parse_limit(text);
