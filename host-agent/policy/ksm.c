@@ -84,6 +84,7 @@ static void open_window(struct ksm_state *s, const struct ksm_input *in) {
 
 static void wake(struct ksm_state *s, const struct ksm_config *config, const struct ksm_input *in) {
         s->phase = KSM_SCANNING;
+        s->probe_usec = 0;
         s->scan = in->full_scans;
         s->scans = 0;
         s->poor_scans = 0;
@@ -205,18 +206,18 @@ static enum ksm_phase follow(const struct ksm_config *config, const struct ksm_i
         case KSM_MODE_AUTO:
                 break;
         }
-        if (!wanted(s, in))
-                return KSM_IDLE;
         if (starts) {
-                s->rest_usec = 0;
+                s->rest_usec = s->probe_usec = 0;
                 s->settling = SETTLING;
         }
-        if ((s->phase != KSM_SCANNING && s->phase != KSM_RESTING) || starts)
-                wake(s, config, in);
-        else if (s->phase == KSM_RESTING && (in->now_usec >= s->probe_usec || comes_apart(s, in)))
-                wake(s, config, in);
-        else if (s->phase == KSM_SCANNING)
+        if (!wanted(s, in)) /* a rest goes on meanwhile */
+                return KSM_IDLE;
+        if (s->phase == KSM_SCANNING && !starts)
                 judge(s, in);
+        else if (in->now_usec < s->probe_usec && !comes_apart(s, in))
+                return KSM_RESTING;
+        else
+                wake(s, config, in);
         return s->phase;
 }
 

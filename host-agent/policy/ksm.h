@@ -8,7 +8,7 @@
  * scans added). Effort is a CPU budget: `cpu-normal` of one CPU while memory is plentiful, up to `cpu-critical` when it is critically short.
  * A scan that adds less than 0.1 % of memory has found all there is: then ksmd rests (run=0 keeps what is merged), and looks again after 10 min,
  * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted) or when what was merged
- * comes apart.
+ * comes apart. Memory that is plentiful for a while does not end a rest.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
@@ -66,7 +66,7 @@ struct ksm_state {
         uint64_t scan, scans, scan_profit_bytes, gain_bytes, wake_profit_bytes;
         unsigned poor_scans;                   /* in a row */
         unsigned settling;                     /* short rests to come, after a VM has started */
-        uint64_t rest_usec, probe_usec, rest_saved_bytes;
+        uint64_t rest_usec, probe_usec, rest_saved_bytes; /* of the last rest, also while idle; probe_usec 0: nothing says it would not pay */
 };
 
 #define KSM_BACKOFF_MAX 3

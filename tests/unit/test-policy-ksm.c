@@ -194,6 +194,51 @@ static void test_unprofitable(void **state) {
         }
 }
 
+/* Memory that is plentiful for a while does not make unprofitable scanning worth while: the rest goes on, and so does its doubling. */
+static void test_rest_outlasts_calm(void **state) {
+        struct world w;
+        uint64_t probe_usec;
+
+        setup(&w, KSM_MODE_AUTO);
+        w.equal = 0;
+        settle(&w);
+        for (unsigned minutes = 10; minutes <= 40; minutes *= 2) {
+                probe_usec = w.plan.probe_usec;
+                assert_int_equal(probe_usec, w.in.now_usec + minutes * USEC_PER_MINUTE);
+                w.cpu_spent_usec = 0;
+                for (int i = 0; i < 3; i++) {
+                        w.in.short_of_memory = false;
+                        run_until(&w, KSM_IDLE, 60);
+                        run(&w, 60);
+                        w.in.short_of_memory = true;
+                        second(&w);
+                        assert_int_equal(w.plan.phase, KSM_RESTING);
+                        assert_true(w.plan.probe_usec == probe_usec);
+                        assert_true(w.plan.unprofitable);
+                }
+                assert_int_equal(w.cpu_spent_usec, 0);
+                run_until(&w, KSM_SCANNING, 3600);
+                assert_in_range(w.in.now_usec, probe_usec, probe_usec + USEC_PER_SEC);
+                run_until(&w, KSM_RESTING, 600);
+        }
+        w.in.short_of_memory = false; /* until after the next look is due: it is made as soon as memory is short */
+        run(&w, 5000);
+        assert_int_equal(w.plan.phase, KSM_IDLE);
+        w.in.short_of_memory = true;
+        second(&w);
+        assert_int_equal(w.plan.phase, KSM_SCANNING);
+        run_until(&w, KSM_RESTING, 600);
+        w.in.short_of_memory = false;
+        run_until(&w, KSM_IDLE, 60);
+        w.in.n_starts++; /* a VM that starts meanwhile is looked at as soon as memory is short */
+        run(&w, 60);
+        w.in.short_of_memory = true;
+        second(&w);
+        assert_int_equal(w.plan.phase, KSM_SCANNING);
+        settle(&w);
+        assert_int_equal(w.plan.probe_usec, w.in.now_usec + 10 * USEC_PER_MINUTE);
+}
+
 static void test_wakes_when_a_vm_starts(void **state) {
         struct world w;
 
@@ -330,6 +375,7 @@ int main(void) {
                 cmocka_unit_test(test_without_ksmd_in_sight),
                 cmocka_unit_test(test_rests_when_done),
                 cmocka_unit_test(test_unprofitable),
+                cmocka_unit_test(test_rest_outlasts_calm),
                 cmocka_unit_test(test_wakes_when_a_vm_starts),
                 cmocka_unit_test(test_wakes_when_it_comes_apart),
                 cmocka_unit_test(test_only_where_memory_is_short),
