@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host-agent/control/json.h"
 #include "host-agent/control/put.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
@@ -53,6 +54,7 @@ static json_t *json_ksm_report(struct manager *manager) {
         put_bool(&put, "present", k->present);
         put_text(&put, "mode", ksm_mode_to_string(k->config.mode));
         put_bool(&put, "manual_mode", k->manual_mode);
+        put_text(&put, "automation", json_automation(manager));
         put_text(&put, "phase", k->unmerging ? "unmerging" : k->standing_back ? "standing_back" : ksm_phase_to_string(k->plan.phase));
         put_text(&put, "note", k->note[0] ? k->note : NULL);
         put_count(&put, "run", IF_PRESENT(k->sample.knobs.run));

@@ -101,6 +101,9 @@ expect 0 'No reservations.' '' reservations
 expect 0 'Paused: no VM is moved' '' pause
 expect 0 'automation paused' '' status
 expect 0 'Paused already' '' pause
+expect 0 'KSM will be off from `aerostatctl resume` on' '' ksm off
+expect 0 'KSM is leave until' '' ksm leave
+expect 0 'automation is paused: KSM stays as it is' '' ksm
 expect 0 'Running again' '' resume
 expect 0 'Running already' '' resume
 expect 0 'aerostatd ' '' version

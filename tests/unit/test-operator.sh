@@ -23,7 +23,7 @@ cp /proc/sys/kernel/random/boot_id "$folder/host/proc/sys/kernel/random"
 printf 'Filename Type Size Used Priority\n' >"$folder/host/proc/swaps"
 printf '%-15s %d kB\n' MemTotal: 67108864 MemFree: 60000000 MemAvailable: 62914560 Buffers: 0 Cached: 2000000 SwapTotal: 0 SwapFree: 0 \
 	SReclaimable: 100000 >"$folder/host/proc/meminfo"
-# KSM as Linux 6.1 has it: without general_profit.
+# KSM as Linux 6.1 has it, without general_profit; and without merge_across_nodes, as in a kernel without NUMA.
 ksm=$folder/host/sys/kernel/mm/ksm
 mkdir -p "$ksm"
 while read -r file value; do echo "$value" >"$ksm/$file"; done <<'END'
@@ -35,7 +35,6 @@ pages_shared 10
 pages_sharing 25600
 pages_unshared 5
 pages_volatile 1
-merge_across_nodes 1
 use_zero_pages 0
 END
 
@@ -90,6 +89,7 @@ expect 1 '' 'does not know all VMs of this host yet; try again in a few seconds'
 expect 1 '' 'is missing. The host can bear' reserve 1000T --wait 10s # which waits until it knows
 await_ready
 expect 0 "\"profit_bytes\": $((25600 * $(getconf PAGESIZE) - 25616 * 64))," '' --json status
+if "$ctl" ksm | grep NUMA; then fail 'ksm speaks of NUMA where the kernel does not'; fi
 
 # Wrong calls: STATUS | WHAT IS SAID | ARGUMENTS. Each says what is wrong, and what to do or where to look.
 while IFS='|' read -r status said arguments; do

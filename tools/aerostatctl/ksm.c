@@ -63,6 +63,10 @@ static void print_vms(const json_t *k) {
         table_free(table);
 }
 
+static bool automation_is(const json_t *k, const char *what) {
+        return strcmp(field_text(k, "automation") ?: "running", what) == 0;
+}
+
 static void print_ksm(const json_t *k) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX + 1], c[FORMAT_SIZE_MAX];
         char cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
@@ -78,6 +82,9 @@ static void print_ksm(const json_t *k) {
                 print_safe(note);
                 printf("%s\n", text_end(STYLE_WARN));
         }
+        if (!automation_is(k, "running"))
+                printf("          %s\n", automation_is(k, "paused") ? "automation is paused: KSM stays as it is until `aerostatctl resume`"
+                                                                    : "in dry-run: KSM is not set");
         if (!field_is_true(k, "present"))
                 return;
         printf("Saves     %s; profit %s%s; %s promised again\n", field_size(k, "saved_bytes", a), signed_size(k, "profit_bytes", b),
@@ -93,8 +100,20 @@ static void print_ksm(const json_t *k) {
         if (field_count(k, "zero_pages") != AEROSTAT_UNKNOWN)
                 printf("Zeros     %" PRIu64 " pages merged with the kernel's own (use_zero_pages is %s)\n", field_count(k, "zero_pages"),
                        field_is_true(k, "use_zero_pages") ? "on" : "off");
-        printf("NUMA      pages merge %s\n", field_is_true(k, "merge_across_nodes") ? "across nodes" : "within their node only");
+        if (json_is_boolean(json_object_get(k, "merge_across_nodes")))
+                printf("NUMA      pages merge %s\n", field_is_true(k, "merge_across_nodes") ? "across nodes" : "within their node only");
         print_vms(k);
+}
+
+/* Leaving KSM alone also works while automation does not. */
+static void print_mode_set(const json_t *k, const char *mode) {
+        if (strcmp(mode, "leave") == 0 || automation_is(k, "running"))
+                printf("KSM is %s until the configuration is read again; [ksm] mode in aerostatd.conf keeps it.\n", mode);
+        else if (automation_is(k, "paused"))
+                printf("KSM will be %s from `aerostatctl resume` on, until the configuration is read again: automation is paused, and KSM stays as it is.\n",
+                       mode);
+        else
+                printf("KSM would be %s until the configuration is read again: in dry-run it is not set.\n", mode);
 }
 
 static int run_ksm(const struct context *context, const struct args *args) {
@@ -123,7 +142,7 @@ static int run_ksm(const struct context *context, const struct args *args) {
         else if (strcmp(what, "unmerge") == 0)
                 puts("All merged pages are being taken apart; `aerostatctl ksm` shows how far it is. KSM is off until `aerostatctl ksm auto`.");
         else
-                printf("KSM is %s until the configuration is read again; [ksm] mode in aerostatd.conf keeps it.\n", what);
+                print_mode_set(reply, what);
         json_decref(reply);
         return CTL_DONE;
 }
