@@ -315,6 +315,9 @@ static void test_pressure_of_old_is_none(void **state) {
         assert_int_equal(firing_after(w, 40), 1u << ALERT_GUEST_PRESSURE | 1u << ALERT_GUEST_STALE);
         w->vm_view.report_age_usec = 41 * USEC_PER_SEC;
         assert_int_equal(firing_after(w, 70), 1u << ALERT_GUEST_STALE);
+        free(w);
+}
+
 /* Where an operator leaves KSM alone it is not ours to judge; where one does not, it is, whatever the configuration says. */
 static void test_ksm_mode_in_force(void **state) {
         struct ksm_view ksm = { .config = { .mode = KSM_MODE_LEAVE } };
