@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The dashboard page in headless Chromium, against a daemon on libvirt's test driver."""
 
+import json
 import os
 import time
 import unittest
@@ -41,6 +42,42 @@ class Page(PageChecks, unittest.TestCase):
         self.assertEqual(self.browser.evaluate("document.getElementById('state').textContent"), "critical")
         self.assertTrue(self.browser.evaluate("document.title").startswith("("))
         self.check_readable()  # what stands in an alert, too
+
+    def pretend(self, path: str, change: str) -> None:
+        """From now on the page is given what the daemon answers as changed by this JavaScript: `a` is the answer, `n` counts them."""
+        self.browser.evaluate(f"""(() => {{
+          if (!window.changes) {{
+            const real = window.fetch;
+            window.changes = {{}};
+            window.fetch = async (path, options) => {{
+              const reply = await real(path, options), change = changes[path.split("?")[0]];
+              if (!change) return reply;
+              const a = await reply.json();
+              change(a);
+              return new Response(JSON.stringify(a));
+            }};
+          }}
+          let n = 0;
+          changes[{json.dumps(path)}] = a => {{ n++; {change}; }};
+        }})()""")
+        self.wait_fresh()
+        self.wait_fresh()  # the first may have asked before
+
+    def text(self, selector: str) -> str:
+        return self.browser.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
+
+    def test_unsafe_is_told_as_it_is(self) -> None:
+        """Where it is not the host's rule that is broken, and only while memory is really taken back."""
+        unsafe = "a.unsafe = true; a.connected = true; a.deficit_bytes = 0; a.nodes = []; a.automation = 'running'; "
+        nodes = "a.nodes = [['0', 0], ['0-1', null], ['2', 2 ** 31], ['3', 1]].map(([nodes, deficit_bytes]) => ({ nodes, deficit_bytes }))"
+        for change, sentence in (
+                ("a.deficit_bytes = 2 ** 30", "The virtual machines can take 1.00 GiB more than the host can bear; memory is being taken back."),
+                ("a.deficit_bytes = 2 ** 30; a.automation = 'paused'", "The virtual machines can take 1.00 GiB more than the host can bear."),
+                ("a.deficit_bytes = 2 ** 30; a.automation = 'dry_run'", "The virtual machines can take 1.00 GiB more than the host can bear."),
+                (nodes, "The virtual machines bound to NUMA node 2 can take 2.00 GiB more than it can bear; memory is being taken back."),
+                ("", "Virtual machines that cannot swap can take more than the host can bear without swap; memory is being taken back.")):
+            self.pretend("/api/status", unsafe + change)
+            self.assertEqual(self.text("#envelope-sentence"), sentence)
 
     def test_explanation_by_keyboard(self) -> None:
         self.check_explanation(self.daemon, "web1")

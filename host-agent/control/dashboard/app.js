@@ -50,6 +50,16 @@ function field(name, value, text) {
   }
 }
 
+// Which rule is broken: the host's, that of NUMA nodes, or that of what has to stay in memory, by how much the status does not say.
+function unsafeSentence(s) {
+  const node = s.nodes.reduce((worst, n) => (n.deficit_bytes ?? 0) > (worst?.deficit_bytes ?? 0) ? n : worst, null);
+  const end = s.automation === "running" && s.connected ? "; memory is being taken back." : ".";
+  const excess = (who, bytes, bearer) => [`${who} can take `, element("strong", "", size(bytes)), ` more than ${bearer} can bear${end}`];
+  if (s.deficit_bytes > 0) return excess("The virtual machines", s.deficit_bytes, "the host");
+  if (node) return excess(`The virtual machines bound to NUMA node ${node.nodes}`, node.deficit_bytes, "it");
+  return ["Virtual machines that cannot swap can take ", element("strong", "", "more"), ` than the host can bear without swap${end}`];
+}
+
 function showEnvelope(s) {
   const used = vms.every(vm => vm.rss_bytes === null) ? null : vms.reduce((sum, vm) => sum + (vm.rss_bytes ?? 0), 0);
   const allowance = s.swap.allowance_bytes ?? 0, committed = s.committed_bytes ?? 0, rule = s.rule_bytes ?? 0, capacity = s.capacity_bytes ?? 0;
@@ -75,8 +85,7 @@ function showEnvelope(s) {
   sentence.replaceChildren();
   sentence.classList.toggle("bad", s.unsafe === true);
   if (s.rule_bytes === null) sentence.append("No decision yet.");
-  else if (s.unsafe) sentence.append("The virtual machines can take ", element("strong", "", size(s.deficit_bytes)),
-                                     " more than the host can bear; memory is being taken back.");
+  else if (s.unsafe) sentence.append(...unsafeSentence(s));
   else sentence.append("All virtual machines together can take ", element("strong", "", size(s.committed_bytes)), " of the ",
                        element("strong", "", size(s.rule_bytes)),
                        ` that the host can bear${s.guarantee === "full" ? ", whatever they do at once" : ""}.`);
