@@ -79,6 +79,17 @@ class Page(PageChecks, unittest.TestCase):
             self.pretend("/api/status", unsafe + change)
             self.assertEqual(self.text("#envelope-sentence"), sentence)
 
+    def test_the_envelope_that_was_is_the_one_that_is(self) -> None:
+        """What the daemon remembers is without the correction: where there is one, a page just opened drew a step."""
+        self.pretend("/api/history", "a.series_bytes.envelope?.fill(2 ** 34)")
+        self.pretend("/api/status", "a.envelope_bytes = 2 ** 34; a.correction_bytes = 2 ** 33; a.rule_bytes = 2 ** 33")
+        self.browser.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as if it had just been opened
+        self.wait_fresh()
+        self.wait_fresh()
+        points = self.browser.evaluate("document.querySelector('#envelope-history .limit').getAttribute('d').slice(1).split(/[LM]/)")
+        self.assertGreaterEqual(len(points), 2)
+        self.assertEqual(len({point.split()[1] for point in points}), 1, points)
+
     def test_explanation_by_keyboard(self) -> None:
         self.check_explanation(self.daemon, "web1")
 

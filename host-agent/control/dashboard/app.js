@@ -8,25 +8,25 @@ const history = { host: {}, vms: {} };
 const rows = new Map(); // by UUID
 let vms = [], lastGood = 0;
 
-// What was before the page looked, from the daemon: lines that begin empty say nothing for minutes. series: our name, and the daemon's.
+// What was before the page looked, from the daemon: lines that begin empty say nothing for minutes.
 async function recall(store, query, series) {
   const past = await get(`/api/history${query}`);
-  for (const [key, name] of Object.entries(series)) {
+  for (const name of series) {
     const list = Array(POINTS).fill(null);
     past.age_seconds.forEach((age, i) => { list[POINTS - 1 - Math.round(age * 1000 / EVERY_MS)] = past.series_bytes[name][i]; });
     list.length = POINTS; // older ones have made it no array's element
     // Two points in one step leave a hole beside it.
     list.forEach((v, i) => { if (v === null && list[i + 1] !== null) list[i] = list[i - 1] ?? null; });
     const first = list.findIndex(v => v !== null);
-    store[key] = first < 0 ? [] : list.slice(first);
+    store[name] = first < 0 ? [] : list.slice(first);
   }
 }
 
 async function recallNew() {
   const asked = [];
-  if (!history.host.committed) asked.push(recall(history.host, "", { committed: "committed", rule: "envelope" }));
+  if (!history.host.committed) asked.push(recall(history.host, "", ["committed", "envelope"]));
   for (const { uuid } of vms.length <= RECALL_VMS ? vms : [])
-    if (!history.vms[uuid]) asked.push(recall(history.vms[uuid] = {}, `?vm=${encodeURIComponent(uuid)}`, { actual: "actual", demand: "demand" }));
+    if (!history.vms[uuid]) asked.push(recall(history.vms[uuid] = {}, `?vm=${encodeURIComponent(uuid)}`, ["actual", "demand"]));
   await Promise.allSettled(asked);
 }
 
@@ -63,7 +63,7 @@ function unsafeSentence(s) {
 function showEnvelope(s) {
   const used = vms.every(vm => vm.rss_bytes === null) ? null : vms.reduce((sum, vm) => sum + (vm.rss_bytes ?? 0), 0);
   const allowance = s.swap.allowance_bytes ?? 0, committed = s.committed_bytes ?? 0, rule = s.rule_bytes ?? 0, capacity = s.capacity_bytes ?? 0;
-  const scale = Math.max(capacity + allowance, rule, committed + (s.reserved_bytes ?? 0), used ?? 0, 1) * 1.02;
+  const scale = Math.max(capacity + allowance, s.envelope_bytes ?? 0, committed + (s.reserved_bytes ?? 0), used ?? 0, 1) * 1.02;
   const bar = byId("envelope-bar"), sentence = byId("envelope-sentence");
 
   place(part(bar, "zone", "zone"), capacity / scale, allowance / scale);
@@ -96,7 +96,7 @@ function showEnvelope(s) {
   field("allowance_bytes", s.swap.allowance_bytes, size(s.swap.allowance_bytes));
   lines(byId("envelope-history"), [["used", remember(history.host, "used", used)],
                                    ["committed", remember(history.host, "committed", s.committed_bytes)],
-                                   ["limit", remember(history.host, "rule", s.rule_bytes)]],
+                                   ["limit", remember(history.host, "envelope", s.envelope_bytes)]], // as it is recalled, without the correction
         { top: scale, label: "Used, committed and envelope over the last minutes" });
 }
 
