@@ -66,6 +66,15 @@ class Page(PageChecks, unittest.TestCase):
     def text(self, selector: str) -> str:
         return self.browser.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
 
+    def listen(self) -> None:
+        """From now on window.told is what screen readers are told: each change in a live region."""
+        self.browser.evaluate("""(() => {
+          window.told = [];
+          const observer = new MutationObserver(list => told.push(...list.map(({ target }) => target.textContent)));
+          for (const e of document.querySelectorAll("[aria-live], [role=status], [role=alert]"))
+            observer.observe(e, { childList: true, characterData: true, subtree: true });
+        })()""")
+
     def test_unsafe_is_told_as_it_is(self) -> None:
         """Where it is not the host's rule that is broken, and only while memory is really taken back."""
         unsafe = "a.unsafe = true; a.connected = true; a.deficit_bytes = 0; a.nodes = []; a.automation = 'running'; "
@@ -78,6 +87,31 @@ class Page(PageChecks, unittest.TestCase):
                 ("", "Virtual machines that cannot swap can take more than the host can bear without swap; memory is being taken back.")):
             self.pretend("/api/status", unsafe + change)
             self.assertEqual(self.text("#envelope-sentence"), sentence)
+
+    def test_an_alert_is_told_once(self) -> None:
+        """Its numbers change all the time, which is shown and not told."""
+        self.pretend("/api/status", "a.state = 'normal'")
+        self.listen()
+        self.pretend("/api/alerts", """a.recent = []; a.firing = [["GuestStale", "web1", "11111111-2222-3333-4444-555555555555"], ["HostHard", "h", null]]
+          .map(([name, subject, uuid]) => ({ name, subject, uuid, severity: "warning", since: "2025-01-01T00:00:00Z", until: null,
+                                             message: `not heard of for ${n} s`, advice: "Look." }))""")
+        before = self.text("[data-alert=GuestStale] .what")
+        self.wait_fresh()
+        self.wait_fresh()
+        self.assertNotEqual(self.text("[data-alert=GuestStale] .what"), before)
+        self.assertEqual(self.browser.evaluate("told"), ["GuestStale of web1 fires; HostHard fires"])
+        self.pretend("/api/alerts", "a.recent = []; a.firing = []")
+        self.assertEqual(self.browser.evaluate("told.slice(1)"), ["GuestStale of web1 is over; HostHard is over"])
+        self.assertIn("no alert", self.text("#alerts"))
+        self.check_readable()
+
+    def test_silence_is_told_once(self) -> None:
+        self.listen()
+        self.daemon.stop()
+        self.wait_page("document.getElementById('link').classList.contains('lost')", "the page says that the daemon is gone")
+        before = self.text("#link")
+        self.wait_page(f"document.getElementById('link').textContent !== {json.dumps(before)}", "the page says for how long")
+        self.assertEqual(self.browser.evaluate("told"), ["no answer; trying again"])
 
     def test_the_envelope_that_was_is_the_one_that_is(self) -> None:
         """What the daemon remembers is without the correction: where there is one, a page just opened drew a step."""

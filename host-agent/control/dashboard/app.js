@@ -1,12 +1,13 @@
 // The dashboard: asks /api/status, /api/vms and /api/alerts every two seconds and shows the answers. It changes nothing.
-import { byId, size, percent, duration, element, setText, part, place, lines } from "./draw.js";
+import { byId, size, percent, duration, element, setText, arrange, part, place, lines } from "./draw.js";
 
 const EVERY_MS = 2000, PATIENCE_MS = 8000, POINTS = 120, RECALL_VMS = 100;
 const STATES = { normal: "good", tight: "warn", hard: "bad", critical: "bad" };
 const VM_STATES = { uncooperative: "bad", breaching: "bad", unknown: "warn" };
 const history = { host: {}, vms: {} };
 const rows = new Map(); // by UUID
-let vms = [], lastGood = 0;
+const ALL_WELL = element("li", "none", "All is well: no alert fires."), LATELY = element("li", "recent");
+let vms = [], alerts = new Map() /* by name and UUID */, lastGood = 0;
 
 // What was before the page looked, from the daemon: lines that begin empty say nothing for minutes.
 async function recall(store, query, series) {
@@ -134,40 +135,45 @@ function showFacts(s) {
   const guarantee = byId("guarantee");
   setText(guarantee, s.guarantee ?? "–");
   guarantee.className = `value ${{ full: "good", conditional: "warn", none: "bad" }[s.guarantee] ?? ""}`;
-  list(byId("guarantee-reasons"), s.guarantee_explanations.length
-       ? s.guarantee_explanations
-       : [s.guarantee === "full" ? "Whatever all guests do at once, the host does not run out." : ""],
-       text => { const li = element("li", "", text); li.title = text; return li; });
+  const reasons = byId("guarantee-reasons"), texts = s.guarantee_explanations.length
+    ? s.guarantee_explanations
+    : [s.guarantee === "full" ? "Whatever all guests do at once, the host does not run out." : ""];
+  arrange(reasons, texts.map((text, i) => {
+    const li = reasons.children[i] ?? element("li");
+    setText(li, text);
+    li.title = text;
+    return li;
+  }));
 }
 
-// Replaces a list only when it has changed, so that screen readers are not told the same again.
-function list(into, items, make) {
-  const key = JSON.stringify(items);
-  if (into.dataset.key === key) return;
-  into.dataset.key = key;
-  into.replaceChildren(...items.map(make));
-}
+// The alerts change in place: what is told to screen readers is only that one begins or ends, not each new number in a message.
+function showAlerts({ firing, recent }) {
+  const seen = new Map(), news = [];
+  for (const a of firing) {
+    const key = `${a.name} ${a.uuid}`, alert = seen.set(key, alerts.get(key) ?? makeAlert(a)).get(key);
+    if (!alerts.has(key)) news.push(`${alert.who} fires`);
+    setText(alert.what, `${a.name}: ${a.message}`);
+    setText(alert.time, `since ${clock(a.since)}`);
+    alert.time.dateTime = a.since;
+  }
+  for (const [key, { who }] of alerts) if (!seen.has(key)) news.push(`${who} is over`);
+  alerts = seen;
+  if (news.length) setText(byId("alert-news"), news.join("; "));
 
-function showAlerts(answer) {
-  const marks = { critical: "▲", warning: "●", info: "ℹ" };
-  const firing = answer.firing, recent = answer.recent.slice(0, 5);
+  setText(LATELY, `Lately: ${recent.slice(0, 5).map(a => `${a.name}${a.uuid ? ` (${a.subject})` : ""}, over since ${clock(a.until)}`).join(" · ")}`);
+  arrange(byId("alerts"), [...[...alerts.values()].map(({ li }) => li), ...(firing.length ? [] : [ALL_WELL]), ...(recent.length ? [LATELY] : [])]);
   setText(byId("alert-count"), firing.length ? `${firing.length} firing` : "");
   document.title = firing.length ? `(${firing.length}) Aerostat` : "Aerostat";
-  const items = firing.map(a => ["alert", a.name, a.severity, a.subject, a.message, a.advice, a.since]);
-  if (!firing.length) items.push(["none"]);
-  if (recent.length) items.push(["recent", recent.map(a => `${a.name}${a.uuid ? ` (${a.subject})` : ""}, over since ${clock(a.until)}`).join(" · ")]);
-  list(byId("alerts"), items, item => {
-    if (item[0] === "none") return element("li", "none", "All is well: no alert fires.");
-    if (item[0] === "recent") return element("li", "recent", `Lately: ${item[1]}`);
-    const [, name, severity, , message, advice, since] = item;
-    const li = element("li", severity), mark = element("span", "mark", marks[severity] ?? "●"), time = element("time", "", `since ${clock(since)}`);
-    mark.setAttribute("aria-label", severity);
-    mark.setAttribute("role", "img");
-    time.dateTime = since;
-    li.dataset.alert = name;
-    li.append(mark, element("span", "what", `${name}: ${message}`), time, element("span", "advice", advice));
-    return li;
-  });
+}
+
+function makeAlert(a) {
+  const marks = { critical: "▲", warning: "●", info: "ℹ" };
+  const li = element("li", a.severity), mark = element("span", "mark", marks[a.severity] ?? "●"), what = element("span", "what"), time = element("time");
+  mark.setAttribute("aria-label", a.severity);
+  mark.setAttribute("role", "img");
+  li.dataset.alert = a.name;
+  li.append(mark, what, time, element("span", "advice", a.advice));
+  return { li, what, time, who: a.uuid ? `${a.name} of ${a.subject}` : a.name };
 }
 
 function clock(text) {
@@ -236,11 +242,7 @@ function showVms() {
   const gone = new Set(rows.keys());
   vms.forEach(vm => gone.delete(vm.uuid));
   gone.forEach(uuid => { rows.get(uuid).li.remove(); rows.delete(uuid); delete history.vms[uuid]; });
-  shown.forEach((vm, i) => {
-    const { li } = rows.get(vm.uuid);
-    if (ul.children[i] !== li) ul.insertBefore(li, ul.children[i] ?? null);
-  });
-  while (ul.childElementCount > shown.length) ul.lastElementChild.remove();
+  arrange(ul, shown.map(vm => rows.get(vm.uuid).li));
   setText(byId("vm-count"), shown.length === vms.length ? `${vms.length}` : `${shown.length} of ${vms.length}`);
   byId("vm-empty").hidden = shown.length > 0;
   setText(byId("vm-empty"), vms.length ? "No virtual machine has such a name." : "No virtual machine runs.");
@@ -293,9 +295,10 @@ function showHead(s) {
   setText(byId("uptime"), duration(s.uptime_seconds));
 }
 
-function showLink(alive, text) {
+function showLink(alive) {
   byId("link").className = `link ${alive ? "live" : "lost"}`;
-  setText(byId("link-text"), text);
+  setText(byId("link-text"), alive ? "live" : "no answer; trying again"); // told to screen readers; for how long is not
+  setText(byId("link-age"), alive || !lastGood ? "" : `for ${duration((Date.now() - lastGood) / 1000)}`);
   document.body.classList.toggle("stale", !alive);
 }
 
@@ -307,22 +310,20 @@ async function get(path) {
 
 async function refresh() {
   try {
-    const [status, list, alerts] = await Promise.all([get("/api/status"), get("/api/vms"), get("/api/alerts")]);
+    const [status, list, alarms] = await Promise.all([get("/api/status"), get("/api/vms"), get("/api/alerts")]);
     vms = list.vms;
     await recallNew();
     showHead(status);
     showEnvelope(status);
     showFacts(status);
-    showAlerts(alerts);
+    showAlerts(alarms);
     vms.forEach(showVm);
     showVms();
     await Promise.all([...rows].filter(([, row]) => !row.more.hidden).slice(0, 8).map(([uuid, row]) => explain(uuid, row)));
     lastGood = Date.now();
-    showLink(true, "live");
+    showLink(true);
   } catch {
-    showLink(false, lastGood
-             ? `no answer for ${duration((Date.now() - lastGood) / 1000)}; trying again`
-             : "the daemon does not answer; trying again");
+    showLink(false);
   }
   document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed ?? 0) + 1);
 }

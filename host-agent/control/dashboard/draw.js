@@ -36,6 +36,12 @@ export function setText(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 
+// Gives `parent` just these elements, in this order; what is there already is moved at most.
+export function arrange(parent, elements) {
+  elements.forEach((e, i) => { if (parent.children[i] !== e) parent.insertBefore(e, parent.children[i] ?? null); });
+  while (parent.childElementCount > elements.length) parent.lastElementChild.remove();
+}
+
 // The element that `parent` keeps under this key; made on first use, so that it moves instead of being replaced.
 export function part(parent, key, className) {
   parent.parts ??= {};
