@@ -124,6 +124,35 @@ class Page(PageChecks, unittest.TestCase):
         self.assertGreaterEqual(len(points), 2)
         self.assertEqual(len({point.split()[1] for point in points}), 1, points)
 
+    def test_the_focus_stays(self) -> None:
+        """Rows change their places around the one that is used."""
+        self.browser.evaluate("document.getElementById('order').value = 'pressure'; "
+                              "document.getElementById('order').dispatchEvent(new Event('change'))")
+        self.browser.evaluate("""window.button = [...document.querySelectorAll('.vm')][2]; window.lost = 0;
+                                 button.addEventListener('blur', () => lost++); button.focus()""")
+        order = "[...document.querySelectorAll('.vms > li')].map(li => li.dataset.uuid)"
+        uuids = sorted(self.browser.evaluate(order))
+        for wanted in (uuids, uuids[::-1], uuids[3:] + uuids[:3]):
+            self.pretend("/api/vms", f"for (const vm of a.vms) vm.guest.psi_some_ratio = 1 - {json.dumps(wanted)}.indexOf(vm.uuid) / 10")
+            self.assertEqual(self.browser.evaluate(order), wanted)
+            self.assertTrue(self.browser.evaluate("document.activeElement === button"))
+        self.assertEqual(self.browser.evaluate("lost"), 0)
+
+    def test_what_is_selected_stays(self) -> None:
+        """An explanation changes in place."""
+        self.pretend("/api/vm", "a.explanation = `It has ${n} MiB, which is what it needs.`")
+        self.browser.evaluate("document.querySelector('.vm').click()")
+        self.wait_page("document.querySelector('.more .explanation')", "the explanation opens")
+        select = "(() => {{ const text = document.querySelector('.more {}').firstChild; getSelection().setBaseAndExtent(text, {}, text, {}); }})()"
+        for element, begin, end in ((".explanation", 0, 6), ("dt", 1, 4)):
+            self.browser.evaluate(select.format(element, begin, end))
+            selected, before = self.browser.evaluate("getSelection().toString()"), self.text(".more .explanation")
+            self.assertEqual(len(selected), end - begin)
+            self.wait_fresh()
+            self.wait_fresh()
+            self.assertNotEqual(self.text(".more .explanation"), before)
+            self.assertEqual(self.browser.evaluate("getSelection().toString()"), selected)
+
     def test_explanation_by_keyboard(self) -> None:
         self.check_explanation(self.daemon, "web1")
 

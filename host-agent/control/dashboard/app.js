@@ -168,7 +168,8 @@ function showAlerts({ firing, recent }) {
 
 function makeAlert(a) {
   const marks = { critical: "▲", warning: "●", info: "ℹ" };
-  const li = element("li", a.severity), mark = element("span", "mark", marks[a.severity] ?? "●"), what = element("span", "what"), time = element("time");
+  const li = element("li", a.severity), mark = element("span", "mark", marks[a.severity] ?? "●");
+  const what = element("span", "what"), time = element("time");
   mark.setAttribute("aria-label", a.severity);
   mark.setAttribute("role", "img");
   li.dataset.alert = a.name;
@@ -256,14 +257,17 @@ async function toggle(uuid, row) {
 }
 
 async function explain(uuid, row) {
+  const failed = part(row.more, "failed", "note", "p");
   let vm;
+  failed.hidden = true;
   try {
     vm = await get(`/api/vm?vm=${encodeURIComponent(uuid)}`);
   } catch (error) {
-    row.more.replaceChildren(element("p", "note", `No explanation: ${error.message}.`));
+    setText(failed, `No explanation: ${error.message}.`);
+    failed.hidden = false;
     return;
   }
-  const dl = element("dl"), g = vm.guest;
+  const g = vm.guest;
   const facts = [
     ["Target", size(vm.target_bytes)], ["Demand", size(vm.demand_bytes)], ["In use in the guest", size(vm.need_bytes)],
     ["Hot cache", size(vm.hot_cache_bytes)],
@@ -274,13 +278,15 @@ async function explain(uuid, row) {
     ["Reported", vm.report_age_seconds === null ? "never" : `${duration(vm.report_age_seconds)} ago (${vm.source})`],
     ["Last reaction", duration(vm.reaction_seconds)],
   ];
+  setText(part(row.more, "explanation", "explanation", "p"), vm.explanation ?? "The policy has not seen it yet.");
+  const note = part(row.more, "note", "warn", "p"), dl = part(row.more, "facts", "", "dl");
+  setText(note, vm.note ?? "");
+  note.hidden = !vm.note;
   for (const [name, value] of facts) {
-    const div = element("div");
-    div.append(element("dt", "", name), element("dd", "", value));
-    dl.append(div);
+    const div = part(dl, name, "", "div");
+    setText(part(div, "name", "", "dt"), name);
+    setText(part(div, "value", "", "dd"), value);
   }
-  row.more.replaceChildren(element("p", "explanation", vm.explanation ?? "The policy has not seen it yet."),
-                           ...(vm.note ? [element("p", "warn", vm.note)] : []), dl);
 }
 
 function showHead(s) {

@@ -32,21 +32,33 @@ export function element(tag, className, text) {
   return e;
 }
 
+// Replaces only what differs, so that what is selected around it stays selected. `e` holds nothing but text.
 export function setText(e, text) {
-  if (e.textContent !== text) e.textContent = text;
+  const node = e.firstChild, old = e.textContent, most = Math.min(old.length, text.length);
+  let same = 0, end = 0;
+  if (old === text) return;
+  if (!node) { e.textContent = text; return; }
+  while (same < most && old[same] === text[same]) same++;
+  while (end < most - same && old.at(-1 - end) === text.at(-1 - end)) end++;
+  node.replaceData(same, old.length - same - end, text.slice(same, text.length - end));
 }
 
-// Gives `parent` just these elements, in this order; what is there already is moved at most.
+// Gives `parent` just these elements, in this order. The one with the focus, or else the selection, would lose it if it were moved: the others move
+// around it.
 export function arrange(parent, elements) {
-  elements.forEach((e, i) => { if (parent.children[i] !== e) parent.insertBefore(e, parent.children[i] ?? null); });
-  while (parent.childElementCount > elements.length) parent.lastElementChild.remove();
+  const keep = new Set(elements), held = node => elements.find(e => e.parentNode === parent && e.contains(node));
+  [...parent.children].forEach(e => { if (!keep.has(e)) e.remove(); });
+  const still = held(document.activeElement) ?? held(getSelection().anchorNode) ?? elements[0], at = elements.indexOf(still);
+  if (still && still.parentNode !== parent) parent.prepend(still);
+  for (let i = at - 1; i >= 0; i--) if (elements[i].nextSibling !== elements[i + 1]) elements[i + 1].before(elements[i]);
+  for (let i = at + 1; i < elements.length; i++) if (elements[i].previousSibling !== elements[i - 1]) elements[i - 1].after(elements[i]);
 }
 
 // The element that `parent` keeps under this key; made on first use, so that it moves instead of being replaced.
-export function part(parent, key, className) {
+export function part(parent, key, className, tag = "span") {
   parent.parts ??= {};
   if (!parent.parts[key]) {
-    parent.parts[key] = element("span", className);
+    parent.parts[key] = element(tag, className);
     parent.append(parent.parts[key]);
   }
   return parent.parts[key];
