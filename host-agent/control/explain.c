@@ -239,6 +239,10 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
 }
 
 /* The same weaknesses where it is not the host but a part of its nodes. */
+static const char *what_is_done(const struct host_view *host) {
+        return host->automation == AUTOMATION_RUNNING && host->connected ? ": memory is being taken back" : "";
+}
+
 static bool explain_node_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]) {
         const struct policy_nodeset *s = nodes_worst(host->plan);
         char nodes[NODES_TEXT_MAX], size[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];
@@ -248,8 +252,8 @@ static bool explain_node_weakness(const struct host_view *host, enum policy_weak
         nodes_to_string(s->mask, nodes);
         format_size(MIN(s->rule_bytes, s->capacity_bytes), rule);
         if (weakness == POLICY_WEAK_UNSAFE && s == nodes_unsafe(host->plan)) {
-                SAY("the VMs bound to NUMA node %s can take %s more than it can bear now: memory is being taken back from them", nodes,
-                    format_size(s->deficit_bytes, size));
+                SAY("the VMs bound to NUMA node %s can take %s more than it can bear now%s", nodes, format_size(s->deficit_bytes, size),
+                    what_is_done(host));
                 return true;
         }
         if (weakness == POLICY_WEAK_FLOORS && !s->floors_fit && host->plan->floors_fit) {
@@ -266,7 +270,6 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
 
         if (explain_node_weakness(host, weakness, buf))
                 return buf;
-        format_size(host->plan->deficit_bytes, deficit);
         /* Of the two bounds the one that is broken. */
         resident = host->plan->resident_least_bytes > host->plan->resident_rule_bytes;
         format_size(resident ? host->plan->resident_least_bytes : host->plan->floors_bytes, floors);
@@ -291,7 +294,11 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
                 SAY("all swap is zram, which takes memory itself: swap on a disk would back the promise");
                 break;
         case POLICY_WEAK_UNSAFE:
-                SAY("the VMs can take %s more than the host can bear now: memory is being taken back", deficit);
+                if (host->plan->deficit_bytes == 0 && host->plan->resident_deficit_bytes > 0)
+                        SAY("what cannot be swapped can take %s more than memory itself can bear now%s",
+                            format_size(host->plan->resident_deficit_bytes, deficit), what_is_done(host));
+                else
+                        SAY("the VMs can take %s more than the host can bear now%s", format_size(host->plan->deficit_bytes, deficit), what_is_done(host));
                 break;
         case POLICY_WEAK_FLOORS:
                 SAY("the floors, and what cannot be moved, come to %s, but the host can bear %s: lower some floors, stop a VM, or add memory",

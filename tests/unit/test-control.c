@@ -326,6 +326,12 @@ static void test_nodes(void **state) {
         stub_manager_plan(manager)->deficit_bytes = 0;
         assert_non_null(strstr(explain_vm(&host, &vm, sentence), "NUMA node 0, which it is bound to, has promised 1 GiB more"));
         assert_non_null(strstr(explain_weakness(&host, POLICY_WEAK_UNSAFE, sentence), "bound to NUMA node 0 can take 1 GiB more"));
+        assert_non_null(strstr(sentence, "memory is being taken back"));
+        host.automation = AUTOMATION_PAUSED;
+        assert_null(strstr(explain_weakness(&host, POLICY_WEAK_UNSAFE, sentence), "taken back"));
+        set->deficit_bytes = 0;
+        stub_manager_plan(manager)->resident_deficit_bytes = 2 * GIB;
+        assert_non_null(strstr(explain_weakness(&host, POLICY_WEAK_UNSAFE, sentence), "what cannot be swapped can take 2 GiB more"));
         set->floors_fit = false;
         set->floors_bytes = 7 * GIB;
         stub_manager_plan(manager)->floors_fit = true;
