@@ -3,7 +3,8 @@
 
 /*
  * Tells alerts to the world: to the journal (structured, with a MESSAGE_ID for each phase) and to [alerts] command (JSON on its standard input; see
- * runner.h). Runs the last resort's command the same way. Keeps what fires, and what is still to be delivered, in the state folder. Main thread; SIGCHLD must be blocked.
+ * runner.h). Runs the last resort's command the same way, beside them. Keeps what fires, and what is still to be delivered, in the state folder. Main
+ * thread; SIGCHLD must be blocked.
  */
 
 #include <systemd/sd-event.h>

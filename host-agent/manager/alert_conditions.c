@@ -81,7 +81,8 @@ static void observe_state(const struct context *c, const struct host_view *h) {
 static void observe_swap(const struct context *c, const struct host_view *h) {
         const struct policy_config *config = &h->settings->policy;
         uint64_t used = h->host->swap_used_bytes, total = h->host->swap_total_bytes, ceiling = share(total, config->swap_ceiling_ppm);
-        uint64_t near = share(ceiling, config->swap_warn_ppm), above = MAX(ceiling, 1), thrashing = u64_mul(ALERT_THRASHING_PAGES, (uint64_t) sysconf(_SC_PAGESIZE));
+        uint64_t near = share(ceiling, config->swap_warn_ppm), above = MAX(ceiling, 1);
+        uint64_t thrashing = u64_mul(ALERT_THRASHING_PAGES, (uint64_t) sysconf(_SC_PAGESIZE));
         uint64_t rate = MIN(h->swap_in_bytes_per_sec, h->swap_out_bytes_per_sec);
 
         if (total != AEROSTAT_UNKNOWN && ceiling > 0) { /* nothing is near a ceiling of zero: it is kept or exceeded */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What has to outlive the daemon: what an operator asked of it (pins, limits, reservations, a pause), and whose agent was there. A small text in the state folder,
- * replaced as a whole (written aside, synced, renamed). The reader takes all of it or nothing.
+ * What has to outlive the daemon: what an operator asked of it (pins, limits, reservations, a pause), and whose agent was there. A small text in the
+ * state folder, replaced as a whole (written aside, synced, renamed). The reader takes all of it or nothing.
  *
  *      aerostat-state 1
  *      boot 0b7c...                                  the host's boot that the rest is of, but for `paused`

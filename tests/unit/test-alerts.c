@@ -59,8 +59,8 @@ static struct world *world_new(void) {
                 .swap_out_bytes_per_sec = 0, .alerts = &w->alerts, .n_vms = 1, .decisions = 1,
         };
         w->vm_view = (struct vm_view) {
-                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0", .agent_spoke = true, .managed = true,
-                .guest_psi_some_ppm = 0, .oom_kill_usec_ago = no, .violation_usec_ago = no, .last_resort_usec_ago = no,
+                .name = "web1", .uuid = { 1, 2, 3 }, .policy = &w->policy_vm, .source = SOURCE_AGENT, .agent_version = "0.1.0", .agent_spoke = true,
+                .managed = true, .guest_psi_some_ppm = 0, .oom_kill_usec_ago = no, .violation_usec_ago = no, .last_resort_usec_ago = no,
         };
         return w;
 }
