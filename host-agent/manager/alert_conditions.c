@@ -162,8 +162,8 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
         const struct policy_vm_plan *p = &vm->policy->plan;
         const uint64_t no = AEROSTAT_UNKNOWN;
         uint64_t ceiling = h->settings->guest_ceiling_ppm;
-        uint64_t swap = in->guest_swap_total_bytes == no || in->guest_swap_total_bytes == 0 || in->guest_swap_used_bytes == no
-                                ? no : u64_mul_div(in->guest_swap_used_bytes, PPM_ONE, in->guest_swap_total_bytes);
+        uint64_t swap = vm->guest_swap_total_bytes == no || vm->guest_swap_total_bytes == 0 || vm->guest_swap_used_bytes == no
+                                ? no : u64_mul_div(vm->guest_swap_used_bytes, PPM_ONE, vm->guest_swap_total_bytes);
         uint64_t fresh_usec = h->settings->policy.fresh_usec;
         bool reports = vm->source != SOURCE_NONE && vm->report_age_usec <= alert_believed_usec(fresh_usec) && !vm->paused;
 
@@ -177,8 +177,8 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
             no);
         say(&c, ALERT_VM_UNRESPONSIVE, in->unresponsive ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, no, no);
         if (reports) {
-                say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, MAX(ceiling, 1), MAX(ceiling - ceiling / 8, 1)), in->guest_swap_used_bytes,
-                    in->guest_swap_total_bytes, ceiling, no);
+                say(&c, ALERT_GUEST_SWAP_AT_CEILING, level_of(swap, MAX(ceiling, 1), MAX(ceiling - ceiling / 8, 1)), vm->guest_swap_used_bytes,
+                    vm->guest_swap_total_bytes, ceiling, no);
                 say(&c, ALERT_GUEST_PRESSURE, pressure(vm), vm->guest_psi_some_ppm,
                     in->guest_available_bytes, in->actual_bytes, in->max_bytes);
         }

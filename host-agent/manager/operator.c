@@ -81,6 +81,8 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .agent_spoke = vm->agent_spoke,
                 .guest_psi_some_ppm = reported ? vm->report.psi_some_avg10_ppm : AEROSTAT_UNKNOWN,
                 .guest_psi_full_ppm = reported ? vm->report.psi_full_avg10_ppm : AEROSTAT_UNKNOWN,
+                .guest_swap_used_bytes = reported ? vm_guest_swap_used_bytes(&vm->report) : AEROSTAT_UNKNOWN,
+                .guest_swap_total_bytes = reported ? vm->report.swap_total_bytes : AEROSTAT_UNKNOWN,
                 .guest_refault_bytes_per_sec = reported ? vm->refault_bytes_per_sec : AEROSTAT_UNKNOWN,
                 .last_set_usec_ago = usec_ago(vm->set_usec, now_usec),
                 .reaction_usec = vm->reaction_usec,

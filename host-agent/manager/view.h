@@ -72,6 +72,7 @@ struct vm_view {
         bool agent_spoke;                      /* in this boot of the guest; perhaps to the daemon before a restart, and not since */
         /* avg10 in the guest, of its last report; unknown: it has none, or that is older than alert_believed_usec() */
         uint64_t guest_psi_some_ppm, guest_psi_full_ppm;
+        uint64_t guest_swap_used_bytes, guest_swap_total_bytes; /* of the same report; unknown as well; total 0: it has no swap */
         uint64_t guest_refault_bytes_per_sec;  /* cache that it read back, between its last two reports; unknown: fewer than two */
         uint64_t last_set_usec_ago;            /* since setMemory was last issued; unknown: never */
         uint64_t reaction_usec;                /* of the last pressure report: from its receipt to setMemory issued; unknown: none yet */

@@ -198,6 +198,11 @@ enum report_source vm_source(const struct vm *vm, const struct settings *setting
         return stats != AEROSTAT_UNKNOWN ? SOURCE_BALLOON_STATS : SOURCE_NONE;
 }
 
+uint64_t vm_guest_swap_used_bytes(const struct message_report *r) {
+        return r->swap_total_bytes == AEROSTAT_UNKNOWN || r->swap_free_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN
+                                                                                                 : u64_sub(r->swap_total_bytes, r->swap_free_bytes);
+}
+
 static void input_from_report(const struct vm *vm, uint64_t guest_ceiling_ppm, struct policy_vm_input *in) {
         const struct message_report *r = &vm->report;
 
@@ -209,8 +214,7 @@ static void input_from_report(const struct vm *vm, uint64_t guest_ceiling_ppm, s
         in->guest_free_bytes = r->free_bytes;
         in->guest_cache_bytes = r->cache_bytes;
         in->guest_swap_total_bytes = r->swap_total_bytes;
-        in->guest_swap_used_bytes = r->swap_total_bytes == AEROSTAT_UNKNOWN || r->swap_free_bytes == AEROSTAT_UNKNOWN
-                                            ? AEROSTAT_UNKNOWN : u64_sub(r->swap_total_bytes, r->swap_free_bytes);
+        in->guest_swap_used_bytes = vm_guest_swap_used_bytes(r);
         if (in->guest_swap_used_bytes != AEROSTAT_UNKNOWN)
                 in->guest_swap_excess_bytes = u64_sub(in->guest_swap_used_bytes, u64_mul_div(r->swap_total_bytes, guest_ceiling_ppm, PPM_ONE));
         in->guest_psi_some_total_usec = r->psi_some_total_usec;

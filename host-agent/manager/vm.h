@@ -137,6 +137,9 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
  * reads the limits of its control groups now and then. undo: what we have limited there ourselves. */
 void vm_sample(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec, uint64_t max_age_usec);
 
+/* Of the guest's own swap; unknown where the report does not tell. */
+uint64_t vm_guest_swap_used_bytes(const struct message_report *report);
+
 /* Fills the policy's input. */
 void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now_usec, struct policy_vm_input *ret);
 

@@ -276,7 +276,7 @@ class Record(Sampler):
     def pressure(self, guest: Guest) -> Called:
         """Where the guest's kernel tells: a tenth of the time waited, kept above half of that. Else: less available than half of the
         headroom, kept below twice that. Bands: a quarter. Without its agent, whose reports have the first, a guest is judged by the
-        second."""
+        second. What is told late surely holds only from then on."""
         unheard, late = self.unheard(guest), self.answers_late(guest)
         if guest.options.psi:
             surely, maybe, surely_keeps, maybe_keeps = (self.waited(guest, level) for level in (0.125, 0.075, 0.0625, 0.0375))
@@ -284,15 +284,16 @@ class Record(Sampler):
                 maybe, maybe_keeps = maybe + self.short(guest, 1.25), maybe_keeps + self.short(guest, 2.5)
         else:
             surely, maybe, surely_keeps, maybe_keeps = (self.short(guest, level) for level in (0.75, 1.25, 1.5, 2.5))
-        return self.make("GuestPressure", guest.name, without(surely, unheard), maybe + late, without(surely_keeps, unheard), maybe_keeps + late)
+        untold = merge(unheard + late)
+        return self.make("GuestPressure", guest.name, without(surely, untold), maybe + late, without(surely_keeps, untold), maybe_keeps + late)
 
     def full_swap(self, guest: Guest) -> Called:
-        """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it."""
+        """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it. What is told late surely holds only from then on."""
         def used(share: float) -> List[Interval]:
             return self.within(guest, lambda message: message["swap_total_bytes"] > 0 and
                                message["swap_free_bytes"] <= (1 - share) * message["swap_total_bytes"])
-        unheard = self.unheard(guest)
-        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), unheard), used(0.29), without(used(0.2725), unheard), used(0.2525))
+        untold = merge(self.unheard(guest) + self.answers_late(guest))
+        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), untold), used(0.29), without(used(0.2725), untold), used(0.2525))
 
     def kills(self, guest: Guest) -> Called:
         samples = [(when, message["oom_kills"]) for when, message in self.inside[guest.name].samples if message]
