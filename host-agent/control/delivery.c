@@ -12,6 +12,7 @@
 #include "host-agent/control/json.h"
 #include "host-agent/log.h"
 #include "protocol/parse.h"
+#include "protocol/units.h"
 
 #define STATE_FILE "alerts.json"
 #define PATH_SIZE 4096
@@ -28,7 +29,7 @@ static const char *const message_ids[] = {
 struct delivery {
         struct manager *manager;
         struct runner *alerts, *last_resort; /* apart: what is to save the host does not wait behind mails that cannot be delivered */
-        sd_event_source *save;         /* once for all alerts of a round */
+        sd_event_source *save;         /* a timer: once for all alerts of a round, and for all that is delivered in a second */
         char path[PATH_SIZE];
         char hostname[256];
 };
@@ -100,6 +101,16 @@ static void run_last_resort(struct delivery *d, const struct manager_event *e, c
                 log_error(LAST_RESORT_COMMAND_NAME " %s: %s", command, strerror(-r));
 }
 
+static void save_in(struct delivery *d, uint64_t usec) {
+        int enabled = SD_EVENT_OFF;
+
+        (void) sd_event_source_get_enabled(d->save, &enabled);
+        if (enabled != SD_EVENT_OFF && usec > 0)
+                return; /* it comes anyway */
+        (void) sd_event_source_set_time_relative(d->save, usec);
+        (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
+}
+
 void delivery_handle(struct delivery *d, const struct manager_event *event) {
         struct host_view host;
 
@@ -114,7 +125,7 @@ void delivery_handle(struct delivery *d, const struct manager_event *event) {
         to_journal(event->alert);
         if (host.settings->alert_command[0] != 0)
                 to_command(d, event->alert, host.settings->alert_command);
-        (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
+        save_in(d, 0);
 }
 
 static void add_untold(const char *key, const char *text, void *userdata) {
@@ -134,15 +145,13 @@ static void save(struct delivery *d) {
                 log_warning("cannot save the alerts to %s: %s; after a restart they fire again", d->path, strerror(-r));
 }
 
-static int on_save(sd_event_source *source, void *userdata) {
+static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
         save(userdata);
         return 0;
 }
 
 static void on_done(void *userdata) {
-        struct delivery *d = userdata;
-
-        (void) sd_event_source_set_enabled(d->save, SD_EVENT_ONESHOT);
+        save_in(userdata, USEC_PER_SEC);
 }
 
 /* Texts that were still to be delivered when the daemon ended. */
@@ -174,7 +183,7 @@ int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager
         if (r >= 0)
                 r = runner_new(&d->last_resort, event, LAST_RESORT_COMMAND_NAME, limits ?: &runner_limits_default, NULL, NULL);
         if (r >= 0)
-                r = sd_event_add_defer(event, &d->save, on_save, d);
+                r = sd_event_add_time(event, &d->save, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_save, d);
         if (r >= 0)
                 r = sd_event_source_set_enabled(d->save, SD_EVENT_OFF);
         if (r >= 0)

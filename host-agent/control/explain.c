@@ -238,11 +238,11 @@ char *explain_vm(const struct host_view *host, const struct vm_view *vm, char bu
         return buf;
 }
 
-/* The same weaknesses where it is not the host but a part of its nodes. */
 static const char *what_is_done(const struct host_view *host) {
         return host->automation == AUTOMATION_RUNNING && host->connected ? ": memory is being taken back" : "";
 }
 
+/* The same weaknesses where it is not the host but a part of its nodes. */
 static bool explain_node_weakness(const struct host_view *host, enum policy_weakness weakness, char buf[static EXPLAIN_MAX]) {
         const struct policy_nodeset *s = nodes_worst(host->plan);
         char nodes[NODES_TEXT_MAX], size[FORMAT_SIZE_MAX], rule[FORMAT_SIZE_MAX];

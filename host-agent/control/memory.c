@@ -156,7 +156,7 @@ static json_t *json_swap_report(struct manager *manager) {
         put_text(&put, "method", swap_method_to_string(s->method));
         put_text(&put, "group", s->group[0] ? s->group : NULL);
         put_bytes(&put, "limit_bytes", s->limit_bytes);
-        put_bytes(&put, "lifted_bytes", s->plan.lift_bytes);
+        put_bytes(&put, "lifted_bytes", MIN(s->plan.lift_bytes, u64_sub(host.host->swap_total_bytes, s->plan.allowance_bytes)));
         put_count(&put, "swappiness", s->swappiness);
         put_count(&put, "in_pages_per_second", s->plan.in_per_sec);
         put_count(&put, "out_pages_per_second", s->plan.out_per_sec);

@@ -71,7 +71,7 @@ static void job_free(struct job *job) {
         free(job);
 }
 
-/* It is delivered, or will never be. */
+/* It is delivered or given up. */
 static void job_done(struct job *job) {
         struct runner *runner = job->runner;
 

@@ -31,7 +31,7 @@ struct runner_counters {
 
 struct runner;
 
-/* A text was delivered, or will never be. It may not free the runner. */
+/* A text was delivered or given up (not one that runner_run() replaced or dropped). It may not free the runner. */
 typedef void (*runner_done_t)(void *userdata);
 
 /* name: what it runs, for the log ("alert command"); borrowed. limits: copied. done: or NULL. -ENOMEM. */

@@ -121,12 +121,14 @@ static struct swap_input swap_input(struct manager *m, uint64_t now_usec) {
 
         for (size_t i = 0; i < m->n_vms; i++) {
                 const struct policy_vm_input *vm = &m->policy_vms[i].input;
-                bool stays = vm->fixed || vm->cannot_swap || vm->rss_bytes == AEROSTAT_UNKNOWN;
+                const struct vm *own = m->vms[i];
+                /* Not all that is fixed: what has no balloon is swapped like any other. */
+                bool stays = own->info.hostdev || own->info.secure || vm->cannot_swap || vm->rss_bytes == AEROSTAT_UNKNOWN;
 
                 m->swap_vms[i] = (struct swap_vm) {
-                        .pid = m->vms[i]->pid,
-                        .start_ticks = m->vms[i]->process.start_ticks,
-                        .weight = m->vms[i]->weight,
+                        .pid = own->pid,
+                        .start_ticks = own->process.start_ticks,
+                        .weight = own->weight,
                         .swap_bytes = vm->swap_bytes,
                         .resident_bytes = stays ? 0 : vm->rss_bytes,
                 };

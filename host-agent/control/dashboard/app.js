@@ -83,13 +83,11 @@ function showEnvelope(s) {
   bar.classList.toggle("over", s.unsafe === true);
   bar.setAttribute("aria-label", `Of an envelope of ${size(s.rule_bytes)}, ${size(s.committed_bytes)} are committed and ${size(used)} used.`);
 
-  sentence.replaceChildren();
   sentence.classList.toggle("bad", s.unsafe === true);
-  if (s.rule_bytes === null) sentence.append("No decision yet.");
-  else if (s.unsafe) sentence.append(...unsafeSentence(s));
-  else sentence.append("All virtual machines together can take ", element("strong", "", size(s.committed_bytes)), " of the ",
-                       element("strong", "", size(s.rule_bytes)),
-                       ` that the host can bear${s.guarantee === "full" ? ", whatever they do at once" : ""}.`);
+  const parts = s.rule_bytes === null ? ["No decision yet."] : s.unsafe ? unsafeSentence(s) : [
+    "All virtual machines together can take ", element("strong", "", size(s.committed_bytes)), " of the ", element("strong", "", size(s.rule_bytes)),
+    ` that the host can bear${s.guarantee === "full" ? ", whatever they do at once" : ""}.`];
+  if (sentence.textContent !== parts.map(p => p.textContent ?? p).join("")) sentence.replaceChildren(...parts);
 
   field("overcommit_ratio", s.overcommit_ratio, s.overcommit_ratio === null ? "–" : `${s.overcommit_ratio.toFixed(2)}×`);
   field("used_bytes", used, size(used));

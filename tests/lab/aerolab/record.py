@@ -25,6 +25,7 @@ TIMES = {
 }
 SILENT = 10.0       # a report is stale after so long
 MOMENT = 5.0        # what happens in a moment is shown for so long
+UNSEEN = 100 * MIB  # so much a load takes between two looks, half a second from each
 AFTERMATH = 40.0    # so long after a fault a guest still settles
 PAGE = 4096
 
@@ -266,24 +267,26 @@ class Record(Sampler):
             found.append((when, share > level))
         return spans(found)
 
-    def short(self, guest: Guest, level: float) -> List[Interval]:
-        """When less was available in the guest than this multiple of half its headroom."""
+    def short(self, guest: Guest, level: float, unseen: int = 0) -> List[Interval]:
+        """When less was available in the guest than this multiple of half its headroom. unseen: bytes that it may have had less between two
+        looks: one alone may see a dip that the other does not."""
         def test(message: Message) -> bool:
             need = self.maximum[guest.name] - message["balloon_pages"] * PAGE - message["available_bytes"]
-            return message["available_bytes"] < max(0.2 * need, 64 * MIB) / 2 * level
+            return message["available_bytes"] < max(0.2 * need, 64 * MIB) / 2 * level + unseen
         return self.within(guest, test)
 
     def pressure(self, guest: Guest) -> Called:
         """Where the guest's kernel tells: a tenth of the time waited, kept above half of that. Else: less available than half of the
         headroom, kept below twice that. Bands: a quarter. Without its agent, whose reports have the first, a guest is judged by the
-        second. What is told late surely holds only from then on."""
+        second; that is a reading of one moment, and loads take 200 MiB a second. What is told late surely holds only from then on."""
         unheard, late = self.unheard(guest), self.answers_late(guest)
         if guest.options.psi:
             surely, maybe, surely_keeps, maybe_keeps = (self.waited(guest, level) for level in (0.125, 0.075, 0.0625, 0.0375))
             if unheard:
-                maybe, maybe_keeps = maybe + self.short(guest, 1.25), maybe_keeps + self.short(guest, 2.5)
+                maybe, maybe_keeps = maybe + self.short(guest, 1.25), maybe_keeps + self.short(guest, 2.5, UNSEEN)
         else:
-            surely, maybe, surely_keeps, maybe_keeps = (self.short(guest, level) for level in (0.75, 1.25, 1.5, 2.5))
+            surely, maybe, surely_keeps = (self.short(guest, level) for level in (0.75, 1.25, 1.5))
+            maybe_keeps = self.short(guest, 2.5, UNSEEN)
         untold = merge(unheard + late)
         return self.make("GuestPressure", guest.name, without(surely, untold), maybe + late, without(surely_keeps, untold), maybe_keeps + late)
 
