@@ -10,6 +10,7 @@
 #define GUEST_PRESSURE_PPM UINT64_C(100000)    /* a tenth of the time somebody waits for memory */
 #define AT_CEILING_PPM UINT64_C(980000)        /* the kernel's own limit stops a little below it */
 #define ABOVE_CEILING_PPM UINT64_C(1010000)    /* and counts in batches: a little above is no breach */
+#define LATE_USEC (10 * USEC_PER_SEC)          /* with what is fresh less than the 30 s for which alerts about a guest have to hold */
 #define KSM_PROFIT_PPM UINT64_C(1000)          /* of memory: less is not worth ksmd's time */
 
 /* What an observation is about; the fields that all of them share. */
@@ -137,7 +138,7 @@ static enum level stale(const struct vm_view *vm, uint64_t fresh_usec) {
 }
 
 uint64_t alert_believed_usec(uint64_t fresh_usec) {
-        return u64_add(fresh_usec, alert_kinds[ALERT_GUEST_STALE].hold_usec);
+        return u64_add(fresh_usec, LATE_USEC);
 }
 
 /* Debian's kernel has PSI switched off unless its command line says psi=1. Without it: less available than the agent is to speak up at, for as

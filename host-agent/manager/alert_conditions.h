@@ -15,8 +15,8 @@
 /* Something that happens in a moment counts as there for so long; longer than between two rounds. */
 #define ALERT_MOMENT_USEC (5 * USEC_PER_SEC)
 
-/* How old what an agent said last may be for an alert about it to hold: until GuestStale has fired, a guest that is so short of memory that its agent
- * comes late is still short; after that nothing is known. */
+/* How old what an agent said last may be for an alert about it to hold: one that comes late, as in a guest that is short, breaks off nothing; but a single
+ * report of an agent that then dies does not hold for long enough to fire. */
 uint64_t alert_believed_usec(uint64_t fresh_usec);
 
 typedef void (*alert_observer_t)(const struct alert_condition *condition, void *userdata);

@@ -320,14 +320,27 @@ static void test_late_reports_keep_what_was_said(void **state) {
         free(w);
 }
 
+/* The last word of an agent that dies is one reading, and not 30 s of it. */
+static void test_one_reading_fires_nothing(void **state) {
+        struct world *w = world_new();
+
+        hold_pressure(w);
+        hold_guest_swap(w);
+        for (unsigned s = 0; s < 60; s++) {
+                w->vm_view.report_age_usec = s * USEC_PER_SEC;
+                assert_int_equal(firing_after(w, 1) & ~(1u << ALERT_GUEST_STALE), 0);
+        }
+        free(w);
+}
+
 /* What a dead agent said last is no news. */
 static void test_pressure_of_old_is_none(void **state) {
         struct world *w = world_new();
 
         hold_pressure(w);
-        w->vm_view.report_age_usec = 30 * USEC_PER_SEC; /* late, as in a guest that is short */
+        w->vm_view.report_age_usec = 19 * USEC_PER_SEC; /* late, as in a guest that is short */
         assert_int_equal(firing_after(w, 40), 1u << ALERT_GUEST_PRESSURE | 1u << ALERT_GUEST_STALE);
-        w->vm_view.report_age_usec = 41 * USEC_PER_SEC;
+        w->vm_view.report_age_usec = 21 * USEC_PER_SEC;
         assert_int_equal(firing_after(w, 70), 1u << ALERT_GUEST_STALE);
         free(w);
 }
@@ -500,7 +513,7 @@ int main(void) {
                 cmocka_unit_test(test_a_vm_that_goes_takes_its_alerts), cmocka_unit_test(test_restart_does_not_fire_twice),
                 cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_ceilings_of_zero),
                 cmocka_unit_test(test_a_lost_agent_outlives_a_restart), cmocka_unit_test(test_pressure_of_old_is_none),
-                cmocka_unit_test(test_late_reports_keep_what_was_said),
+                cmocka_unit_test(test_late_reports_keep_what_was_said), cmocka_unit_test(test_one_reading_fires_nothing),
                 cmocka_unit_test(test_bounded_and_the_host_is_heard),
                 cmocka_unit_test(test_long_names_are_cut_at_a_character), cmocka_unit_test(test_names),
                 cmocka_unit_test(test_none_is_left_out),
