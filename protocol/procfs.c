@@ -197,6 +197,10 @@ int vmstat_parse(const char *text, struct vmstat *ret) {
         return 0;
 }
 
+uint64_t vmstat_ksm_copies(const struct vmstat *v) {
+        return v->cow_ksm == AEROSTAT_UNKNOWN ? v->cow_ksm : u64_add(v->cow_ksm, v->ksm_swpin_copy == AEROSTAT_UNKNOWN ? 0 : v->ksm_swpin_copy);
+}
+
 /* "12.34" -> 123400 parts per million: two decimal places are what the kernel prints. */
 static bool take_percent(const char **s, uint64_t *ret_ppm) {
         const char *p = *s;

@@ -47,6 +47,9 @@ struct vmstat {
 };
 int vmstat_parse(const char *text, struct vmstat *ret); /* 0, or -EBADMSG when no line has the form "name number" */
 
+/* Merged pages (KSM) that were copied, because they were written or came back from swap; unknown: the kernel does not count them. */
+uint64_t vmstat_ksm_copies(const struct vmstat *vmstat);
+
 /* /proc/pressure/memory */
 struct pressure {
         uint64_t some_avg10_ppm, some_total_usec, full_avg10_ppm, full_total_usec;

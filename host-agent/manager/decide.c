@@ -74,6 +74,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
         if (m->sample_usec != 0 && now_usec > m->sample_usec && swap_out_before != AEROSTAT_UNKNOWN && sample.vmstat.pswpout != AEROSTAT_UNKNOWN)
                 m->swap_out_bytes_per_sec = u64_mul_div(u64_mul(u64_sub(sample.vmstat.pswpout, swap_out_before), page), USEC_PER_SEC,
                                                         now_usec - m->sample_usec);
+        sample.ksm_saved_bytes = manager_memory_ksm_saved(m, sample.ksm_saved_bytes);
         m->sample = sample;
         m->sample_usec = now_usec;
         contain_measure(m->contain, &ours);
@@ -84,6 +85,7 @@ static void sample_host(struct manager *m, uint64_t now_usec) {
                 .limit_bytes = AEROSTAT_UNKNOWN,
                 .swap_total_bytes = sample.swap_disk_total_bytes,
                 .swap_used_bytes = sample.swap_disk_used_bytes,
+                .swap_limit_bytes = swap_control_view(m->swap)->admin_limit_bytes,
                 .swap_zram_used_bytes = sample.swap_zram_used_bytes,
                 .zswap_bytes = m->host_config.zswap_enabled ? u64_mul_div(sample.meminfo.total_bytes, m->host_config.zswap_max_pool_ppm, PPM_ONE) : 0,
                 .arc_reclaimable_bytes = sample.arc_size_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN

@@ -156,6 +156,7 @@ int manager_memory_new(struct manager *manager);
 void manager_memory_free(struct manager *manager);
 void manager_memory_configure(struct manager *manager);
 void manager_memory_tick(struct manager *manager, uint64_t now_usec); /* after each decision; does its work once a second */
+uint64_t manager_memory_ksm_saved(const struct manager *manager, uint64_t counted_bytes); /* of that, what is saved for VMs there are */
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
 /* last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host-agent/manager/internal.h"
 #include "host-agent/manager/view.h"
@@ -14,7 +15,7 @@
 
 #define TICK_USEC (USEC_PER_SEC - 50 * USEC_PER_MSEC)  /* a decision each second, less its jitter */
 #define URGENT_USEC (100 * USEC_PER_MSEC)              /* a decision so soon, when swap limits may have to be lifted */
-#define PROCESS_USEC (10 * USEC_PER_SEC)               /* what VMs merged changes slowly */
+#define PROCESS_USEC (10 * USEC_PER_SEC)               /* what VMs merged changes slowly, while ksmd is stopped */
 
 _Static_assert((int) SETTINGS_KSM_AUTO == KSM_MODE_AUTO && (int) SETTINGS_KSM_ON == KSM_MODE_ON && (int) SETTINGS_KSM_OFF == KSM_MODE_OFF &&
                (int) SETTINGS_KSM_LEAVE == KSM_MODE_LEAVE, "settings.h and policy/ksm.h name the same modes");
@@ -73,8 +74,27 @@ const char *manager_memory_why_not_merging(const struct vm *vm) {
                                          : NULL;
 }
 
+uint64_t manager_memory_ksm_saved(const struct manager *m, uint64_t counted_bytes) {
+        const struct ksm_sample *s = &ksm_control_view(m->ksm)->sample;
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), merged = 0;
+
+        for (size_t i = 0; i < m->n_vms; i++) {
+                const struct vm *vm = m->vms[i];
+
+                if (vm->pid <= 0)
+                        continue;
+                if (!vm->ksm_known || vm->ksm.merged_bytes == AEROSTAT_UNKNOWN) /* not yet, or not by this kernel */
+                        return counted_bytes;
+                merged = u64_add(merged, vm->ksm.merged_bytes);
+        }
+        if (!ksm_control_view(m->ksm)->present)
+                return counted_bytes;
+        return ksm_live_bytes(counted_bytes, u64_mul(s->zero_pages, page), u64_mul(s->shared_pages, page), merged); /* unknown stays unknown */
+}
+
 static void tick_ksm(struct manager *m, uint64_t now_usec) {
-        const struct vmstat *v = &m->sample.vmstat;
+        const struct ksm_knobs *knobs = &ksm_control_view(m->ksm)->sample.knobs;
+        uint64_t ran = knobs->run, period = ran == 1 ? TICK_USEC : PROCESS_USEC;
         struct ksm_tick tick = {
                 .now_usec = now_usec,
                 .act = acts(m) && m->ready,
@@ -84,8 +104,7 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
                 .reserve_bytes = m->plan.reserve_bytes,
                 .host_state = m->plan.host_state,
                 .short_of_memory = !m->plan.fits,
-                .cow_pages = v->cow_ksm == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN
-                                                            : u64_add(v->cow_ksm, v->ksm_swpin_copy == AEROSTAT_UNKNOWN ? 0 : v->ksm_swpin_copy),
+                .cow_pages = vmstat_ksm_copies(&m->sample.vmstat),
                 .n_starts = m->starts,
         };
 
@@ -93,12 +112,15 @@ static void tick_ksm(struct manager *m, uint64_t now_usec) {
                 struct vm *vm = m->vms[i];
 
                 tick.n_mergeable += !manager_memory_why_not_merging(vm);
-                if (vm->pid <= 0 || (vm->ksm_usec != 0 && now_usec - vm->ksm_usec < PROCESS_USEC))
+                if (vm->pid <= 0 || (vm->ksm_usec != 0 && now_usec - vm->ksm_usec < period))
                         continue;
                 vm->ksm_known = ksm_process_read(m->root_fd, vm->pid, &vm->ksm) >= 0;
                 vm->ksm_usec = MAX(now_usec, 1);
         }
         ksm_control_tick(m->ksm, &tick);
+        if (knobs->run != ran)
+                for (size_t i = 0; i < m->n_vms; i++)
+                        m->vms[i]->ksm_usec = 0;
 }
 
 static struct swap_input swap_input(struct manager *m, uint64_t now_usec) {

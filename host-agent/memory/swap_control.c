@@ -45,7 +45,7 @@ int swap_control_new(struct swap_control **ret, sd_event *event, int root_fd, st
         if (!c)
                 return -ENOMEM;
         c->keeping = (struct swap_keeping) { .root_fd = root_fd, .undo = undo, .event = sd_event_ref(event) };
-        c->view.limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
+        c->view.limit_bytes = c->view.admin_limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
         for (size_t i = 0; undo_entry(undo, i, &path, &value); i++)
                 if (is_ours(path)) {
                         c->taken_over = true;
@@ -259,10 +259,12 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
         snprintf(c->view.group, sizeof(c->view.group), "%.255s", !c->has_all ? "" : c->all.group.unit[0] ? c->all.group.unit : c->all.group.path);
         if (c->view.method == SWAP_BY_SWAPPINESS)
                 note(c, "%s", "cgroup v1 cannot limit swap alone: VMs swap the less the nearer the ceiling, but no hard limit holds them");
+        if (c->has_all && c->all.group.v2)
+                c->view.admin_limit_bytes = c->all.before;
         if (limit_bytes == AEROSTAT_UNKNOWN)
                 c->view.method = SWAP_NOT_LIMITED;
         else
-                c->view.limit_bytes = MIN(limit_bytes, c->has_all && c->all.group.v2 ? c->all.before : AEROSTAT_UNKNOWN);
+                c->view.limit_bytes = MIN(limit_bytes, c->view.admin_limit_bytes);
 }
 
 void swap_control_count(const struct swap_control *c, bool per_vm, struct swap_vm *vms, size_t n_vms, struct swap_input *input) {
@@ -291,7 +293,7 @@ void swap_control_tick(struct swap_control *c, const struct swap_input *input, b
 
         c->keeping.now_usec = in.now_usec;
         c->view.method = SWAP_NOT_LIMITED;
-        c->view.limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
+        c->view.limit_bytes = c->view.admin_limit_bytes = c->view.swappiness = AEROSTAT_UNKNOWN;
         c->view.note[0] = 0;
         if (write) {
                 follow_vms(c, vms, n_vms);

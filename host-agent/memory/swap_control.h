@@ -24,6 +24,7 @@ struct swap_view {
         struct swap_plan plan;
         enum swap_method method;
         uint64_t limit_bytes;                  /* in force on the group of all VMs, ours or somebody's own that is less; unknown: none */
+        uint64_t admin_limit_bytes;            /* somebody's own on that group, from before us; unknown: none, or dry-run */
         uint64_t swappiness;                   /* v1: of the VMs, now; unknown: not used */
         char group[256];                       /* that has the limit: "machine.slice", a path; "": each VM's own */
         char note[SWAP_NOTE_MAX];              /* why it is not kept, or not kept exactly; "" nothing to say */

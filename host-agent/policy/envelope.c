@@ -38,12 +38,13 @@ static uint64_t vms_on_disk(const struct policy_context *c) {
         return swap_on_disk(c->swap_bytes, c->host->swap_used_bytes, c->host->swap_zram_used_bytes);
 }
 
-/* Disk-backed swap that may back promises: the ceiling, less what others already use, less the RAM that zswap takes for it. */
+/* Disk-backed swap that may back promises: the ceiling, less what others already use, less the RAM that zswap takes for it; and no more than an
+ * administrator's own limit lets VMs swap. */
 static uint64_t swap_allowance(const struct policy_context *c) {
         uint64_t ceiling = policy_share(policy_size(c->host->swap_total_bytes, 0), c->config->swap_ceiling_ppm);
         uint64_t others = u64_sub(policy_size(c->host->swap_used_bytes, 0), vms_on_disk(c));
 
-        return u64_sub(u64_sub(ceiling, others), policy_size(c->host->zswap_bytes, 0));
+        return MIN(u64_sub(u64_sub(ceiling, others), policy_size(c->host->zswap_bytes, 0)), policy_size(c->host->swap_limit_bytes, POLICY_SIZE_MAX));
 }
 
 /*

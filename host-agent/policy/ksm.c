@@ -5,6 +5,7 @@
 
 #define GAIN_MIN_PPM 1000                      /* of memory: a full scan that adds less was not worth it */
 #define SCANS_MIN 3                            /* the first scan only takes checksums, the second merges */
+#define SCANS_MIN_SETTLING 2                   /* where the next look comes within a minute */
 #define POOR_SCANS 2                           /* one poor scan may have missed what was being written */
 #define REST_FIRST_USEC (10 * USEC_PER_MINUTE)
 #define REST_SETTLING_USEC (20 * USEC_PER_SEC)
@@ -60,6 +61,12 @@ static uint64_t known(uint64_t value) {
         return value == AEROSTAT_UNKNOWN ? 0 : value;
 }
 
+uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t zero_bytes, uint64_t shared_bytes, uint64_t merged_bytes) {
+        if (saved_bytes == AEROSTAT_UNKNOWN || shared_bytes == AEROSTAT_UNKNOWN || merged_bytes == AEROSTAT_UNKNOWN)
+                return saved_bytes;
+        return MIN(saved_bytes, u64_add(u64_sub(merged_bytes, shared_bytes), known(zero_bytes)));
+}
+
 static uint64_t profit(const struct ksm_input *in) {
         return u64_sub(known(in->saved_bytes), known(in->metadata_bytes));
 }
@@ -109,7 +116,7 @@ static void judge(struct ksm_state *s, const struct ksm_input *in) {
         s->scans = u64_add(s->scans, fresh);
         s->gain_bytes = u64_sub(now_profit, s->scan_profit_bytes);
         s->scan_profit_bytes = now_profit;
-        if (s->scans < SCANS_MIN)
+        if (s->scans < (s->settling > 0 ? SCANS_MIN_SETTLING : SCANS_MIN))
                 return;
         s->poor_scans = s->gain_bytes < gain_min(in) ? s->poor_scans + 1 : 0;
         if (s->poor_scans < POOR_SCANS)
@@ -190,10 +197,11 @@ static bool wanted(struct ksm_state *s, const struct ksm_input *in) {
 }
 
 static enum ksm_phase follow(const struct ksm_config *config, const struct ksm_input *in, struct ksm_state *s) {
-        bool starts = !s->started || in->n_starts != s->seen_starts;
+        bool starts = !s->started || in->n_starts != s->seen_starts, ends = in->n_mergeable < s->seen_mergeable;
 
         s->started = true;
         s->seen_starts = in->n_starts;
+        s->seen_mergeable = in->n_mergeable;
         switch (config->mode) {
         case KSM_MODE_LEAVE:
                 return KSM_LEFT;
@@ -210,6 +218,8 @@ static enum ksm_phase follow(const struct ksm_config *config, const struct ksm_i
                 s->rest_usec = s->probe_usec = 0;
                 s->settling = SETTLING;
         }
+        if (ends)
+                s->probe_usec = 0;
         if (!wanted(s, in)) /* a rest goes on meanwhile */
                 return KSM_IDLE;
         if (s->phase == KSM_SCANNING && !starts)

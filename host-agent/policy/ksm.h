@@ -7,8 +7,9 @@
  * Two things are in the loop that ksmtuned has not: what scanning costs (the CPU time that ksmd really took) and what it brings (what the last full
  * scans added). Effort is a CPU budget: `cpu-normal` of one CPU while memory is plentiful, up to `cpu-critical` when it is critically short.
  * A scan that adds less than 0.1 % of memory has found all there is: then ksmd rests (run=0 keeps what is merged), and looks again after 10 min,
- * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted) or when what was merged
- * comes apart. Memory that is plentiful for a while does not end a rest.
+ * doubling to 2 h as long as it finds nothing; or at once when a VM starts (and again 20 and 60 s later, when it has booted), when one ends (the
+ * kernel keeps what it knew of it, 64 bytes for each page, until ksmd comes by) or when what was merged comes apart. Memory that is plentiful for a
+ * while does not end a rest.
  *
  * Bytes, microseconds of one monotonic clock, parts per million; AEROSTAT_UNKNOWN where a value is not known; any u64 is accepted anywhere.
  */
@@ -55,7 +56,7 @@ const char *ksm_phase_to_string(enum ksm_phase phase); /* "left", "off", "idle",
 struct ksm_state {
         bool started;                          /* there was a call before: */
         enum ksm_phase phase;
-        uint64_t seen_starts, wanted_usec;
+        uint64_t seen_starts, seen_mergeable, wanted_usec;
         /* cost */
         uint64_t window_usec, window_cpu_usec, window_cow_pages, window_saved_bytes;
         uint64_t batch_milli;                  /* pages for each 20 ms of sleep, x 1000: the effort in force */
@@ -89,6 +90,13 @@ void ksm_decide(const struct ksm_config *config, const struct ksm_input *input, 
 
 /* The CPU budget in this state of the host: a line from normal to critical with 5, 15, 30, 60 % for the defaults. */
 uint64_t ksm_budget_ppm(const struct ksm_config *config, enum policy_host_state host_state);
+
+/* What merging saves for processes that are there. When a process ends, the kernel goes on counting its pages until ksmd comes by: never, while it is
+ * stopped (seen on Linux 6.18: 332 MiB saved by nobody). What processes say of themselves ends with them: merged_bytes is the sum of their
+ * ksm_merging_pages, and one copy of each of the shared_bytes is not saved. (mm/ksm.c: the sum is sharing + shared while nothing is stale.)
+ * Where processes other than VMs merge, too, the copies that they keep are taken off as well: too little is said to be saved, not too much.
+ * All four in bytes; unknown merged or shared (before Linux 5.19): saved_bytes. */
+uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t zero_bytes, uint64_t shared_bytes, uint64_t merged_bytes);
 
 /* Whether everything can be unmerged (run=2) without running out: it brings back all that was saved, and the reserve has to stay free.
  * ret_need_bytes: the available memory that it takes. Unknown amounts: no. */

@@ -62,10 +62,11 @@ struct policy_host {
         uint64_t limit_bytes;                  /* the least memory limit among the cgroups above all VMs; unknown: none */
         uint64_t swap_total_bytes;             /* disk-backed swap; zram earns nothing, for it is RAM */
         uint64_t swap_used_bytes;              /* of it, by anyone */
+        uint64_t swap_limit_bytes;             /* somebody else's limit on the swap of all VMs: promises beyond it are not kept; unknown: none */
         uint64_t swap_zram_used_bytes;         /* of zram, by anyone: VMs' swap_bytes may be there (swap_on_disk); unknown counts as none */
         uint64_t zswap_bytes;                  /* RAM that zswap may still take out of the allowance; 0: off */
         uint64_t arc_reclaimable_bytes;        /* the host's own ZFS cache above its minimum: not `other use`; unknown: none */
-        uint64_t ksm_saved_bytes;              /* pages_sharing x page */
+        uint64_t ksm_saved_bytes;              /* for VMs that are there (ksm_live_bytes) */
         uint64_t swap_out_bytes_per_sec;       /* of the last sample interval */
         uint64_t psi_some_ppm, psi_full_ppm;   /* avg10; unknown: no PSI */
         bool psi_event;                        /* a PSI trigger fired since the last decision, and not by limits that we set ourselves */

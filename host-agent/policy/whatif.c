@@ -62,7 +62,8 @@ static void find_worst(const struct policy_config *config, const struct policy_h
         more = u64_sub(ret->needed_bytes, memory);
         ret->swap_used_bytes = u64_add(swap_of_others, more);
         ret->above_ceiling = more > 0 && ret->swap_used_bytes > policy_share(swap_total, config->swap_ceiling_ppm);
-        ret->oom_possible = stuck > memory || (more > 0 && ret->swap_used_bytes > swap_total);
+        ret->oom_possible = stuck > memory || (more > 0 && ret->swap_used_bytes > swap_total) ||
+                            more > policy_size(host->swap_limit_bytes, POLICY_SIZE_MAX);
 }
 
 static void model_vm(const struct policy_config *config, uint64_t now_usec, struct policy_vm *vm, struct whatif_vm *model) {

@@ -37,7 +37,7 @@ struct whatif_worst {
         uint64_t memory_bytes;                 /* there is for them: what others than VMs use is taken off, the reserve is not, for now it is used */
         uint64_t swap_used_bytes, swap_total_bytes; /* disk-backed, by anyone; used: what is needed, be there as much or not */
         bool above_ceiling;                    /* more swap than the ceiling allows */
-        bool oom_possible;                     /* more than there is memory and swap, or of what cannot swap more than there is memory */
+        bool oom_possible;                     /* more than there is memory and swap that VMs may use, or of what cannot swap more than memory */
 };
 
 struct whatif_result {

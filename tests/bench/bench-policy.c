@@ -80,7 +80,8 @@ static int bench(size_t n) {
         }
         struct policy_host host = {
                 .total_bytes = actual + actual / 16, .available_bytes = actual / 16, .limit_bytes = AEROSTAT_UNKNOWN,
-                .arc_reclaimable_bytes = AEROSTAT_UNKNOWN, .swap_total_bytes = actual / 2, .psi_some_ppm = 0, .psi_full_ppm = 0,
+                .swap_limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .swap_total_bytes = actual / 2, .psi_some_ppm = 0, .psi_full_ppm = 0,
         };
         for (unsigned round = 0; round < ROUNDS; round++) {
                 uint64_t start = now_nsec();

@@ -33,6 +33,7 @@ EXTRA_DIST += \
 	%D%/guest/load/main.c \
 	%D%/guest/load/watch.c \
 	%D%/guest/load/work.c \
+	%D%/record_ksm.py \
 	%D%/test_badinput.py \
 	%D%/test_cache.py \
 	%D%/test_alerts.py \
@@ -74,3 +75,8 @@ EXTRA_PROGRAMS += %D%/contain
 EXTRA_PROGRAMS += %D%/node-sample
 %C%_node_sample_SOURCES = %D%/guest/node-sample.c
 %C%_node_sample_LDADD = libaerostat-system.a libaerostat-protocol.a
+
+# aerostatd's KSM decisions on a real kernel, recorded by record_ksm.py.
+EXTRA_PROGRAMS += %D%/ksm-series
+%C%_ksm_series_SOURCES = %D%/guest/ksm-series.c
+%C%_ksm_series_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a

@@ -137,6 +137,24 @@ class Ksm(LabCase):
         self.assertEqual(daemon.ctl("ksm", "leave").returncode, 0)
         wait_until(lambda: knobs()["sleep_millisecs"] == self.before["sleep_millisecs"], 10, "left")
 
+    @only_long
+    def test_a_vm_that_has_ended_saves_nothing(self) -> None:
+        daemon = self.start(mode="on", **{"cpu-normal": "30%"})
+        third = self.add_guest(Options("c", memory=MEMORY))
+        for name in ("a", "b", "c"):
+            self.fill(name, "equal")
+        wait_until(lambda: saved() > 200 * MIB, 120, "pages merge")
+        self.assertEqual(daemon.ctl("ksm", "off").returncode, 0)
+        wait_until(lambda: number("run") == 0, 10, "off")
+        before = saved()
+        wait_until(lambda: abs(daemon.status()["ksm"]["saved_bytes"] - before) < 4 * MIB, 5, "the daemon knows what was saved last")
+        self.lab.remove(third)
+        wait_until(lambda: daemon.status()["ksm"]["saved_bytes"] < before - 80 * MIB, 20, "what it saved does not count")
+        log(f"{mib(before)} saved by three; {mib(saved())} by the kernel's count when one has ended, "
+            f"{mib(daemon.status()['ksm']['saved_bytes'])} by the daemon's")
+        self.assertGreater(saved(), before - 16 * MIB, "the kernel has let go by itself: this test shows nothing")
+        self.assertGreater(daemon.status()["ksm"]["saved_bytes"], 80 * MIB, "two guests are equal still")
+
     def start_where(self, mounts: str) -> Aerostatd:
         """A daemon that sees the machine through some mounts of its own."""
         daemon = Aerostatd(self.lab.folder, {**CONFIG, "ksm": {"mode": "on"}}, self.id().split(".")[-1])

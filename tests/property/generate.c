@@ -123,6 +123,7 @@ static void make_host(struct generator *g, struct policy_host *h) {
                 .psi_some_ppm = once(g, 4) ? AEROSTAT_UNKNOWN : 0, .psi_full_ppm = 0, .reserved_bytes = once(g, 6) ? up_to(g, total / 2) : 0,
         };
         h->swap_used_bytes = up_to(g, h->swap_total_bytes);
+        h->swap_limit_bytes = once(g, 8) ? up_to(g, h->swap_total_bytes) : AEROSTAT_UNKNOWN;
         make_nodes(g, h);
 }
 

@@ -66,7 +66,7 @@ static void make_world(struct world *w, uint64_t *random) {
         }
         w->host = (struct policy_host) {
                 .total_bytes = maxes / 2 + random_below(random, maxes / 3), .limit_bytes = AEROSTAT_UNKNOWN,
-                .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .swap_limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
                 .psi_some_ppm = 0, .psi_full_ppm = 0,
         };
         w->other = w->host.total_bytes / 20;

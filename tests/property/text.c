@@ -19,7 +19,7 @@ const struct field config_fields[] = {
 
 const struct field host_fields[] = {
         U64(policy_host, total_bytes), U64(policy_host, available_bytes), U64(policy_host, limit_bytes), U64(policy_host, swap_total_bytes),
-        U64(policy_host, swap_used_bytes), U64(policy_host, zswap_bytes), U64(policy_host, arc_reclaimable_bytes),
+        U64(policy_host, swap_used_bytes), U64(policy_host, swap_limit_bytes), U64(policy_host, zswap_bytes), U64(policy_host, arc_reclaimable_bytes),
         U64(policy_host, ksm_saved_bytes), U64(policy_host, swap_out_bytes_per_sec), U64(policy_host, psi_some_ppm),
         U64(policy_host, psi_full_ppm), U64(policy_host, reserved_bytes), BOOL(policy_host, psi_event), BOOL(policy_host, only_zram),
         BOOL(policy_host, khugepaged_refills), U64(policy_host, n_nodes), U64(policy_host, nodes[0].total_bytes),
@@ -68,7 +68,7 @@ void case_defaults(struct test_case *ret, size_t n_vms, size_t n_steps) {
                 step->now_usec = (1000 + s) * USEC_PER_SEC;
                 step->host = (struct policy_host) {
                         .total_bytes = 16 * GIB, .available_bytes = 8 * GIB, .limit_bytes = AEROSTAT_UNKNOWN,
-                        .arc_reclaimable_bytes = AEROSTAT_UNKNOWN, .psi_some_ppm = 0, .psi_full_ppm = 0,
+                        .swap_limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN, .psi_some_ppm = 0, .psi_full_ppm = 0,
                 };
                 for (size_t i = 0; i < CASE_VMS; i++)
                         step->vms[i] = (struct policy_vm_input) {

@@ -1,6 +1,6 @@
 # KSM and swap.
 if HAVE_CMOCKA
-ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit %D%/test-swap-control \
+ksm_swap_unit_tests = %D%/test-policy-ksm %D%/test-ksm-series %D%/test-ksm %D%/test-policy-swap %D%/test-undo %D%/test-swap-limit %D%/test-swap-control \
 	%D%/test-swap-systemd %D%/test-ksm-control
 check_PROGRAMS += $(ksm_swap_unit_tests)
 TESTS += $(ksm_swap_unit_tests)
@@ -8,6 +8,9 @@ endif
 %C%_test_policy_ksm_CPPFLAGS = $(unit_cppflags)
 %C%_test_policy_ksm_SOURCES = %D%/test-policy-ksm.c %D%/unit.h
 %C%_test_policy_ksm_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
+%C%_test_ksm_series_CPPFLAGS = $(fixture_cppflags)
+%C%_test_ksm_series_SOURCES = %D%/test-ksm-series.c %D%/unit.h
+%C%_test_ksm_series_LDADD = libaerostat-policy.a libaerostat-protocol.a $(CMOCKA_LIBS)
 %C%_test_ksm_CPPFLAGS = $(fixture_cppflags)
 %C%_test_ksm_SOURCES = %D%/test-ksm.c %D%/unit.h
 %C%_test_ksm_LDADD = libaerostat-system.a libaerostat-protocol.a $(CMOCKA_LIBS)

@@ -26,7 +26,8 @@ static inline void fixture_init(struct fixture *f) {
         policy_config_init(&f->config);
         f->config.reserve_bytes = GIB; /* round numbers */
         f->host = (struct policy_host) {
-                .total_bytes = 16 * GIB, .available_bytes = 15 * GIB, .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
+                .total_bytes = 16 * GIB, .available_bytes = 15 * GIB, .limit_bytes = AEROSTAT_UNKNOWN,
+                .arc_reclaimable_bytes = AEROSTAT_UNKNOWN, .swap_limit_bytes = AEROSTAT_UNKNOWN,
                 .psi_some_ppm = AEROSTAT_UNKNOWN, .psi_full_ppm = AEROSTAT_UNKNOWN,
         };
 }

@@ -35,7 +35,7 @@ static void invent_host(struct manager *m) {
         strcpy(m->settings.control_group, "root");
         m->host = (struct policy_host) {
                 .total_bytes = 16 * GIB, .available_bytes = 3 * GIB, .limit_bytes = AEROSTAT_UNKNOWN, .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
-                .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
+                .swap_limit_bytes = AEROSTAT_UNKNOWN, .swap_total_bytes = 8 * GIB, .swap_used_bytes = 512 * MIB,
                 .psi_some_ppm = 12500, .psi_full_ppm = 0,
         };
         m->plan = (struct policy_plan) {
@@ -240,7 +240,8 @@ static const struct ksm_view ksm_view = {
 
 static const struct swap_view swap_view = {
         .plan = { .limit_bytes = 8 * GIB * 3 / 10, .ceiling_bytes = 8 * GIB * 3 / 10, .in_per_sec = 0, .out_per_sec = 12 },
-        .method = SWAP_BY_SYSTEMD, .limit_bytes = 8 * GIB * 3 / 10, .swappiness = AEROSTAT_UNKNOWN, .group = "machine.slice",
+        .method = SWAP_BY_SYSTEMD, .limit_bytes = 8 * GIB * 3 / 10,
+        .admin_limit_bytes = AEROSTAT_UNKNOWN, .swappiness = AEROSTAT_UNKNOWN, .group = "machine.slice",
 };
 
 void manager_view_host(struct manager *m, struct host_view *ret) {

@@ -60,6 +60,16 @@ static void test_allowance(void **state) {
         fixture_decide(&f);
         assert_int_equal(f.plan.allowance_bytes, 3 * GIB - (GIB - GIB / 3));
 
+        plain_host(&f); /* what an administrator lets VMs swap is less than the ceiling; more changes nothing */
+        f.host.swap_limit_bytes = GIB;
+        f.config.mode = POLICY_SWAP_BACKED;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.allowance_bytes, GIB);
+        assert_int_equal(f.plan.envelope_bytes, f.plan.capacity_bytes + GIB);
+        f.host.swap_limit_bytes = 20 * GIB;
+        fixture_decide(&f);
+        assert_int_equal(f.plan.allowance_bytes, 3 * GIB);
+
         plain_host(&f); /* zram earns nothing */
         f.host.swap_total_bytes = 0;
         f.host.only_zram = true;

@@ -175,6 +175,22 @@ static void test_rests_when_done(void **state) {
         assert_int_equal(run_until(&w, KSM_SCANNING, 20), 10);
 }
 
+/* Where nothing merges, the looks that are followed by another one soon are shorter than those that decide for ten minutes. */
+static void test_settling_is_cheap(void **state) {
+        static const uint64_t scans[] = { 3, 3, 4 };
+        struct world w;
+
+        setup(&w, KSM_MODE_AUTO);
+        w.equal = 0;
+        for (size_t i = 0; i < ARRAY_SIZE(scans); i++) {
+                uint64_t before = w.in.full_scans;
+
+                run_until(&w, KSM_SCANNING, 60);
+                run_until(&w, KSM_RESTING, 600);
+                assert_int_equal(w.in.full_scans - before, scans[i]);
+        }
+}
+
 /* Random data: looks again after 10 min, doubling to 2 h, and says that it does not pay. */
 static void test_unprofitable(void **state) {
         static const unsigned minutes[] = { 10, 20, 40, 80, 120, 120 };
@@ -256,6 +272,43 @@ static void test_wakes_when_a_vm_starts(void **state) {
         settle(&w);
         assert_int_equal(w.merged, w.equal);
         assert_int_equal(w.plan.probe_usec, w.in.now_usec + 10 * USEC_PER_MINUTE);
+}
+
+/* What the kernel still knows of a VM that ended is let go of when ksmd comes by; the next rest is the longer one all the same. */
+static void test_wakes_when_a_vm_ends(void **state) {
+        struct world w;
+
+        setup(&w, KSM_MODE_AUTO);
+        w.equal = 0;
+        w.in.n_mergeable = 4;
+        settle(&w);
+        run(&w, 30);
+        assert_int_equal(w.plan.phase, KSM_RESTING);
+        w.in.n_mergeable = 3;
+        second(&w);
+        assert_int_equal(w.plan.phase, KSM_SCANNING);
+        run_until(&w, KSM_RESTING, 600);
+        assert_int_equal(w.plan.probe_usec, w.in.now_usec + 20 * USEC_PER_MINUTE);
+        w.in.short_of_memory = false; /* one that ends while memory is plentiful: as soon as it is short */
+        run_until(&w, KSM_IDLE, 60);
+        w.in.n_mergeable = 2;
+        run(&w, 60);
+        w.in.short_of_memory = true;
+        second(&w);
+        assert_int_equal(w.plan.phase, KSM_SCANNING);
+}
+
+static void test_live_bytes(void **state) {
+        const uint64_t no = AEROSTAT_UNKNOWN;
+
+        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 300 * MIB), 200 * MIB); /* three VMs with 100 MiB that are equal */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 200 * MIB), 100 * MIB); /* one of them has ended, and ksmd is stopped */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 0), 0);
+        assert_int_equal(ksm_live_bytes(250 * MIB, 50 * MIB, 100 * MIB, 0), 50 * MIB);
+        assert_int_equal(ksm_live_bytes(200 * MIB, no, 100 * MIB, 900 * MIB), 200 * MIB); /* never more than the kernel says */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, no), 200 * MIB);
+        assert_int_equal(ksm_live_bytes(200 * MIB, 0, no, 100 * MIB), 200 * MIB);
+        assert_true(ksm_live_bytes(no, 0, 100 * MIB, 100 * MIB) == no);
 }
 
 static void test_wakes_when_it_comes_apart(void **state) {
@@ -374,9 +427,12 @@ int main(void) {
                 cmocka_unit_test(test_cost_jumps),
                 cmocka_unit_test(test_without_ksmd_in_sight),
                 cmocka_unit_test(test_rests_when_done),
+                cmocka_unit_test(test_settling_is_cheap),
                 cmocka_unit_test(test_unprofitable),
                 cmocka_unit_test(test_rest_outlasts_calm),
                 cmocka_unit_test(test_wakes_when_a_vm_starts),
+                cmocka_unit_test(test_wakes_when_a_vm_ends),
+                cmocka_unit_test(test_live_bytes),
                 cmocka_unit_test(test_wakes_when_it_comes_apart),
                 cmocka_unit_test(test_only_where_memory_is_short),
                 cmocka_unit_test(test_cow_storm),

@@ -286,10 +286,12 @@ static void test_systemd_own_limit(void **state) {
         assert_int_equal(heard->sets, 1);
         assert_int_equal(heard->value, 100 * MIB);
         assert_int_equal(swap_control_view(run.control)->limit_bytes, 100 * MIB); /* what is in force */
+        assert_int_equal(swap_control_view(run.control)->admin_limit_bytes, 100 * MIB);
         assert_string_equal(undo_value(run.undo, "unit:machine.slice"), "104857600");
         run.in.ceiling_ppm = 50000; /* 50 MiB: less than the operator's */
         second(false, 0);
         assert_int_equal(heard->value, 50 * MIB);
+        assert_int_equal(swap_control_view(run.control)->admin_limit_bytes, 100 * MIB);
         stop();
         assert_int_equal(heard->value, 100 * MIB);
         stop_systemd();

@@ -154,6 +154,11 @@ static void test_worst_case_in_numbers(void **state) {
         ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = 2 * GIB }, &what);
         assert_true(what.result.worst_after.above_ceiling && what.result.worst_after.oom_possible);
         whatif_answer_done(&what);
+        f.host.swap_limit_bytes = GIB; /* there is swap, and VMs may not have it */
+        ask(&f, &(struct whatif_question) { .host_use_bytes = 9 * GIB, .swap_total_bytes = AEROSTAT_UNKNOWN }, &what);
+        assert_true(what.result.worst_after.oom_possible);
+        whatif_answer_done(&what);
+        f.host.swap_limit_bytes = AEROSTAT_UNKNOWN;
 
         /* What is locked has to fit memory, whatever swap there is. */
         f.vms[0].input.cannot_swap = true;

@@ -77,6 +77,7 @@ static void sample_host(struct run *run) {
                 .limit_bytes = AEROSTAT_UNKNOWN,
                 .swap_total_bytes = run->host.swap_total_bytes,
                 .swap_used_bytes = run->host.swap_used_bytes,
+                .swap_limit_bytes = AEROSTAT_UNKNOWN,
                 .arc_reclaimable_bytes = AEROSTAT_UNKNOWN,
                 .swap_out_bytes_per_sec = run->host.swap_out_bps,
                 .psi_some_ppm = run->host.psi_some_ppm,

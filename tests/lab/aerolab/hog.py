@@ -13,6 +13,7 @@ from .machine import meminfo, read_text
 MIB = 1 << 20
 GROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
 LIMITS = ("memory.limit_in_bytes", "memory.max")
+KILLS = ("memory.oom_control", "memory.events")  # each has a line "oom_kill N"
 
 # Holds SIZE bytes; the second argument says for how many seconds of each it reads all of them over and over.
 HOLDER = """
@@ -66,6 +67,11 @@ class Group:
             process.wait()
             process.stdout.close()
         self.processes = []
+
+    def kills(self) -> int:
+        """What the kernel killed at this limit: a hog that thrashes can find nothing to swap for a moment. No lack of the host's."""
+        path = next(f"{self.path}/{name}" for name in KILLS if os.path.exists(f"{self.path}/{name}"))
+        return int(dict(line.split() for line in read_text(path).splitlines())["oom_kill"])
 
     def remove(self) -> None:
         self.stop()

@@ -62,6 +62,8 @@ def undo(folder: str) -> None:
                 ctypes.CDLL(None).swapoff(swap.encode())
             for file, value in reversed(state["files"].items()):
                 try:
+                    if file == "/sys/kernel/mm/ksm/run" and value != "1":
+                        write_text(file, "2")  # the kernel would go on counting what guests merged that are gone
                     write_text(file, value)
                 except OSError as error:
                     print(f"aerolab: cannot restore {file}: {error}", file=sys.stderr)

@@ -4,10 +4,11 @@ Five times a second: what QEMU and the host's kernel say (sampler.py), the host'
 load generator's own port: memory, swap, pressure and kills in each guest. And what was done: faults with their times, and configurations
 given to the daemon."""
 
+import json
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .guest import MIB, Guest
@@ -26,6 +27,7 @@ TIMES = {
 SILENT = 10.0       # a report is stale after so long
 MOMENT = 5.0        # what happens in a moment is shown for so long
 UNSEEN = 100 * MIB  # so much a load takes between two looks, half a second from each
+LAST_WORD = 22.0    # seconds, and those in which a report comes
 AFTERMATH = 40.0    # so long after a fault a guest still settles
 PAGE = 4096
 
@@ -55,6 +57,16 @@ class Extra:
     swapped_out: int
     ksm_saved: int
     running: Dict[str, bool]
+
+
+def ksm_saved(guests: List[Guest]) -> int:
+    """By guests that are there: the kernel counts those that are gone, too, until ksmd comes by."""
+    try:
+        sharing, shared = (int(read_text(f"/sys/kernel/mm/ksm/pages_{name}")) for name in ("sharing", "shared"))
+        merged = sum(int(read_text(f"/proc/{guest.pid}/ksm_merging_pages")) for guest in guests)
+    except (OSError, AttributeError):
+        return 0
+    return max(0, min(sharing, merged - shared)) * PAGE
 
 
 def number(text: str, pattern: str) -> float:
@@ -116,14 +128,19 @@ class Record(Sampler):
                 running[guest.name] = guest.resources().running
             except (OSError, AttributeError):
                 running[guest.name] = True
-        try:
-            saved = int(read_text("/sys/kernel/mm/ksm/pages_sharing")) * PAGE
-        except OSError:
-            saved = 0
+        saved = ksm_saved(self.guests)
         self.extras.append(Extra(number(pressure, r"some avg10=([\d.]+)"), number(pressure, r"full avg10=([\d.]+)"),
                                  int(number(pressure, r"total=(\d+)")), int(number(vmstat, r"\npswpin (\d+)")) * PAGE,
                                  int(number(vmstat, r"\npswpout (\d+)")) * PAGE, saved, running))
         return super().look()
+
+    def save(self, path: str) -> None:
+        """One line of JSON for each sample, for those who look for the cause of a failure."""
+        with open(path, "w", encoding="ascii") as file:
+            for sample, extra in self.pairs():
+                status = {key: (sample.status or {}).get(key) for key in ("unsafe", "committed_bytes", "envelope_bytes", "rule_bytes", "host_state")}
+                file.write(json.dumps({"seconds": round(sample.time - self.start, 2), "guests": {n: asdict(g) for n, g in sample.guests.items()},
+                                       "available": self.available(sample, extra), "extra": asdict(extra), "status": status}) + "\n")
 
     def did(self, kind: str, subject: str, start: float) -> None:
         """A fault is over."""
@@ -236,6 +253,11 @@ class Record(Sampler):
         return merge([(when - 4, when + 4) for when, message in samples if message is None] +
                      [(before[0], after[0]) for before, after in zip(samples, samples[1:]) if after[0] - before[0] > 4], 1)
 
+    def believed(self, guest: Guest, intervals: List[Interval]) -> List[Interval]:
+        """What an agent said last counts for 20 s, as aerostat-alerts(7) has it: what held when it fell silent may hold as long."""
+        return merge(intervals + [(start, start + LAST_WORD) for start, _ in self.unheard(guest)
+                                  if any(since <= start and until >= start - 4 for since, until in intervals)])
+
     def within(self, guest: Guest, test: Callable[[Message], bool]) -> List[Interval]:
         return spans((when, test(message)) for when, message in self.inside[guest.name].samples if message)
 
@@ -288,7 +310,8 @@ class Record(Sampler):
             surely, maybe, surely_keeps = (self.short(guest, level) for level in (0.75, 1.25, 1.5))
             maybe_keeps = self.short(guest, 2.5, UNSEEN)
         untold = merge(unheard + late)
-        return self.make("GuestPressure", guest.name, without(surely, untold), maybe + late, without(surely_keeps, untold), maybe_keeps + late)
+        return self.make("GuestPressure", guest.name, without(surely, untold), self.believed(guest, maybe) + late,
+                         without(surely_keeps, untold), self.believed(guest, maybe_keeps) + late)
 
     def full_swap(self, guest: Guest) -> Called:
         """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it. What is told late surely holds only from then on."""
@@ -296,7 +319,8 @@ class Record(Sampler):
             return self.within(guest, lambda message: message["swap_total_bytes"] > 0 and
                                message["swap_free_bytes"] <= (1 - share) * message["swap_total_bytes"])
         untold = merge(self.unheard(guest) + self.answers_late(guest))
-        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), untold), used(0.29), without(used(0.2725), untold), used(0.2525))
+        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), untold), self.believed(guest, used(0.29)),
+                         without(used(0.2725), untold), self.believed(guest, used(0.2525)))
 
     def kills(self, guest: Guest) -> Called:
         samples = [(when, message["oom_kills"]) for when, message in self.inside[guest.name].samples if message]
@@ -373,7 +397,12 @@ class Record(Sampler):
         surely = [(start + 30, end) for start, end in latched([(when, both, both) for when, both, _, _ in found]) if end - start > 30]
         surely = without(surely, [(start, end + 5) for start, end in self.times(guest.name, "hung", "paused")])
         maybe = [(start + 8, end + 35) for start, end in latched([(when, stuck, gap) for when, _, stuck, gap in found]) if end - start > 8]
-        return self.make("GuestUncooperative", guest.name, surely, maybe + self.taking(guest))
+        return self.make("GuestUncooperative", guest.name, surely, [self.unforgiven(guest, one) for one in maybe + self.taking(guest)])
+
+    def unforgiven(self, guest: Guest, interval: Interval) -> Interval:
+        """Whose QEMU stands still is neither judged nor forgiven meanwhile."""
+        start, end = interval
+        return start, max([end] + [over + 5 for since, over in self.times(guest.name, "hung", "paused") if since <= end <= over])
 
     @staticmethod
     def make(name: str, subject: str, surely: List[Interval], maybe: List[Interval], *keeps: List[Interval]) -> Called:

@@ -14,6 +14,7 @@ Interval = Tuple[float, float]
 
 SLACK = 4.0     # seconds: both sample about once a second, reports come every 2 s, and a busy machine is late
 GAP = 2.5       # a break shorter than this may have been seen by one of the two only
+FLASH = 1.5     # so may what holds for less than this: the daemon looks at its alerts once a second
 
 
 @dataclass
@@ -90,7 +91,7 @@ def fired_until(end: float, keeps: Sequence[Interval], clear: float) -> float:
 def must_fire(called: Called, restarts: Sequence[float] = ()) -> List[Interval]:
     """When it has to be firing. What waits to fire begins to wait anew after a restart."""
     found: List[Interval] = []
-    keeps = merge([*called.surely, *called.surely_keeps])
+    keeps = [(start, end) for start, end in merge([*called.surely, *called.surely_keeps]) if end - start >= FLASH]
     for start, end in merge(called.surely):
         if found and start < found[-1][1]: # it still fires, and does not wait again
             continue
