@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How soon a burst is answered: from the moment MemAvailable in the guest falls under half its headroom to setMemory; and what the daemon says of
-that itself.
+"""How soon a burst is answered, and what the daemon says of that itself.
 
-The first moment is the guest's own (its clock aligned with the host's), the second QEMU's (its trace of the balloon target). The daemon's time runs
-from the report of it: what is between is the agent's, the channel's and libvirt's, so that it is a part of the lab's, and not much less."""
+The whole of it runs from the moment MemAvailable in the guest falls under half its headroom (the guest's own word, its clock aligned with the
+host's) to setMemory (QEMU's trace of the balloon target). Up to 200 ms of it are the agent's, which looks that often while nothing is short.
+The daemon's time runs from the report of it, which the lab sees in QEMU's trace of the channel."""
 
+import random
 import statistics
 import time
 from typing import List, NamedTuple, Optional, Tuple
@@ -18,13 +19,14 @@ CONFIG = {"host": {"memory": "1900M"}}
 BURSTS = 10 if LONG else 6              # to be measured
 TRIES = 16                              # slow ones are often met before memory is short
 RAMPS = (120 * MIB, 0, 240 * MIB, 0)    # bytes a second; 0: as fast as it can
-MEDIAN_MAX = 0.250  # seconds
-BLUR = 0.020        # seconds that the guest's look at its memory may be late
+MEDIAN_MAX = 0.5    # seconds: half of what periodic reports alone, each 2 s, would make it; how soon it is is logged
+APART_MAX = 0.020   # seconds that the channel, libvirt and a busy machine may put between QEMU's trace and the daemon's own time
 
 
 class Answer(NamedTuple):
     by_lab: Optional[float]     # seconds; None where memory came before it was short
-    by_daemon: Optional[float]  # of its first report; None where there was none
+    by_daemon: Optional[float]  # of its first report of pressure; None where there was none
+    apart: Optional[float]      # that, and the time by QEMU's trace from a report to the answer
     text: str
 
 
@@ -33,6 +35,7 @@ class Reaction(AlertCase):
 
     def burst(self, guest: Guest, ramp: int) -> Answer:
         uncertainty = guest.load.align_clocks()
+        guest.trace_agent()
         inside = guest.load.guest()
         before = guest.actual()
         since = len(guest.load.port.events)
@@ -59,17 +62,21 @@ class Reaction(AlertCase):
         text = f"{guest.name} at {mib(before)}, {mib(ramp) + '/s' if ramp else 'at once'}: "
         if crossed is None:
             after = 1000 * (answers()[0] - start)
-            return Answer(None, None, text + f"given more {after:.0f} ms after the burst began, never under half its headroom")
-        own = told[0] if told else None
-        by_daemon = f"{1000 * own:.0f} ms" if own is not None else "nothing"
-        text += f"{1000 * (answers()[0] - crossed):.0f} ms (clocks within {1000 * uncertainty:.1f} ms), by the daemon {by_daemon}"
-        return Answer(answers()[0] - crossed, own, text)
+            return Answer(None, None, None, text + f"given more {after:.0f} ms after the burst began, never under half its headroom")
+        text += f"{1000 * (answers()[0] - crossed):.0f} ms (clocks within {1000 * uncertainty:.1f} ms)"
+        if not told:
+            return Answer(answers()[0] - crossed, None, None, text + ", by the daemon nothing")
+        # Which of the reports told of pressure the trace does not say.
+        spoken = [t for t in guest.agent_spoke() if t > start]
+        apart = min((abs(answer - said - told[0]) for answer, _ in guest.balloon_targets() for said in spoken if said < answer), default=float("inf"))
+        return Answer(answers()[0] - crossed, told[0], apart, text + f", by the daemon {1000 * told[0]:.1f} ms, {1000 * apart:.1f} ms from the trace")
 
     def test_bursts_are_answered_at_once(self) -> None:
         self.start(CONFIG)
         answers: List[Answer] = []
         for i in range(TRIES):
             self.wait_calm()
+            time.sleep(random.uniform(0, 1))  # calm begins with a move, and so with a look of the agent's
             answer = self.burst(self.lab.guests[i % len(self.lab.guests)], RAMPS[i % len(RAMPS)])
             log(f"burst {i + 1}: {answer.text}")
             if answer.by_lab is not None:
@@ -82,11 +89,14 @@ class Reaction(AlertCase):
         log(f"{i + 1 - len(reactions)} of {i + 1} bursts were met before memory was short; reaction to the rest: "
             f"median {1000 * median:.0f} ms, least {1000 * min(reactions):.0f}, most {1000 * max(reactions):.0f}")
         self.assertLess(median, MEDIAN_MAX)
-        apart = [answer.by_lab - answer.by_daemon for answer in answers if answer.by_daemon is not None]
-        log(f"by the daemon {len(apart)} of them: less by {1000 * min(apart):.0f} to {1000 * max(apart):.0f} ms, median {1000 * statistics.median(apart):.0f}")
-        self.assertGreaterEqual(len(apart), BURSTS // 2, "the daemon measures few of its reactions")
-        self.assertGreater(min(apart), -BLUR, "the daemon measures more than there was")
-        self.assertLess(statistics.median(apart), 0.15)
+        own = [answer for answer in answers if answer.by_daemon is not None]
+        self.assertGreaterEqual(len(own), BURSTS // 2, "the daemon measures few of its reactions")
+        apart = statistics.median(answer.apart for answer in own)
+        log(f"{len(own)} of them measured by the daemon: median {1000 * statistics.median(answer.by_daemon for answer in own):.1f} ms, "
+            f"{1000 * apart:.1f} ms from QEMU's trace")
+        self.assertLess(apart, APART_MAX)
+        late = max(answer.by_daemon - answer.by_lab for answer in own)
+        self.assertLess(late, APART_MAX, "the daemon measures more than there was")
 
     def test_a_pause_is_no_reaction(self) -> None:
         daemon = self.start(CONFIG)

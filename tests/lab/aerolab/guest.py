@@ -61,6 +61,9 @@ def disk_xml(path: str, target: str, read_only: bool) -> str:
     </disk>"""
 
 
+AGENT_PORT = 2  # libvirt numbers channels from 1, in the order of domain_xml()
+
+
 def channel_xml(name: str) -> str:
     return f"<channel type='unix'><source mode='bind'/><target type='virtio' name='{name}'/></channel>"
 
@@ -191,9 +194,20 @@ class Guest:
 
         return Resources(kib("VmRSS"), kib("VmSwap"), re.search(r"^State:\s+[Tt]", text, re.M) is None)
 
-    def balloon_targets(self) -> List["tuple[float, int]"]:
-        """Every balloon target QEMU was given: (time, bytes), oldest first."""
+    def traced(self, event: str) -> List["tuple[float, str]"]:
+        """What QEMU has traced of an event: (time, its words), oldest first."""
         path = f"{self.folder}/{self.name}.trace"
         text = read_text(path) if os.path.exists(path) else ""
-        return [(float(stamp), int(size, 16)) for stamp, size in
-                re.findall(r"^\d+@([\d.]+):virtio_balloon_to_target balloon target: (?:0x)?([0-9a-f]+)", text, re.M)]
+        return [(float(stamp), words) for stamp, words in re.findall(rf"^\d+@([\d.]+):{event} (.*)$", text, re.M)]
+
+    def balloon_targets(self) -> List["tuple[float, int]"]:
+        """Every balloon target QEMU was given: (time, bytes), oldest first."""
+        return [(stamp, int(words.split()[2], 16)) for stamp, words in self.traced("virtio_balloon_to_target")]
+
+    def trace_agent(self) -> None:
+        """From now on agent_spoke() knows."""
+        self.qmp.execute("trace-event-set-state", name="virtio_console_flush_buf", enable=True)
+
+    def agent_spoke(self) -> List[float]:
+        """Whenever QEMU handed on what the guest's agent wrote, oldest first."""
+        return [stamp for stamp, words in self.traced("virtio_console_flush_buf") if words.startswith(f"port {AGENT_PORT},")]
