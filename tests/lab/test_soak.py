@@ -14,12 +14,16 @@ import unittest
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, Tuple
+from unittest.mock import Mock
 
 from aerolab import GIB, LONG, MIB, Guest, LabCase, Options, log, main, mib, wait_until
 from aerolab.follower import Follower
+from aerolab.guest import Resources
 from aerolab.hog import SwapHog
+from aerolab.jsonport import PortClosed
 from aerolab.machine import read_text
 from aerolab.record import Record, Settings
+from aerolab.sampler import Sampler
 from aerolab.verdict import Called, judge
 
 SECONDS = float(os.environ.get("AEROLAB_SOAK_SEC", 20 * 60 if LONG else 60))  # of faults; then they have to be over
@@ -349,6 +353,15 @@ class Verdict(unittest.TestCase):
         self.assertEqual(self.complaints([(275, "fired"), (361, "resolved")], [(100, 300)], restarts=[240]), 1, "fired late for no reason")
         self.assertEqual(self.complaints([(152, "fired"), (361, "resolved")], [(100, 300)], restarts=[120]), 0, "began to wait anew")
         self.assertGreater(len(judge([], [(1, "fired", "Y", "a")], 0, 9)), 0, "nobody knows of it")
+
+    def test_a_qemu_that_is_stopped_while_it_is_asked(self) -> None:
+        guest = Mock()
+        guest.name = "a"
+        guest.resources.return_value = Resources(rss=3, swap=0, running=True)
+        sampler = Sampler([guest])
+        guest.actual.side_effect = [5, TimeoutError(), PortClosed()]
+        self.assertEqual([sampler.round()[guest.name].actual for _ in range(2)], [5, 5])
+        self.assertEqual(sampler.round(), {}, "gone")
 
 
 if __name__ == "__main__":

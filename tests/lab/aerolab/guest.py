@@ -176,9 +176,9 @@ class Guest:
     def set_memory(self, size: int) -> None:
         virsh("setmem", self.name, f"{size}b", "--live")
 
-    def actual(self) -> int:
-        """The guest's memory by its balloon, in bytes; all of it where there is no balloon."""
-        return self.qmp.actual() if self.options.balloon else self.options.memory
+    def actual(self, timeout: float = 5.0) -> int:
+        """The guest's memory by its balloon, in bytes; all of it where there is no balloon. TimeoutError when QEMU does not answer."""
+        return self.qmp.actual(timeout) if self.options.balloon else self.options.memory
 
     @property
     def pid(self) -> int:

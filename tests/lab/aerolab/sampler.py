@@ -8,9 +8,11 @@ from typing import Any, Dict, List, Optional, Set
 
 from .daemon import Aerostatd, CtlError
 from .guest import Guest
+from .jsonport import PortClosed
 from .machine import meminfo, read_text
 
 PERIOD = 0.1
+ANSWER_MAX = 1.0       # seconds that QEMU has to answer
 OVERHEAD_PERIOD = 5.0  # reading smaps holds the process's lock for milliseconds
 
 
@@ -76,6 +78,7 @@ class Sampler:
     samples: List[Sample] = field(default_factory=list)
     overheads: Dict[str, int] = field(default_factory=dict)
     overheads_time: float = 0.0
+    actuals: Dict[str, int] = field(default_factory=dict)
 
     def __enter__(self) -> "Sampler":
         self.stopping = threading.Event()
@@ -116,16 +119,24 @@ class Sampler:
         guests = {name: min(earlier.get(name, guest), guest, key=lambda g: g.committed) for name, guest in later.items()}
         return Sample(time.time(), guests, meminfo(), status, seconds)
 
+    def actual(self, guest: Guest, running: bool) -> int:
+        """A stopped QEMU answers nothing, and its balloon does not move either; nor does one answer that is stopped while it is asked."""
+        if running or guest.name not in self.actuals:
+            try:
+                self.actuals[guest.name] = guest.actual(ANSWER_MAX)
+            except TimeoutError:
+                if guest.name not in self.actuals:
+                    raise
+        return self.actuals[guest.name]
+
     def round(self) -> Dict[str, GuestSample]:
         guests = {}
         for guest in self.guests:
             try:
                 resources = guest.resources()
-                last = self.samples[-1].guests.get(guest.name) if self.samples else None
-                # A stopped QEMU answers nothing; its balloon does not move either.
-                actual = guest.actual() if resources.running or not last else last.actual
+                actual = self.actual(guest, resources.running)
                 guests[guest.name] = GuestSample(actual, self.overheads.get(guest.name, 0), resources.rss, resources.swap)
-            except (OSError, AttributeError, RuntimeError):
+            except (OSError, AttributeError, RuntimeError, PortClosed):
                 pass
         return guests
 
