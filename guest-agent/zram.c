@@ -117,6 +117,8 @@ static int add_device(int root_fd) {
 
         if (faccessat(root_fd, "sys/class/zram-control/hot_add", F_OK, 0) < 0)
                 (void) spawn(modprobe);
+        if (faccessat(root_fd, "sys/class/zram-control/hot_remove", W_OK, 0) < 0) /* to read hot_add makes a device, which could not be removed */
+                return -errno;
         n = procfs_read(root_fd, "sys/class/zram-control/hot_add", text, sizeof(text));
         if (n < 0)
                 return (int) n;
@@ -180,7 +182,10 @@ int zram_setup(const char *root, uint64_t size_bytes, struct zram *ret) {
         size_bytes -= size_bytes % MIB;
         r = add_device(root_fd);
         if (r < 0) {
-                log_warning("no zram: this kernel does not offer it (%s)", strerror(-r));
+                if (r == -EROFS)
+                        log_warning("no zram: this service may not write to /sys; aerostat-guest.conf(5) has the drop-in that lets it");
+                else
+                        log_warning("no zram: this kernel does not offer it (%s)", strerror(-r));
                 return r;
         }
         index = (unsigned) r;

@@ -51,12 +51,12 @@ static void say_host(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
         case ALERT_ENVELOPE_UNSAFE:
                 if (n[4] != AEROSTAT_UNKNOWN)
                         SAY("the VMs bound to NUMA node %s can take %s more than the %s that it can bear%s", nodes_to_string(n[4], names), s0, s1,
-                            n[2] > n[1] ? ", and their floors alone are more: shrinking cannot mend it" : "; they are being shrunk");
+                            n[2] > n[1] ? ", and their floors alone are more: shrinking cannot mend it" : "; they can be shrunk below it");
                 else if (n[2] > n[1])
                         SAY("the VMs can take %s more than the %s that the host can bear, and their floors alone come to %s: shrinking cannot mend "
                             "it", s0, s1, s2);
                 else
-                        SAY("the VMs can take %s more than the %s that the host can bear; they are being shrunk", s0, s1);
+                        SAY("the VMs can take %s more than the %s that the host can bear, and can be shrunk below it", s0, s1);
                 break;
         case ALERT_GUARANTEE_WEAKENED:
                 name_weaknesses(n[0], names, sizeof(names));
@@ -147,8 +147,8 @@ char *alert_message(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
 const char *alert_advice(enum alert_name name) {
         static const char *const advice[_ALERT_NAMES] = {
                 [ALERT_HOST_TIGHT] =
-                        "VMs are being shrunk. If it stays: find what else uses memory (`aerostatctl status`), start no more VMs, or "
-                        "move one away.",
+                        "VMs are shrunk, unless aerostatd is paused. If it stays: find what else uses memory (`aerostatctl status`), start "
+                        "no more VMs, or move one away.",
                 [ALERT_HOST_HARD] = "Move or stop a VM, or end what else uses memory on the host; `aerostatctl list` shows who has what.",
                 [ALERT_HOST_CRITICAL] =
                         "Act now: stop or save the least important VM (`virsh managedsave VM`), or end what else uses "
@@ -161,11 +161,11 @@ const char *alert_advice(enum alert_name name) {
                         "See who is swapped out (`aerostatctl list`); move a VM away, or add swap (`aerostatctl swap "
                         "plan`).",
                 [ALERT_SWAP_AT_CEILING] =
-                        "No more will be swapped: VMs shrink, or slow down. Move or stop a VM, or add swap (`aerostatctl swap add "
+                        "VMs swap no more, or (cgroup v1) less: they shrink, or slow down. Move or stop a VM, or add swap (`aerostatctl swap add "
                         "SIZE`).",
                 [ALERT_SWAP_ABOVE_CEILING] =
-                        "The ceiling was lifted so that nothing is killed, or something else swaps. Move or stop a VM "
-                        "now.",
+                        "The ceiling was lifted so that nothing is killed, or cannot be enforced (cgroup v1), or something else swaps: "
+                        "`aerostatctl swap`. Move or stop a VM now.",
                 [ALERT_SWAP_THRASHING] = "More is in use than fits: work on this host crawls. Move or stop a VM.",
                 [ALERT_KSM_UNPROFITABLE] = "These VMs have little in common: `aerostatctl ksm off`, or leave it to mode = auto.",
                 [ALERT_GUEST_BREACHING] =

@@ -55,20 +55,23 @@ static json_t *json_ksm_report(struct manager *manager) {
         put_text(&put, "mode", ksm_mode_to_string(k->config.mode));
         put_bool(&put, "manual_mode", k->manual_mode);
         put_text(&put, "automation", json_automation(manager));
-        put_text(&put, "phase", k->unmerging ? "unmerging" : k->standing_back ? "standing_back" : ksm_phase_to_string(k->plan.phase));
+        put_text(&put, "phase", !k->present         ? NULL
+                                : k->unmerging     ? "unmerging"
+                                : k->standing_back ? "standing_back" : ksm_phase_to_string(k->plan.phase));
         put_text(&put, "note", k->note[0] ? k->note : NULL);
         put_count(&put, "run", IF_PRESENT(k->sample.knobs.run));
         put_bytes(&put, "saved_bytes", IF_PRESENT(k->sample.saved_bytes));
         put_signed(&put, "profit_bytes", k->sample.profit_bytes, k->present);
         put_bool(&put, "profit_estimated", k->sample.profit_estimated);
         put_bytes(&put, "credit_bytes", host.decisions > 0 ? host.plan->ksm_credit_bytes : AEROSTAT_UNKNOWN);
-        put_bytes(&put, "gain_bytes", k->plan.gain_bytes);
-        put_ppm(&put, "cpu_ratio", k->plan.cpu_ppm);
-        put_ppm(&put, "cpu_budget_ratio", k->plan.budget_ppm);
-        put_usec(&put, "ksmd_cpu_seconds", k->ksmd_cpu_usec);
-        put_count(&put, "backoff", k->plan.backoff);
-        put_count(&put, "cow_pages_per_second", k->cow_pages_per_sec);
-        put_usec(&put, "probe_in_seconds", k->plan.probe_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(k->plan.probe_usec, host.now_usec));
+        put_bytes(&put, "gain_bytes", IF_PRESENT(k->plan.gain_bytes));
+        put_ppm(&put, "cpu_ratio", IF_PRESENT(k->plan.cpu_ppm));
+        put_ppm(&put, "cpu_budget_ratio", IF_PRESENT(k->plan.budget_ppm));
+        put_usec(&put, "ksmd_cpu_seconds", IF_PRESENT(k->ksmd_cpu_usec));
+        put_count(&put, "backoff", IF_PRESENT(k->plan.backoff));
+        put_count(&put, "cow_pages_per_second", IF_PRESENT(k->cow_pages_per_sec));
+        put_usec(&put, "probe_in_seconds",
+                 IF_PRESENT(k->plan.probe_usec == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(k->plan.probe_usec, host.now_usec)));
         put_bool(&put, "unprofitable", k->plan.unprofitable);
         put_count(&put, "full_scans", IF_PRESENT(k->sample.full_scans));
         put_count(&put, "shared_pages", IF_PRESENT(k->sample.shared_pages));
@@ -148,7 +151,9 @@ static json_t *json_swap_report(struct manager *manager) {
         put_bytes(&put, "disk_total_bytes", host.host->swap_total_bytes);
         put_bytes(&put, "disk_used_bytes", host.host->swap_used_bytes);
         put_ppm(&put, "ceiling_ratio", host.settings->policy.swap_ceiling_ppm);
-        put_bytes(&put, "ceiling_bytes", s->plan.ceiling_bytes);
+        /* Of the ceiling as it may just have been set; the plan is of the last second. */
+        put_bytes(&put, "ceiling_bytes", host.host->swap_total_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN
+                                         : u64_mul_div(host.host->swap_total_bytes, host.settings->policy.swap_ceiling_ppm, PPM_ONE));
         put_bytes(&put, "allowance_bytes", host.decisions > 0 ? host.plan->allowance_bytes : AEROSTAT_UNKNOWN);
         put_bool(&put, "above_ceiling", s->plan.above_ceiling);
         put_bool(&put, "enforce", host.settings->swap_enforce);

@@ -15,7 +15,7 @@
 #include "protocol/units.h"
 
 #define ARGUMENTS_MAX 32
-#define KEY_MAX 64
+#define KEY_MAX 320 /* the longest name of a VM, and what stands before it */
 #define BLANKS " \t"
 
 const struct runner_limits runner_limits_default = {

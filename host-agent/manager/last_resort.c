@@ -67,6 +67,7 @@ static void failed(struct manager *m, struct vm *vm, const char *what, const cha
         const struct last_resort_config config = config_of(m);
 
         vm->resort.step = RESORT_NONE;
+        vm->last_resort_usec = 0; /* nothing was done to it that an alert could tell of */
         last_resort_failed(&config, &m->last_resort);
         manager_tell(m, LOG_ERR, vm, "the last resort failed: it cannot be %s: %s", what, why);
 }

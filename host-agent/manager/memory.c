@@ -89,7 +89,7 @@ uint64_t manager_memory_ksm_saved(const struct manager *m, uint64_t counted_byte
         }
         if (!ksm_control_view(m->ksm)->present)
                 return counted_bytes;
-        return ksm_live_bytes(counted_bytes, u64_mul(s->zero_pages, page), u64_mul(s->shared_pages, page), merged); /* unknown stays unknown */
+        return ksm_live_bytes(counted_bytes, u64_mul(s->shared_pages, page), merged); /* unknown stays unknown */
 }
 
 static void tick_ksm(struct manager *m, uint64_t now_usec) {

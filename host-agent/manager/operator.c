@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host-agent/manager/alert_conditions.h"
 #include "host-agent/manager/internal.h"
@@ -23,7 +24,13 @@ static uint64_t ksm_profit_bytes(const struct ksm_view *k) {
         return (uint64_t) MAX(k->sample.profit_bytes, 0);
 }
 
+/* What the page of zeros stands in for; no process has it. */
+static uint64_t ksm_zero_bytes(const struct ksm_view *k) {
+        return k->present && k->sample.zero_pages != AEROSTAT_UNKNOWN ? u64_mul(k->sample.zero_pages, (uint64_t) sysconf(_SC_PAGESIZE)) : 0;
+}
+
 void manager_view_host(struct manager *m, struct host_view *ret) {
+        const struct ksm_view *ksm = ksm_control_view(m->ksm);
         const struct host_sample *s = &m->sample;
         uint64_t zram_total = s->swap_zram_total_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_total_bytes;
         uint64_t zram_used = s->swap_zram_used_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_used_bytes;
@@ -38,10 +45,10 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .swap_total_bytes = u64_add(s->swap_disk_total_bytes, zram_total),
                 .swap_used_bytes = u64_add(s->swap_disk_used_bytes, zram_used),
                 .ksm_run = s->ksm_run,
-                .ksm_saved_bytes = s->ksm_saved_bytes,
-                .ksm_profit_bytes = ksm_profit_bytes(ksm_control_view(m->ksm)),
-                .ksm_cpu_ppm = ksm_control_view(m->ksm)->plan.cpu_ppm,
-                .ksm = ksm_control_view(m->ksm),
+                .ksm_saved_bytes = u64_add(s->ksm_saved_bytes, ksm_zero_bytes(ksm)),
+                .ksm_profit_bytes = ksm_profit_bytes(ksm),
+                .ksm_cpu_ppm = ksm->present ? ksm->plan.cpu_ppm : AEROSTAT_UNKNOWN,
+                .ksm = ksm,
                 .swap = swap_control_view(m->swap),
                 .psi_some_ppm = s->pressure.some_avg10_ppm,
                 .psi_full_ppm = s->pressure.full_avg10_ppm,

@@ -132,7 +132,7 @@ static void ask_for_stats(struct manager *m, const struct vm *vm) {
 
 static void on_domain(struct manager *m, const struct virt_event *e, uint64_t now_usec) {
         struct policy_vm policy = { 0 };
-        char old_path[VIRT_PATH_MAX] = "";
+        char old_path[VIRT_PATH_MAX] = "", size[FORMAT_SIZE_MAX];
         size_t at;
         struct vm *vm = find(m, e->uuid, &at);
         enum virt_state before = vm ? vm->state : e->state;
@@ -169,6 +169,8 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 manager_keep_restore(m, vm);
                 manager_last_resort_found(m, vm);
                 manager_reservations_hand_over(m, vm->name);
+                if (m->ready)
+                        manager_tell(m, LOG_INFO, vm, "started, with up to %s", format_size(vm->info.max_bytes, size));
                 m->changed = true;
         } else
                 manager_last_resort_state(m, vm, before);

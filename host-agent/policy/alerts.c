@@ -110,9 +110,7 @@ static int step(struct alerts *alerts, struct alert *a, uint64_t now_usec, uint6
                 alerts->n_firing++;
                 return ALERT_FIRED;
         }
-        if (!a->seen) {
-                if (u64_sub(now_usec, a->seen_usec) < kind->clear_usec)
-                        return -1;
+        if (!a->seen && u64_sub(now_usec, a->seen_usec) >= kind->clear_usec) {
                 resolve(alerts, a, realtime_usec);
                 return ALERT_RESOLVED;
         }

@@ -61,10 +61,10 @@ static uint64_t known(uint64_t value) {
         return value == AEROSTAT_UNKNOWN ? 0 : value;
 }
 
-uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t zero_bytes, uint64_t shared_bytes, uint64_t merged_bytes) {
+uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t shared_bytes, uint64_t merged_bytes) {
         if (saved_bytes == AEROSTAT_UNKNOWN || shared_bytes == AEROSTAT_UNKNOWN || merged_bytes == AEROSTAT_UNKNOWN)
                 return saved_bytes;
-        return MIN(saved_bytes, u64_add(u64_sub(merged_bytes, shared_bytes), known(zero_bytes)));
+        return MIN(saved_bytes, u64_sub(merged_bytes, shared_bytes));
 }
 
 static uint64_t profit(const struct ksm_input *in) {

@@ -95,8 +95,8 @@ uint64_t ksm_budget_ppm(const struct ksm_config *config, enum policy_host_state 
  * stopped (seen on Linux 6.18: 332 MiB saved by nobody). What processes say of themselves ends with them: merged_bytes is the sum of their
  * ksm_merging_pages, and one copy of each of the shared_bytes is not saved. (mm/ksm.c: the sum is sharing + shared while nothing is stale.)
  * Where processes other than VMs merge, too, the copies that they keep are taken off as well: too little is said to be saved, not too much.
- * All four in bytes; unknown merged or shared (before Linux 5.19): saved_bytes. */
-uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t zero_bytes, uint64_t shared_bytes, uint64_t merged_bytes);
+ * saved_bytes: pages_sharing. All three in bytes; unknown merged or shared (before Linux 5.19): saved_bytes. */
+uint64_t ksm_live_bytes(uint64_t saved_bytes, uint64_t shared_bytes, uint64_t merged_bytes);
 
 /* Whether everything can be unmerged (run=2) without running out: it brings back all that was saved, and the reserve has to stay free.
  * ret_need_bytes: the available memory that it takes. Unknown amounts: no. */

@@ -66,7 +66,7 @@ struct policy_host {
         uint64_t swap_zram_used_bytes;         /* of zram, by anyone: VMs' swap_bytes may be there (swap_on_disk); unknown counts as none */
         uint64_t zswap_bytes;                  /* RAM that zswap may still take out of the allowance; 0: off */
         uint64_t arc_reclaimable_bytes;        /* the host's own ZFS cache above its minimum: not `other use`; unknown: none */
-        uint64_t ksm_saved_bytes;              /* for VMs that are there (ksm_live_bytes) */
+        uint64_t ksm_saved_bytes;              /* of what is in their rss, for VMs that are there (ksm_live_bytes) */
         uint64_t swap_out_bytes_per_sec;       /* of the last sample interval */
         uint64_t psi_some_ppm, psi_full_ppm;   /* avg10; unknown: no PSI */
         bool psi_event;                        /* a PSI trigger fired since the last decision, and not by limits that we set ourselves */

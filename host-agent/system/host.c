@@ -28,15 +28,11 @@ static void read_swaps(int root_fd, char *buf, struct host_sample *sample) {
 }
 
 static void read_ksm(int root_fd, struct host_sample *sample) {
-        uint64_t sharing, zero, page = (uint64_t) sysconf(_SC_PAGESIZE);
+        uint64_t sharing;
 
-        /* Linux 6.1 has the first two only. */
         sample->ksm_run = read_number(root_fd, "sys/kernel/mm/ksm/run");
         sharing = read_number(root_fd, "sys/kernel/mm/ksm/pages_sharing");
-        zero = read_number(root_fd, "sys/kernel/mm/ksm/ksm_zero_pages");
-        if (zero == AEROSTAT_UNKNOWN)
-                zero = 0; /* counted since Linux 6.6 */
-        sample->ksm_saved_bytes = sharing == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul(u64_add(sharing, zero), page);
+        sample->ksm_saved_bytes = sharing == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_mul(sharing, (uint64_t) sysconf(_SC_PAGESIZE));
 }
 
 static void read_arc(int root_fd, char *buf, struct host_sample *sample) {

@@ -21,7 +21,7 @@ struct host_sample {
         uint64_t swap_disk_total_bytes, swap_disk_used_bytes; /* /proc/swaps without zram */
         uint64_t swap_zram_total_bytes, swap_zram_used_bytes;
         uint64_t ksm_run;                      /* /sys/kernel/mm/ksm/run */
-        uint64_t ksm_saved_bytes;              /* (pages_sharing + ksm_zero_pages) x page */
+        uint64_t ksm_saved_bytes;              /* pages_sharing x page; not ksm_zero_pages, which are in no process's resident size */
         uint64_t arc_size_bytes, arc_min_bytes; /* spl/kstat/zfs/arcstats: size, c_min */
 };
 int host_sample_read(int root_fd, struct host_sample *ret); /* -errno only when meminfo cannot be read */

@@ -143,6 +143,9 @@ class LastResort(LabCase):
         wait_until(lambda: self.log_has("cannot be saved"), 60, "a save to a tmpfs is refused")
         self.assertIn("in memory itself", daemon.log())
         self.assertEqual((state("low"), state("high")), ("running", "running"))
+        time.sleep(3)  # alerts are looked at once a second
+        told = daemon.json("alerts")
+        self.assertNotIn("LastResort", [alert["name"] for alert in told["firing"] + told["recent"]], "nothing was done that it could tell of")
         daemon.stop()
         os.makedirs(SAVES, exist_ok=True)
         os.makedirs(f"{self.lab.folder}/save", exist_ok=True)

@@ -71,8 +71,13 @@ class Reaction(AlertCase):
         apart = min((abs(answer - said - told[0]) for answer, _ in guest.balloon_targets() for said in spoken if said < answer), default=float("inf"))
         return Answer(answers()[0] - crossed, told[0], apart, text + f", by the daemon {1000 * told[0]:.1f} ms, {1000 * apart:.1f} ms from the trace")
 
+    def histogram(self) -> Tuple[float, float]:
+        values = self.metrics()
+        return values["aerostat_reaction_seconds_count"], values["aerostat_reaction_seconds_sum"]
+
     def test_bursts_are_answered_at_once(self) -> None:
         self.start(CONFIG)
+        count, total = self.histogram()
         answers: List[Answer] = []
         for i in range(TRIES):
             self.wait_calm()
@@ -95,6 +100,10 @@ class Reaction(AlertCase):
         log(f"{len(own)} of them measured by the daemon: median {1000 * statistics.median(answer.by_daemon for answer in own):.1f} ms, "
             f"{1000 * apart:.1f} ms from QEMU's trace")
         self.assertLess(apart, APART_MAX)
+        count, total = (now - then for now, then in zip(self.histogram(), (count, total)))
+        log(f"the metric has {count:.0f}, {1000 * total / max(count, 1):.1f} ms each")  # a burst may take several grants
+        self.assertGreaterEqual(count, len(own))
+        self.assertGreaterEqual(total, sum(answer.by_daemon for answer in own) - 0.001 * len(own))
         late = max(answer.by_daemon - answer.by_lab for answer in own)
         self.assertLess(late, APART_MAX, "the daemon measures more than there was")
 

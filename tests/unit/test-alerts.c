@@ -430,6 +430,27 @@ static void test_unknown_is_no_alert(void **state) {
         free(w);
 }
 
+/* What happened in a moment fires for ten minutes, and whoever wants to be told every two (Alertmanager resolves what it hears no more of) is. */
+static void test_repeated_for_as_long_as_it_fires(void **state) {
+        const struct alert_condition c = { .name = ALERT_GUEST_OOM_KILL, .subject = "vm" };
+        struct alerts *alerts = calloc(1, sizeof(*alerts));
+        struct alert_event e;
+        unsigned times[ALERT_RESOLVED + 1] = { 0 };
+
+        assert_non_null(alerts);
+        for (uint64_t now = 1000; now < 2000; now++) {
+                alerts_begin(alerts);
+                if (now == 1000)
+                        alerts_observe(alerts, &c, now * USEC_PER_SEC, REALTIME);
+                while (alerts_next(alerts, now * USEC_PER_SEC, REALTIME, 2 * USEC_PER_MINUTE, &e))
+                        times[e.type]++;
+        }
+        assert_int_equal(times[ALERT_FIRED], 1);
+        assert_int_equal(times[ALERT_REPEATED], 4);
+        assert_int_equal(times[ALERT_RESOLVED], 1);
+        free(alerts);
+}
+
 static void test_bounded_and_the_host_is_heard(void **state) {
         struct alerts *alerts = calloc(1, sizeof(*alerts));
         struct alert_event e;
@@ -510,6 +531,7 @@ int main(void) {
                 cmocka_unit_test(test_each_fires_and_resolves), cmocka_unit_test(test_host_states_include_milder_ones),
                 cmocka_unit_test(test_swap_levels), cmocka_unit_test(test_ksm_mode_in_force),
                 cmocka_unit_test(test_short_trouble_is_no_alert), cmocka_unit_test(test_flapping_is_one_alert),
+                cmocka_unit_test(test_repeated_for_as_long_as_it_fires),
                 cmocka_unit_test(test_a_vm_that_goes_takes_its_alerts), cmocka_unit_test(test_restart_does_not_fire_twice),
                 cmocka_unit_test(test_unknown_is_no_alert), cmocka_unit_test(test_ceilings_of_zero),
                 cmocka_unit_test(test_a_lost_agent_outlives_a_restart), cmocka_unit_test(test_pressure_of_old_is_none),

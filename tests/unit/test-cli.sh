@@ -297,7 +297,7 @@ expect 2 '' 'did you mean "unmerge"?' ksm unmege
 expect 0 '"cpu_budget_ratio": 0.15' '' --json ksm
 expect 0 'memory.swap.max of machine.slice = 2.40 GiB, set through systemd' '' swap
 expect 0 '"method": "systemd"' '' --json swap status
-expect 0 'The swap ceiling is 40% = 2.40 GiB' '' swap ceiling 40%
+expect 0 'The swap ceiling is 40% = 3.20 GiB' '' swap ceiling 40%
 expect 2 '' 'is no share of swap' swap ceiling 101%
 expect 2 '' 'is no share of swap' swap ceiling -1%
 expect 2 '' 'is no share of swap' swap ceiling 30

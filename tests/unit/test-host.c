@@ -116,7 +116,7 @@ static void test_linux_6_18(void **state) {
         assert_int_equal(s.swap_disk_used_bytes, 0);
         assert_int_equal(s.swap_zram_total_bytes, 4194300 * KIB);
         assert_int_equal(s.ksm_run, 2);
-        assert_int_equal(s.ksm_saved_bytes, 1024 * (uint64_t) sysconf(_SC_PAGESIZE));
+        assert_int_equal(s.ksm_saved_bytes, 1000 * (uint64_t) sysconf(_SC_PAGESIZE));
         assert_int_equal(s.arc_size_bytes, 16 * GIB);
         assert_int_equal(s.arc_min_bytes, 2110400000);
         assert_int_equal(s.vmstat.cow_ksm, 17);

@@ -301,14 +301,13 @@ static void test_wakes_when_a_vm_ends(void **state) {
 static void test_live_bytes(void **state) {
         const uint64_t no = AEROSTAT_UNKNOWN;
 
-        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 300 * MIB), 200 * MIB); /* three VMs with 100 MiB that are equal */
-        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 200 * MIB), 100 * MIB); /* one of them has ended, and ksmd is stopped */
-        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, 0), 0);
-        assert_int_equal(ksm_live_bytes(250 * MIB, 50 * MIB, 100 * MIB, 0), 50 * MIB);
-        assert_int_equal(ksm_live_bytes(200 * MIB, no, 100 * MIB, 900 * MIB), 200 * MIB); /* never more than the kernel says */
-        assert_int_equal(ksm_live_bytes(200 * MIB, 0, 100 * MIB, no), 200 * MIB);
-        assert_int_equal(ksm_live_bytes(200 * MIB, 0, no, 100 * MIB), 200 * MIB);
-        assert_true(ksm_live_bytes(no, 0, 100 * MIB, 100 * MIB) == no);
+        assert_int_equal(ksm_live_bytes(200 * MIB, 100 * MIB, 300 * MIB), 200 * MIB); /* three VMs with 100 MiB that are equal */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 100 * MIB, 200 * MIB), 100 * MIB); /* one of them has ended, and ksmd is stopped */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 100 * MIB, 0), 0);
+        assert_int_equal(ksm_live_bytes(200 * MIB, 100 * MIB, 900 * MIB), 200 * MIB); /* never more than the kernel says */
+        assert_int_equal(ksm_live_bytes(200 * MIB, 100 * MIB, no), 200 * MIB);
+        assert_int_equal(ksm_live_bytes(200 * MIB, no, 100 * MIB), 200 * MIB);
+        assert_true(ksm_live_bytes(no, 100 * MIB, 100 * MIB) == no);
 }
 
 static void test_wakes_when_it_comes_apart(void **state) {

@@ -67,6 +67,8 @@ static int refuse_room(const char *path, uint64_t bytes) {
         return CTL_DONE;
 }
 
+static volatile sig_atomic_t interrupted;
+
 static int write_zeros(int fd, uint64_t bytes) {
         _cleanup_free_ char *zeros = calloc(1, MIB);
 
@@ -75,8 +77,8 @@ static int write_zeros(int fd, uint64_t bytes) {
         for (uint64_t done = 0; done < bytes;) {
                 ssize_t n = pwrite(fd, zeros, MIN(MIB, bytes - done), (off_t) done);
 
-                if (n < 0)
-                        return -errno;
+                if (n < 0 || interrupted)
+                        return n < 0 ? -errno : -EINTR; /* a write that has begun is not interrupted */
                 done += (uint64_t) n;
         }
         return fsync(fd) < 0 ? -errno : 0;
@@ -146,8 +148,6 @@ static void print_json(json_t *object) {
         json_decref(object);
 }
 
-static volatile sig_atomic_t interrupted;
-
 static void on_signal(int number) {
         interrupted = number;
 }
@@ -167,7 +167,7 @@ int swap_file_add(const struct context *context, const char *path, uint64_t byte
                 return r;
         if (geteuid() != 0)
                 return complain(CTL_FAILED, "only root may add swap: run this with sudo");
-        /* No half file is left behind: an interrupt makes the calls fail, and what was made goes. */
+        /* No half file is left behind: an interrupt ends the filling, and what was made goes. */
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -214,7 +214,9 @@ static bool is_ours(const char *path) {
                strncmp(label, LABEL, sizeof(label)) == 0;
 }
 
-int swap_file_remove(const struct context *context, const char *path, uint64_t reserve_bytes) {
+int swap_file_remove(const struct context *context, const char *given, uint64_t reserve_bytes) {
+        _cleanup_free_ char *real = realpath(given, NULL); /* as /proc/swaps has it */
+        const char *path = real ? real : given;
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], buf[16 * 1024];
         uint64_t used = used_of(path);
         struct meminfo m;
