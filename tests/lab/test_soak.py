@@ -14,7 +14,7 @@ import unittest
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Dict, Iterator, List, Tuple
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 from aerolab import GIB, LONG, MIB, Guest, LabCase, Options, log, main, mib, wait_until
 from aerolab.follower import Follower
@@ -22,7 +22,7 @@ from aerolab.guest import Resources
 from aerolab.hog import SwapHog
 from aerolab.jsonport import PortClosed
 from aerolab.machine import read_text
-from aerolab.record import Record, Settings
+from aerolab.record import Fault, Record, Settings
 from aerolab.sampler import Sampler
 from aerolab.verdict import Called, judge
 
@@ -362,6 +362,17 @@ class Verdict(unittest.TestCase):
         guest.actual.side_effect = [5, TimeoutError(), PortClosed()]
         self.assertEqual([sampler.round()[guest.name].actual for _ in range(2)], [5, 5])
         self.assertEqual(sampler.round(), {}, "gone")
+
+    def test_who_is_not_trusted_weakens_the_guarantee(self) -> None:
+        guest = Mock()
+        guest.name = "c"
+        record = Record([guest], None, Settings(0, BUDGET, RESERVE, FLOOR))
+        record.start, record.end = 0.0, 1000.0
+        record.faults = [Fault("unbound", "c", 100, 150)]
+        with patch("aerolab.record.read_text", return_value="always madvise [never]"), \
+                patch.object(record, "breach", return_value=Called("GuestBreaching", "c", 5, 60)), \
+                patch.object(record, "disobedience", return_value=Called("GuestUncooperative", "c", 0, 60, [], [(100, 275)])):
+            self.assertEqual(record.guarantee().maybe, [(100, 275)])
 
 
 if __name__ == "__main__":

@@ -214,12 +214,14 @@ class Record(Sampler):
         return self.make("EnvelopeUnsafe", "host", spans(surely), spans(maybe))
 
     def guarantee(self) -> Called:
-        """khugepaged that refills holes weakens it for good; a guest in trouble, or floors that do not fit, for a while."""
+        """khugepaged that refills holes weakens it for good; a guest in trouble, or floors that do not fit, for a while; and so does whoever may be
+        called breaching or uncooperative, which lasts long for one that took memory more than once."""
         path = "/sys/kernel/mm/transparent_hugepage/"
         refills = "[never]" not in read_text(path + "enabled") and int(read_text(path + "khugepaged/max_ptes_none")) > 0
         always, before = [(self.start, self.end)], [(self.start - 60, self.end)]  # the daemon came up before this record
         troubled = [(fault.start, fault.end + AFTERMATH) for fault in self.faults]
-        return self.make("GuaranteeWeakened", "host", always if refills else [], before if refills else troubled)
+        troubled += [one for guest in self.guests for called in (self.breach(guest), self.disobedience(guest)) for one in called.maybe]
+        return self.make("GuaranteeWeakened", "host", always if refills else [], before if refills else merge(troubled))
 
     def swap(self) -> Iterable[Called]:
         """Bands: 3 % of each level."""
