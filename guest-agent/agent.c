@@ -329,7 +329,7 @@ static void timer_ready(struct agent *agent) {
 
 static void psi_ready(struct agent *agent, uint32_t events) {
         if (events & EPOLLERR) {
-                log_warning("the PSI trigger is broken; going on by the clock");
+                log_warning("the PSI trigger is broken; going on by available memory");
                 drop_psi(agent);
                 return;
         }
@@ -354,7 +354,7 @@ static void open_psi(struct agent *agent) {
                 r = watch(agent, agent->psi_fd, SOURCE_PSI, 0);
         }
         if (r < 0) {
-                log_info("no PSI trigger (%s); going on by the clock", strerror(-r));
+                log_info("no PSI trigger (%s); going on by available memory", strerror(-r));
                 drop_psi(agent);
                 return;
         }

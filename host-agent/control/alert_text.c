@@ -112,7 +112,11 @@ static void say_vm(const struct alert *a, char buf[static ALERT_TEXT_MAX]) {
                 SAY("%s ran out of memory and killed a process (%" PRIu64 " since it booted): it has %s of %s", a->subject, n[0], s1, s2);
                 break;
         case ALERT_GUEST_UNCOOPERATIVE:
-                SAY("%s was asked to shrink to %s and stays at %s", a->subject, s1, s0);
+                if (n[2] == 1)
+                        SAY("%s has lately taken back memory that it had given, so it is not trusted with its target of %s for a while",
+                            a->subject, s1);
+                else
+                        SAY("%s was asked to shrink to %s and stays at %s", a->subject, s1, s0);
                 break;
         case ALERT_GUEST_STALE:
                 if (n[0] == AEROSTAT_UNKNOWN)
@@ -156,7 +160,7 @@ const char *alert_advice(enum alert_name name) {
                 [ALERT_ENVELOPE_UNSAFE] =
                         "If it does not end by itself: lower some floors (`aerostatctl limits VM --floor SIZE`), stop a VM, or end "
                         "what else uses memory.",
-                [ALERT_GUARANTEE_WEAKENED] = "`aerostatctl status` names each reason, and what mends it.",
+                [ALERT_GUARANTEE_WEAKENED] = "`aerostatctl status` names each reason and, where it can be mended, how.",
                 [ALERT_SWAP_NEAR_CEILING] =
                         "See who is swapped out (`aerostatctl list`); move a VM away, or add swap (`aerostatctl swap "
                         "plan`).",
@@ -180,8 +184,8 @@ const char *alert_advice(enum alert_name name) {
                         "that is full.",
                 [ALERT_GUEST_OOM_KILL] = "Look in the guest's log for what was killed. Raise its floor, or its maximum where it had that.",
                 [ALERT_GUEST_UNCOOPERATIVE] =
-                        "Look whether the guest has the virtio_balloon driver and memory to give back. Others cover its share "
-                        "meanwhile.",
+                        "Look whether the guest has the virtio_balloon driver and memory to give back; `aerostatctl explain VM` tells more. "
+                        "Others cover its share meanwhile.",
                 [ALERT_GUEST_STALE] = "In the guest: `systemctl status aerostat-guest`. It is held, and later judged from outside.",
                 [ALERT_VM_UNRESPONSIVE] =
                         "Its storage may hang, or QEMU is stopped: `virsh domcontrol VM`, and its log under "

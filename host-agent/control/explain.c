@@ -157,9 +157,14 @@ static void explain_obstacle(const struct vm_view *vm, const struct words *w, ch
                     w->target, w->actual);
                 break;
         case POLICY_REASON_FIXED:
-                SAY("Its memory cannot be taken back (no balloon device, huge or locked pages, a passed-through device, or encrypted memory), "
-                    "so it counts in full and is never moved. Maximum: %s.",
-                    w->max);
+                if (vm->policy->input.hugepages)
+                        SAY("It is on huge pages, which a balloon cannot give back, so it is never moved. They are gone from the host's memory "
+                            "already: it counts with what QEMU takes besides. Maximum: %s.",
+                            w->max);
+                else
+                        SAY("Its memory cannot be taken back (no balloon device, locked memory, a passed-through device, or encrypted memory), "
+                            "so it counts in full and is never moved. Maximum: %s.",
+                            w->max);
                 break;
         case POLICY_REASON_EXCLUDED:
                 SAY("It is not managed (managed = no), so it counts at its maximum of %s and is never moved.", w->max);
@@ -279,16 +284,18 @@ char *explain_weakness(const struct host_view *host, enum policy_weakness weakne
                 SAY("mode = opportunistic promises more than memory and swap can hold if all guests burst at once");
                 break;
         case POLICY_WEAK_AUTODEFLATE:
-                SAY("a guest with autodeflate='on' takes memory back when it runs out, without asking");
+                SAY("a guest with autodeflate='on' takes memory back when it runs out, without asking (with it off, it kills a process "
+                    "instead)");
                 break;
         case POLICY_WEAK_KHUGEPAGED:
                 SAY("khugepaged may refill what balloons gave back: echo 0 > /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none");
                 break;
         case POLICY_WEAK_BREACHING:
-                SAY("a guest uses more than its balloon leaves it");
+                SAY("a guest uses more than its balloon leaves it: `aerostatctl list` shows which");
                 break;
         case POLICY_WEAK_UNCOOPERATIVE:
-                SAY("a guest does not give memory back when asked");
+                SAY("a guest does not give memory back when asked, or has lately taken back what it had given: `aerostatctl list` shows "
+                    "which");
                 break;
         case POLICY_WEAK_ONLY_ZRAM:
                 SAY("all swap is zram, which takes memory itself: swap on a disk would back the promise");

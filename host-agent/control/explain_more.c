@@ -36,7 +36,8 @@ char *explain_entitlement(const struct host_view *host, const struct vm_view *vm
         switch (p->class) {
         case POLICY_FIXED:
         case POLICY_EXCLUDED:
-                SAY("It takes no part in the sharing: it counts in full, whatever the others need.");
+                SAY("It takes no part in the sharing: it counts %s, whatever the others need.",
+                    vm->policy->input.hugepages && p->class == POLICY_FIXED ? "with what QEMU takes besides its huge pages" : "in full");
                 return buf;
         default:
                 break;

@@ -26,11 +26,24 @@ struct http {
         struct http_socket socket;
         struct MHD_Daemon *daemon;
         sd_event_source *io, *timer;
+        struct manager *manager;
         struct pages *pages;
         char hostname[HOST_MAX];
 };
 
-bool http_host_is_ours(const char *host, const char *hostname) {
+static bool list_has(const char *names, const char *name) {
+        size_t length = strlen(name), n;
+
+        for (; *names; names += n) {
+                names += strspn(names, " \t");
+                n = strcspn(names, " \t");
+                if (n > 0 && n == length && strncasecmp(names, name, n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+bool http_host_is_ours(const char *host, const char *hostname, const char *names) {
         char name[HOST_MAX];
         unsigned char address[sizeof(struct in6_addr)];
         size_t n;
@@ -49,7 +62,14 @@ bool http_host_is_ours(const char *host, const char *hostname) {
         memcpy(name, host, n);
         name[n] = 0;
         return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1 || strcasecmp(name, "localhost") == 0 ||
-               (*hostname && strcasecmp(name, hostname) == 0);
+               (*hostname && strcasecmp(name, hostname) == 0) || list_has(names, name);
+}
+
+static bool is_ours(const struct http *http, struct MHD_Connection *connection) {
+        struct host_view host;
+
+        manager_view_host(http->manager, &host);
+        return http_host_is_ours(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host"), http->hostname, host.settings->metrics_names);
 }
 
 static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *sentence) {
@@ -81,8 +101,9 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 *upload_size = 0;
                 return MHD_YES;
         }
-        if (!http->socket.is_unix && !http_host_is_ours(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host"), http->hostname))
-                return refuse(connection, MHD_HTTP_MISDIRECTED_REQUEST, "Ask by IP address, as localhost, or by this host's own name.\n");
+        if (!http->socket.is_unix && !is_ours(http, connection))
+                return refuse(connection, MHD_HTTP_MISDIRECTED_REQUEST,
+                              "Ask by IP address, as localhost, by this host's own name, or by one that [metrics] names has.\n");
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
                 return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "This server only shows: GET and HEAD.\n");
         r = pages_get(http->pages, path, MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "vm"), &response, &kept);
@@ -179,6 +200,7 @@ int http_new(struct http **ret, sd_event *event, struct manager *manager, const 
                 (void) snprintf(error, HTTP_ERROR_MAX, "out of memory");
                 return -ENOMEM;
         }
+        http->manager = manager;
         http->socket = (struct http_socket) { .fd = -1, .listener = { .fd = -1, .lock_fd = -1 } };
         (void) gethostname(http->hostname, sizeof(http->hostname) - 1);
         r = http_socket_open(listen, mode, gid, &http->socket, error);

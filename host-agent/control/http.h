@@ -7,8 +7,8 @@
  *
  * libmicrohttpd in its external epoll mode: no thread; its one descriptor is a source of the daemon's loop, below the daemon's own events.
  * Connections, their memory and their time are bounded. What an address serves, every local user can read, and any web page could ask a browser for:
- * so the Host header has to be an IP address, localhost or this host's own name (a page that rebinds its own name to 127.0.0.1 is refused). Main
- * thread.
+ * so the Host header has to be an IP address, localhost, this host's own name or one of [metrics] names (a page that rebinds its own name to
+ * 127.0.0.1 is refused). Main thread.
  */
 
 #include <sys/types.h>
@@ -32,5 +32,5 @@ int http_set_access(const struct http *http, mode_t mode, gid_t gid);
 struct http *http_free(struct http *http);
 DEFINE_CLEANUP(struct http *, http_free)
 
-/* Whether a Host header is one of ours; for tests. hostname: this host's own. */
-bool http_host_is_ours(const char *host, const char *hostname);
+/* Whether a Host header is one of ours; for tests. hostname: this host's own, or "". names: others, separated by blanks; or "". */
+bool http_host_is_ours(const char *host, const char *hostname, const char *names);

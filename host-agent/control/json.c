@@ -50,6 +50,7 @@ static json_t *json_swap(const struct host_view *h) {
         put_ppm(&put, "ceiling_ratio", config->swap_ceiling_ppm);
         put_bytes(&put, "ceiling_bytes", h->host->swap_total_bytes == AEROSTAT_UNKNOWN ?
                   AEROSTAT_UNKNOWN : u64_mul_div(h->host->swap_total_bytes, config->swap_ceiling_ppm, PPM_ONE));
+        put_ppm(&put, "warn_ratio", config->swap_warn_ppm);
         put_bytes(&put, "allowance_bytes", h->decisions > 0 ? h->plan->allowance_bytes : AEROSTAT_UNKNOWN);
         return put_end(&put);
 }

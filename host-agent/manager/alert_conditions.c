@@ -172,7 +172,7 @@ void alert_conditions_vm(const struct host_view *h, const struct vm_view *vm, al
                 return;
         say(&c, ALERT_GUEST_BREACHING, p->class == POLICY_BREACHING ? HOLDS : GONE, in->rss_bytes, in->swap_bytes, p->target_bytes, no);
         say(&c, ALERT_GUEST_UNCOOPERATIVE, p->class == POLICY_UNCOOPERATIVE || vm->policy->state.uncooperative ? HOLDS : GONE, in->actual_bytes,
-            p->target_bytes, no, no);
+            p->target_bytes, p->reason == POLICY_REASON_TAKES, no);
         /* Where only the agent is lost, the age is that of the balloon's statistics. */
         say(&c, ALERT_GUEST_STALE, stale(vm, fresh_usec), vm->agent_spoke && vm->source == SOURCE_BALLOON_STATS ? no : vm->report_age_usec, no, no,
             no);

@@ -17,11 +17,13 @@
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
-/* Less than nothing counts as 0. */
-static uint64_t ksm_profit_bytes(const struct ksm_view *k) {
-        if (!k->present || (k->sample.profit_estimated && k->sample.saved_bytes == AEROSTAT_UNKNOWN))
+/* Without what VMs had merged that have ended, which saved_bytes is without, too. Less than nothing counts as 0. */
+static uint64_t ksm_profit_bytes(const struct ksm_view *k, uint64_t saved_bytes) {
+        uint64_t all = k->sample.saved_bytes;
+
+        if (!k->present || (k->sample.profit_estimated && all == AEROSTAT_UNKNOWN))
                 return AEROSTAT_UNKNOWN;
-        return (uint64_t) MAX(k->sample.profit_bytes, 0);
+        return u64_sub((uint64_t) MAX(k->sample.profit_bytes, 0), all == AEROSTAT_UNKNOWN ? 0 : u64_sub(all, saved_bytes));
 }
 
 /* What the page of zeros stands in for; no process has it. */
@@ -32,6 +34,7 @@ static uint64_t ksm_zero_bytes(const struct ksm_view *k) {
 void manager_view_host(struct manager *m, struct host_view *ret) {
         const struct ksm_view *ksm = ksm_control_view(m->ksm);
         const struct host_sample *s = &m->sample;
+        uint64_t ksm_saved = u64_add(s->ksm_saved_bytes, ksm_zero_bytes(ksm));
         uint64_t zram_total = s->swap_zram_total_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_total_bytes;
         uint64_t zram_used = s->swap_zram_used_bytes == AEROSTAT_UNKNOWN ? 0 : s->swap_zram_used_bytes;
 
@@ -45,8 +48,8 @@ void manager_view_host(struct manager *m, struct host_view *ret) {
                 .swap_total_bytes = u64_add(s->swap_disk_total_bytes, zram_total),
                 .swap_used_bytes = u64_add(s->swap_disk_used_bytes, zram_used),
                 .ksm_run = s->ksm_run,
-                .ksm_saved_bytes = u64_add(s->ksm_saved_bytes, ksm_zero_bytes(ksm)),
-                .ksm_profit_bytes = ksm_profit_bytes(ksm),
+                .ksm_saved_bytes = ksm_saved,
+                .ksm_profit_bytes = ksm_profit_bytes(ksm, ksm_saved),
                 .ksm_cpu_ppm = ksm->present ? ksm->plan.cpu_ppm : AEROSTAT_UNKNOWN,
                 .ksm = ksm,
                 .swap = swap_control_view(m->swap),

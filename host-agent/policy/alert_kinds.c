@@ -34,7 +34,7 @@ const struct alert_kind alert_kinds[_ALERT_NAMES] = {
         [ALERT_GUEST_PRESSURE] = { "GuestPressure", ALERT_WARNING, 30 * SECOND, MINUTE,
                                    { "psi_some_ratio", "available_bytes", "actual_bytes", "max_bytes" } },
         [ALERT_GUEST_OOM_KILL] = { "GuestOomKill", ALERT_WARNING, 0, 10 * MINUTE, { "oom_kills", "actual_bytes", "max_bytes" } },
-        [ALERT_GUEST_UNCOOPERATIVE] = { "GuestUncooperative", ALERT_WARNING, 0, MINUTE, { "actual_bytes", "target_bytes" } },
+        [ALERT_GUEST_UNCOOPERATIVE] = { "GuestUncooperative", ALERT_WARNING, 0, MINUTE, { "actual_bytes", "target_bytes", "took_back" } },
         [ALERT_GUEST_STALE] = { "GuestStale", ALERT_WARNING, 30 * SECOND, MINUTE, { "report_age_seconds" } },
         [ALERT_VM_UNRESPONSIVE] = { "VmUnresponsive", ALERT_CRITICAL, 5 * SECOND, MINUTE, { "rss_bytes", "swap_bytes" } },
         [ALERT_PROTOCOL_ERROR] = { "ProtocolError", ALERT_WARNING, 0, 10 * MINUTE, { NULL } },

@@ -31,7 +31,7 @@ struct policy_config {
         uint64_t reserve_bytes;                /* kept free on the host; unknown: auto, see policy_auto_reserve() */
         uint64_t memory_bytes;                 /* budget for all VMs; unknown: what the host has */
         uint64_t headroom_ppm;                 /* of a guest's need, at least 64 MiB; default 20 % */
-        uint64_t psi_target_ppm;               /* guest stall that is still fine; default 0.5 % */
+        uint64_t psi_target_ppm;               /* guest stall that is still fine: by it goes how much more cache a guest is given; default 0.5 % */
         uint64_t growth_pool_ppm;              /* of the envelope, kept unassigned for bursts; default 4 % */
         uint64_t max_shrink_ppm;               /* of max and second, for shrinking that nobody waits for; default 2 % */
         uint64_t fresh_usec;                   /* a report older than this is not believed: 3 intervals, at least 10 s */

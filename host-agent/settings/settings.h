@@ -62,6 +62,7 @@ struct settings {
         uint64_t alert_repeat_usec;            /* between two tellings of what goes on */
         /* [metrics] */
         char metrics_listen[SETTINGS_TEXT_MAX]; /* "": off */
+        char metrics_names[SETTINGS_TEXT_MAX]; /* by which it may be asked besides addresses, localhost and the host's own; separated by blanks */
         /* [control] */
         char control_group[SETTINGS_TEXT_MAX]; /* whose members may use the control socket; where there is none of this name: only root */
         enum settings_read control_read;       /* who may look */

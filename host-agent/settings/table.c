@@ -38,6 +38,12 @@ static const char *listen_complaint(const char *text) {
         return NULL;
 }
 
+static const char *names_complaint(const char *text) {
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.- \t";
+
+        return text[strspn(text, allowed)] ? "is not a list of host names, such as kvm1.example.org; blanks go between them" : NULL;
+}
+
 static const char *group_complaint(const char *text) {
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
@@ -94,6 +100,7 @@ const struct setting settings_table[] = {
         { "alerts", "repeat", SETTING_DURATION, AT(alert_repeat_usec), .min = USEC_PER_MINUTE, .max = 30 * USEC_PER_DAY, .fallback = "1h" },
 
         { "metrics", "listen", SETTING_TEXT, AT(metrics_listen), .complaint = listen_complaint, .fallback = "" },
+        { "metrics", "names", SETTING_TEXT, AT(metrics_names), .complaint = names_complaint, .fallback = "" },
 
         { "control", "group", SETTING_TEXT, AT(control_group), .complaint = group_complaint, .fallback = "aerostat" },
         { "control", "read", SETTING_CHOICE, AT(control_read), .choices = readers, .fallback = "group" },

@@ -3,6 +3,7 @@ EXTRA_DIST += \
 	tests/run tests/setup.sh tools/demo \
 	%D%/README.md \
 	%D%/aerolab/__init__.py \
+	%D%/aerolab/alone.py \
 	%D%/aerolab/case.py \
 	%D%/aerolab/cgroups.py \
 	%D%/aerolab/chart.py \
@@ -73,10 +74,10 @@ EXTRA_PROGRAMS += %D%/contain
 
 # aerostatd's reading of NUMA nodes, for test_nodes.py.
 EXTRA_PROGRAMS += %D%/node-sample
-%C%_node_sample_SOURCES = %D%/guest/node-sample.c
+%C%_node_sample_SOURCES = %D%/guest/node-sample.c %D%/guest/pid1.h
 %C%_node_sample_LDADD = libaerostat-system.a libaerostat-protocol.a
 
 # aerostatd's KSM decisions on a real kernel, recorded by record_ksm.py.
 EXTRA_PROGRAMS += %D%/ksm-series
-%C%_ksm_series_SOURCES = %D%/guest/ksm-series.c
+%C%_ksm_series_SOURCES = %D%/guest/ksm-series.c %D%/guest/pid1.h
 %C%_ksm_series_LDADD = libaerostat-system.a libaerostat-policy.a libaerostat-protocol.a

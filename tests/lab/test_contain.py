@@ -1,27 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Containment on the real files of cgroup v2: a process in place of a QEMU that uses more than it may is kept near memory.high, alive, and let go
-afterwards; its stalls are known to be ours, and nothing waits.
+afterwards; its stalls are known to be ours, and nothing waits."""
 
-As test_swap_groups.py: in a guest's kernel, with no libvirt, no root, and nothing changed on this machine."""
-
-import os
-import shutil
-import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from aerolab import MIB, alone, log
 
-from aerolab.lab import build_folder, log  # noqa: E402
-from test_swap_groups import MIB, boot  # noqa: E402
-
+SWAP = 512 * MIB
 TARGET = 100 * MIB
 
 
 class Contain(unittest.TestCase):
     def test_held_near_its_target_and_let_go(self) -> None:
-        seen = {one["step"]: one for one in boot("", "psi=1", "contain")}
+        seen = {one["step"]: one for one in alone.boot("contain", swap=SWAP, command_line="psi=1")}
         for name, one in seen.items():
             if name != "end":
                 log(f"{name}: memory.high {one['high'] / MIB:.0f} MiB, in memory {one['current'] / MIB:.0f} MiB, swapped {one['swapped'] / MIB:.0f} "
@@ -46,9 +38,4 @@ class Contain(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not shutil.which("qemu-system-x86_64"):
-        print(f"SKIP {os.path.basename(sys.argv[0])}: needs qemu-system-x86_64")
-        sys.exit(77)
-    if subprocess.run(["make", "-s", "-C", build_folder(), "tests/lab/contain"], check=False).returncode != 0:
-        sys.exit(1)
-    sys.exit(0 if unittest.main(exit=False, verbosity=2).result.wasSuccessful() else 1)
+    alone.main()

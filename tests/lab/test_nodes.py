@@ -6,28 +6,17 @@ This machine may have one node only. So that a node can be full here, the daemon
 which the first node has what the guests bound to it leave of a size of our choice.
 """
 
-import json
 import os
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 import unittest
 from typing import Any, Dict, List
 
-from aerolab import GIB, MIB, LabCase, Options, log, main, mib, wait_until
-from aerolab.lab import build_folder, build_overlay, program
+from aerolab import GIB, MIB, LabCase, Options, alone, log, main, mib, wait_until
 from aerolab.machine import meminfo
 
 SYSFS = "/sys/devices/system/node"
-INIT = """#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-exec /node-sample 48
-"""
 BOUND = "<memory mode='strict' nodeset='0'/>"
 
 
@@ -121,20 +110,10 @@ class RealNodes(unittest.TestCase):
     """The daemon's sampler on a kernel with two nodes of 256 and 128 MiB."""
 
     def test_nodes_add_up(self) -> None:
-        subprocess.run(["make", "-s", "-C", build_folder(), "tests/lab/node-sample"], check=True)
-        with tempfile.TemporaryDirectory(prefix="aerostat-lab-nodes.") as folder:
-            # no_timer_check: on a busy machine an emulated timer may be late, which the kernel takes for a broken one.
-            kernel = build_overlay(folder, program("tests/lab/node-sample"), INIT)
-            done = subprocess.run(
-                ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "384", "-smp", "2", "-nodefaults", "-no-reboot",
-                 "-display", "none",
-                 "-object", "memory-backend-ram,id=m0,size=256M", "-object", "memory-backend-ram,id=m1,size=128M",
-                 "-numa", "node,nodeid=0,cpus=0,memdev=m0", "-numa", "node,nodeid=1,cpus=1,memdev=m1",
-                 "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", "console=ttyS0 quiet panic=-1 no_timer_check", "-serial",
-                 "stdio"],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=120, check=False)
-        seen = [json.loads(line[line.index("{"):]) for line in done.stdout.splitlines() if '{"' in line]
-        self.assertEqual([one.get("when") for one in seen], ["idle", "held"], done.stdout[-2000:] + done.stderr[-500:])
+        seen = alone.boot("node-sample", "48", qemu=[
+            "-object", "memory-backend-ram,id=m0,size=256M", "-object", "memory-backend-ram,id=m1,size=128M",
+            "-numa", "node,nodeid=0,cpus=0,memdev=m0", "-numa", "node,nodeid=1,cpus=1,memdev=m1"], timeout=120)
+        self.assertEqual([one.get("when") for one in seen], ["idle", "held"])
         idle, held = seen
         for one in seen:
             nodes = ", ".join(f"{mib(n['available'])} of {mib(n['total'])}" for n in one["nodes"])

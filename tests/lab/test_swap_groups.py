@@ -1,62 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The swap ceiling on real control groups: a guest with a disk to swap on, aerostatd's swap control in it, and small processes in place of QEMU.
+"""The swap ceiling on real control groups: a guest with a disk to swap on, aerostatd's swap control in it, and small processes in place of QEMU."""
 
-The guest's kernel has both kinds of control groups, whichever this machine runs. Needs no libvirt, no root, and changes nothing of this machine.
-"""
-
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import unittest
 from typing import Any, Dict, List
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from aerolab import MIB, alone, log, only_long
 
-from aerolab import only_long  # noqa: E402
-from aerolab.lab import build_folder, build_overlay, log, program  # noqa: E402
-
-MIB = 1 << 20
-MEMORY, SWAP = 384, 512  # MiB of the guest
+SWAP = 512 * MIB
 CEILING = 0.30
 
 
-INIT = """#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
-mkswap /dev/vda > /dev/null
-swapon /dev/vda
-exec /{name} {arguments}
-"""
-
-
-def boot(phases: str, command_line: str = "", name: str = "swap-ceiling") -> List[Dict[str, Any]]:
-    """Runs the phases in a guest, and returns what was seen in each."""
-    with tempfile.TemporaryDirectory(prefix="aerostat-lab-groups.") as folder:
-        kernel = build_overlay(folder, program(f"tests/lab/{name}"), INIT.format(name=name, arguments=phases))
-        with open(f"{folder}/swap.raw", "wb") as file:
-            file.truncate(SWAP * MIB)
-        done = subprocess.run(
-            ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", str(MEMORY), "-smp", "2", "-nodefaults", "-no-reboot",
-             "-display", "none",
-             "-kernel", kernel, "-initrd", f"{folder}/initramfs.gz", "-append", f"console=ttyS0 quiet panic=-1 {command_line}",
-             "-drive", f"file={folder}/swap.raw,if=virtio,format=raw,cache=unsafe", "-serial", "stdio"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=400, check=False)
-        lines = [line[line.index("{"):] for line in done.stdout.splitlines() if '{"' in line]
-        seen = [json.loads(line) for line in lines]
-        if not seen or "end" not in seen[-1]:
-            raise RuntimeError(f"the guest did not come to its end:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-        errors = [one["error"] for one in seen if "error" in one]
-        if errors:
-            raise RuntimeError("; ".join(errors))
-        return seen[:-1]
+def boot(phases: str) -> List[Dict[str, Any]]:
+    return alone.boot("swap-ceiling", phases, swap=SWAP)
 
 
 def tell(kind: str, one: Dict[str, Any]) -> None:
@@ -113,12 +69,4 @@ class SwapGroups(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    REASON = None
-    if not shutil.which("qemu-system-x86_64"):
-        REASON = "needs qemu-system-x86_64"
-    elif subprocess.run(["make", "-s", "-C", build_folder(), "tests/lab/swap-ceiling"], check=False).returncode != 0:
-        sys.exit(1)
-    if REASON:
-        print(f"SKIP {os.path.basename(sys.argv[0])}: {REASON}")
-        sys.exit(77)
-    sys.exit(0 if unittest.main(exit=False, verbosity=2).result.wasSuccessful() else 1)
+    alone.main()

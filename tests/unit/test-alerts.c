@@ -146,6 +146,7 @@ static void hold_short(struct world *w) {
 static void keep_short(struct world *w) { w->policy_vm.input.guest_available_bytes = 150 * MIB; }
 static void hold_oom(struct world *w) { w->vm_view.oom_kill_usec_ago = 0; }
 static void hold_stuck(struct world *w) { w->policy_vm.plan.class = POLICY_UNCOOPERATIVE; }
+static void hold_taking(struct world *w) { hold_stuck(w); w->policy_vm.plan.reason = POLICY_REASON_TAKES; }
 static void hold_stale(struct world *w) {
         w->policy_vm.plan.class = POLICY_UNKNOWN;
         w->vm_view.source = SOURCE_NONE;
@@ -177,6 +178,7 @@ static const struct {
         { ALERT_GUEST_PRESSURE, hold_short, keep_short, "web1 is short of memory: 50 MiB available" },
         { ALERT_GUEST_OOM_KILL, hold_oom, NULL, "web1 ran out of memory and killed a process (1 since" },
         { ALERT_GUEST_UNCOOPERATIVE, hold_stuck, NULL, "web1 was asked to shrink" },
+        { ALERT_GUEST_UNCOOPERATIVE, hold_taking, NULL, "web1 has lately taken back memory" },
         { ALERT_GUEST_STALE, hold_stale, keep_stale, "web1 has not reported for 1 min" },
         { ALERT_GUEST_STALE, hold_silent, NULL, "web1 has not reported for 1 min" },
         { ALERT_GUEST_STALE, hold_lost_agent, NULL, "the agent of web1 no longer reports" },

@@ -41,7 +41,7 @@ static const char *const status_keys[] = {
         "guarantee_reasons",
         NULL,
 };
-static const char *const swap_keys[] = { "total_bytes", "used_bytes", "ceiling_ratio", "allowance_bytes", NULL };
+static const char *const swap_keys[] = { "total_bytes", "used_bytes", "ceiling_ratio", "warn_ratio", "allowance_bytes", NULL };
 static const char *const ksm_keys[] = { "run", "saved_bytes", "profit_bytes", "cpu_ratio", NULL };
 static const char *const psi_keys[] = { "some_ratio", "full_ratio", NULL };
 static const char *const vm_keys[] = {

@@ -43,7 +43,7 @@ static void check_host(struct findings *f, const struct tree *tree) {
         assert_int_equal(doctor_vms_read(tree->fd, &vms, &n), 0);
         doctor_check_cpu(f, tree->fd, vms, n);
         doctor_check_kernel(f, tree->fd);
-        doctor_check_swap(f, tree->fd, 300000);
+        doctor_check_swap(f, tree->fd, 300000, 800000);
         doctor_check_ksm(f, tree->fd);
         free(vms);
 }
@@ -84,6 +84,7 @@ static void test_each_fault(void **state) {
                 { "proc/swaps", "/swap file 20971520 5242880 -2\n", "swap_use", LEVEL_WARN, "near the ceiling of 6 GiB", "swapoff" },
                 { "proc/swaps", "/swap file 20971520 10485760 -2\n", "swap_use", LEVEL_BAD, "above the ceiling", "swapoff" },
                 { "sys/kernel/mm/ksm/run", NULL, "ksm", LEVEL_WARN, "no KSM", "CONFIG_KSM" },
+                { "run/systemd/units/invocation:ksm.service", "", "tuners", LEVEL_WARN, "ksm.service is active", "disable --now ksm" },
                 { "proc/77/comm", "ksmtuned\n", "tuners", LEVEL_WARN, "process 77", "disable --now ksmtuned" },
         };
 

@@ -37,6 +37,7 @@ static void test_defaults(void **state) {
         assert_int_equal(s.ksm_cpu_critical_ppm, 600000);
         assert_int_equal(s.last_resort_max_duration_usec, 10 * USEC_PER_MINUTE);
         assert_string_equal(s.metrics_listen, "");
+        assert_string_equal(s.metrics_names, "");
         assert_string_equal(s.control_group, "aerostat");
         assert_int_equal(s.n_vms, 0);
 }
@@ -47,7 +48,7 @@ static void test_values(void **state) {
                                "overcommit-factor = 2.25\ndry-run = yes\non-exit = release\n\n"
                                "[policy]   # a note\nfloor = 512M\nweight = 0\nreport-interval = 4s\n"
                                "[swap]\nceiling = 0.5%\n"
-                               "[metrics]\nlisten = [::1]:19788\n"
+                               "[metrics]\nlisten = [::1]:19788\nnames = kvm1.example.org  kvm1-mgmt\n"
                                "[alerts]\ncommand = /bin/notify --now\n"
                                "[vm \"db-*\"]\nmanaged = no\nfloor = 50%\n"), 0);
         assert_string_equal(s.uri, "test:///default");
@@ -63,6 +64,7 @@ static void test_values(void **state) {
         assert_int_equal(s.policy.fresh_usec, 12 * USEC_PER_SEC);
         assert_int_equal(s.policy.swap_ceiling_ppm, 5000);
         assert_string_equal(s.metrics_listen, "[::1]:19788");
+        assert_string_equal(s.metrics_names, "kvm1.example.org  kvm1-mgmt");
         assert_string_equal(s.alert_command, "/bin/notify --now");
         assert_int_equal(s.n_vms, 1);
         assert_string_equal(s.vms[0].pattern, "db-*");
@@ -119,6 +121,8 @@ static void test_sentences(void **state) {
                 { "[metrics]\nlisten = 19788\n",
                   "f.conf:2: [metrics] listen = '19788' is not an address: write HOST:PORT, such as 127.0.0.1:19788, or "
                   "unix:/run/aerostat/metrics.sock" },
+                { "[metrics]\nnames = kvm1, kvm2\n",
+                  "f.conf:2: [metrics] names = 'kvm1, kvm2' is not a list of host names, such as kvm1.example.org; blanks go between them" },
                 { "[control]\ngroup = -x\n", "f.conf:2: [control] group = '-x' is not the name of a group" },
                 { "[vm]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },
                 { "[vm\"db-*\"]\n", "f.conf:1: a [vm] section names VMs in quotes: [vm \"db-*\"]" },

@@ -119,19 +119,21 @@ static void test_odd_names(void **state) {
 }
 
 static void test_hosts(void **state) {
+        static const char names[] = " kvm1.example.org  kvm1-mgmt";
         static const char *const ours[] = { "127.0.0.1", "127.0.0.1:19788", "localhost", "LOCALHOST:1", "[::1]", "[::1]:80", "192.0.2.7:80", "kvm1",
-                                            "kvm1:80", "KVM1" };
+                                            "kvm1:80", "KVM1", "kvm1.example.org:19788", "KVM1-mgmt" };
         static const char *const others[] = { "", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "kvm1.evil.example",
-                                              "[::1", "[evil]", "127.0.0.1@evil" };
+                                              "[::1", "[evil]", "127.0.0.1@evil", "kvm1.example", "example.org", "kvm1.example.org.evil.example",
+                                              "kvm1.example.org  kvm1-mgmt", " " };
 
         for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-                if (!http_host_is_ours(ours[i], "kvm1"))
+                if (!http_host_is_ours(ours[i], "kvm1", names))
                         fail_msg("%s is ours", ours[i]);
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-                if (http_host_is_ours(others[i], "kvm1"))
+                if (http_host_is_ours(others[i], "kvm1", names))
                         fail_msg("%s is not ours", others[i]);
-        assert_false(http_host_is_ours(NULL, "kvm1"));
-        assert_false(http_host_is_ours(":80", ""));
+        assert_false(http_host_is_ours(NULL, "kvm1", names));
+        assert_false(http_host_is_ours(":80", "", names));
 }
 
 /* Sends a request and returns the whole reply; the caller frees it. */
@@ -230,6 +232,8 @@ static void test_address(void **state) {
         assert_int_equal(http_new(&second, loop, manager, "kvm1.example:80", 0600, getegid(), error), -EINVAL);
         expect(connect_tcp(port), "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n" CLOSE, "HTTP/1.1 200", "aerostat_build_info");
         expect(connect_tcp(port), "GET /metrics HTTP/1.1\r\nHost: rebound.example\r\n" CLOSE, "HTTP/1.1 421", NULL);
+        snprintf(stub_manager_settings(manager)->metrics_names, SETTINGS_TEXT_MAX, "kvm1.example.org");
+        expect(connect_tcp(port), "GET /metrics HTTP/1.1\r\nHost: kvm1.example.org\r\n" CLOSE, "HTTP/1.1 200", NULL);
         expect(connect_tcp(port), "GET /metrics HTTP/1.0\r\n\r\n", "HTTP/1.", "Ask by IP address");
         /* Many who connect and say nothing, or half of it, or do not read: others are still served. */
         int idle[70];

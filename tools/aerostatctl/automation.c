@@ -27,8 +27,9 @@ static int run_resume(const struct context *context, const struct args *args) {
 
 const struct verb verb_pause = {
         .name = "pause", .operands = "", .summary = "Stop every automatic action, for all VMs",
-        .help = "No VM is moved until `aerostatctl resume`; VMs keep what they have, and go on running. It says nothing\n"
-                "about one VM: `virsh suspend VM` stops a VM.",
+        .help = "No VM is moved until `aerostatctl resume`; VMs keep what they have, and go on running. Meanwhile\n"
+                "the kernel does not keep the swap ceiling either, and nothing steers KSM. It says nothing about one VM:\n"
+                "`virsh suspend VM` stops a VM.",
         .extra_hint = "pause stops all automatic action and takes no VM; to stop one VM: virsh suspend", .run = run_pause,
 };
 

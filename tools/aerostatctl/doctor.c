@@ -6,11 +6,14 @@
 
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
+#include "protocol/units.h"
 #include "tools/aerostatctl/client.h"
 #include "tools/aerostatctl/field.h"
 #include "tools/aerostatctl/text.h"
 
-#define CEILING_DEFAULT_PPM 300000 /* of aerostatd.conf */
+/* Of aerostatd.conf, where the daemon cannot be asked. */
+#define CEILING_DEFAULT_PPM 300000
+#define WARN_DEFAULT_PPM 800000
 
 static const char *const level_names[] = { [LEVEL_OK] = "ok", [LEVEL_WARN] = "warn", [LEVEL_BAD] = "bad" };
 
@@ -132,12 +135,17 @@ static int check_vms(struct findings *f, const struct context *context, const ch
         return CTL_DONE;
 }
 
+static uint64_t ppm_of(const json_t *object, const char *key, uint64_t otherwise) {
+        double ratio;
+
+        return field_ratio(object, key, &ratio) ? (uint64_t) (ratio * (double) PPM_ONE + 0.5) : otherwise;
+}
+
 static int examine(struct findings *f, const struct context *context, const char *name, int root_fd) {
         _cleanup_free_ struct doctor_vm *vms = NULL;
-        json_t *status = ask(context, "Status");
+        json_t *status = ask(context, "Status"), *swap = json_object_get(status, "swap");
         uint64_t host_bytes = AEROSTAT_UNKNOWN;
         struct meminfo meminfo;
-        double ceiling = CEILING_DEFAULT_PPM / 1e6;
         char text[32768];
         size_t n = 0;
         int r;
@@ -150,10 +158,9 @@ static int examine(struct findings *f, const struct context *context, const char
         if (procfs_read(root_fd, "proc/meminfo", text, sizeof(text)) >= 0 && meminfo_parse(text, &meminfo) >= 0)
                 host_bytes = meminfo.total_bytes;
         if (!name) {
-                (void) field_ratio(json_object_get(status, "swap"), "ceiling_ratio", &ceiling);
                 doctor_check_cpu(f, root_fd, vms, n);
                 doctor_check_kernel(f, root_fd);
-                doctor_check_swap(f, root_fd, (uint64_t) (ceiling * 1e6 + 0.5));
+                doctor_check_swap(f, root_fd, ppm_of(swap, "ceiling_ratio", CEILING_DEFAULT_PPM), ppm_of(swap, "warn_ratio", WARN_DEFAULT_PPM));
                 doctor_check_ksm(f, root_fd);
                 check_daemon(f, status);
         }

@@ -52,10 +52,10 @@ bool doctor_vm_parse(const char *const *args, size_t n, struct doctor_vm *ret);
 /* All QEMUs below root_fd, ordered by name; the caller frees *ret. 0 or -errno. */
 int doctor_vms_read(int root_fd, struct doctor_vm **ret, size_t *ret_n);
 
-/* ceiling_ppm: share of the swap on disks that may be used. */
+/* ceiling_ppm: share of the swap on disks that may be used; warn_ppm: of that, from which it is near. */
 void doctor_check_cpu(struct findings *findings, int root_fd, const struct doctor_vm *vms, size_t n_vms); /* kvm, paging, vcpus, numa */
 void doctor_check_kernel(struct findings *findings, int root_fd); /* psi, cgroup, overcommit_memory, thp, huge_pages, libvirt */
-void doctor_check_swap(struct findings *findings, int root_fd, uint64_t ceiling_ppm);
+void doctor_check_swap(struct findings *findings, int root_fd, uint64_t ceiling_ppm, uint64_t warn_ppm);
 void doctor_check_ksm(struct findings *findings, int root_fd); /* ksm, tuners */
 void doctor_check_vm(struct findings *findings, const struct doctor_vm *vm, uint64_t host_total_bytes /* unknown: not compared */);
 

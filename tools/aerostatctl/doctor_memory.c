@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "protocol/parse.h"
 #include "protocol/procfs.h"
@@ -46,7 +47,7 @@ static void remedy_swap(struct finding *one, uint64_t bytes) {
         finding_remedy(one, "aerostatctl swap add %" PRIu64 "G (and the line that it prints, in /etc/fstab)", gib);
 }
 
-void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {
+void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm, uint64_t warn_ppm) {
         static const char why_none[] = "swap on a disk is what stands between all guests bursting at "
                                        "once and the OOM killer; it is to be there, and hardly used";
         static const char why_ceiling[] = "swap is for the worst case: guests whose memory is on "
@@ -74,7 +75,7 @@ void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {
                 remedy_swap(one, classic_bytes);
                 return;
         }
-        if (swaps.disk_used_bytes >= ceiling_bytes || swaps.disk_used_bytes >= u64_mul_div(ceiling_bytes, 8, 10)) {
+        if (swaps.disk_used_bytes > 0 && swaps.disk_used_bytes >= u64_mul_div(ceiling_bytes, warn_ppm, PPM_ONE)) {
                 bool above = swaps.disk_used_bytes >= ceiling_bytes;
 
                 one = findings_add(f, above ? LEVEL_BAD : LEVEL_WARN, "swap_use", why_ceiling, "%s of swap in use, %s the ceiling of %s", used,
@@ -88,6 +89,20 @@ void doctor_check_swap(struct findings *f, int root_fd, uint64_t ceiling_ppm) {
                 remedy_swap(one, classic_bytes - swaps.disk_total_bytes);
         } else
                 findings_add(f, LEVEL_OK, "swap", NULL, "%s of swap on disks (the usual rule wants %s)", total, classic);
+}
+
+static const char why_tuners[] = "two programs that turn the same knobs undo each other";
+
+/* A unit that has set KSM's knobs once has no process; systemd keeps a symbolic link here for each unit that is active. aerostatd leaves KSM alone
+ * for it as it does for ksmtuned. */
+static void check_ksm_unit(struct findings *f, int root_fd) {
+        struct stat st;
+        struct finding *one;
+
+        if (fstatat(root_fd, "run/systemd/units/invocation:ksm.service", &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+        one = findings_add(f, LEVEL_WARN, "tuners", why_tuners, "ksm.service is active");
+        finding_remedy(one, "systemctl disable --now ksm");
 }
 
 /* Programs that write KSM's knobs or move balloons, by the names of their processes. */
@@ -114,14 +129,15 @@ static void check_tuners(struct findings *f, int root_fd) {
                 comm[strcspn(comm, "\n")] = 0;
                 for (size_t i = 0; i < ARRAY_SIZE(tuners); i++)
                         if (strcmp(comm, tuners[i].comm) == 0) {
-                                struct finding *one = findings_add(f, LEVEL_WARN, "tuners", "two programs that turn the same knobs undo each other",
-                                                                   "%s is running (process %s)", comm, entry->d_name);
+                                struct finding *one = findings_add(f, LEVEL_WARN, "tuners", why_tuners, "%s is running (process %s)", comm,
+                                                                   entry->d_name);
 
                                 finding_remedy(one, "%s", tuners[i].remedy);
                         }
         }
         if (folder)
                 closedir(folder);
+        check_ksm_unit(f, root_fd);
         if (f->n == before)
                 findings_add(f, LEVEL_OK, "tuners", NULL, "no other program tunes KSM or moves balloons");
 }

@@ -5,14 +5,17 @@
 
 #include "protocol/parse.h"
 
-#define BALLOON_XML "<memballoon model='virtio' autodeflate='on' freePageReporting='on'><stats period='2'/></memballoon>"
+#define NEXT_START "virsh edit VM, and at its next start: "
+#define STATS "<stats period='2'/></memballoon>"
+#define BALLOON_XML "<memballoon model='virtio' freePageReporting='on'>" STATS
+#define AUTODEFLATE_XML "<memballoon model='virtio' autodeflate='on' freePageReporting='on'>" STATS
 
 static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
         struct finding *one;
 
         if (!vm->has_balloon) {
                 one = findings_add(f, LEVEL_BAD, "balloon", "no memory can be taken back: the VM counts in full", "it has no balloon device");
-                finding_remedy(one, "virsh edit VM, and at its next start: " BALLOON_XML);
+                finding_remedy(one, NEXT_START BALLOON_XML);
                 return;
         }
         findings_add(f, LEVEL_OK, "balloon", NULL, "it has a balloon device");
@@ -21,9 +24,11 @@ static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
                                                                "back unasked, and the guarantee is conditional");
         else {
                 one = findings_add(f, LEVEL_WARN, "autodeflate",
-                                   "a burst faster than the host's answer ends in the guest's OOM killer, while its own balloon holds memory",
+                                   "a burst faster than the host's answer ends in the guest's OOM killer, while its own "
+                                   "balloon holds memory; with it on, the guarantee is conditional, since the guest takes "
+                                   "memory back unasked",
                                    "deflate-on-OOM is off");
-                finding_remedy(one, "virsh edit VM, and at its next start: " BALLOON_XML);
+                finding_remedy(one, "if the guest's processes matter more than a full guarantee: " NEXT_START AUTODEFLATE_XML);
         }
         if (vm->free_page_reporting)
                 findings_add(f, LEVEL_OK, "free_page_reporting", NULL, "on");
@@ -31,7 +36,7 @@ static void check_balloon(struct findings *f, const struct doctor_vm *vm) {
                 one = findings_add(f, LEVEL_WARN, "free_page_reporting", "memory that the guest frees stays taken on "
                                                                          "the host until the balloon asks for it",
                                    "free page reporting is off");
-                finding_remedy(one, "virsh edit VM, and at its next start: " BALLOON_XML);
+                finding_remedy(one, NEXT_START BALLOON_XML);
         }
 }
 
@@ -42,7 +47,8 @@ static void check_memory(struct findings *f, const struct doctor_vm *vm, uint64_
         size_t before = f->n;
 
         if (vm->hugepages)
-                finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "it is backed by huge pages"),
+                finding_remedy(findings_add(f, LEVEL_WARN, "memory", "a balloon cannot give them back, so the VM is never moved",
+                                            "it is backed by huge pages"),
                                "remove <memoryBacking><hugepages/> (virsh edit VM)");
         if (vm->locked)
                 finding_remedy(findings_add(f, LEVEL_WARN, "memory", why, "its memory is locked"), "remove <memoryBacking><locked/> (virsh edit VM)");

@@ -53,3 +53,15 @@ char *field_percent(const json_t *object, const char *key, char buf[static FIELD
                 snprintf(buf, FIELD_PERCENT_MAX, "-");
         return buf;
 }
+
+#define WARN_DEFAULT 0.8 /* of aerostatd.conf */
+
+enum style field_swap_style(const json_t *swap) {
+        uint64_t used = field_count(swap, "disk_used_bytes"), ceiling = field_count(swap, "ceiling_bytes");
+        double warn = WARN_DEFAULT;
+
+        if (used == AEROSTAT_UNKNOWN || ceiling == AEROSTAT_UNKNOWN || ceiling == 0)
+                return STYLE_PLAIN;
+        (void) field_ratio(swap, "warn_ratio", &warn);
+        return used >= ceiling ? STYLE_BAD : (double) used >= (double) ceiling * warn ? STYLE_WARN : STYLE_PLAIN;
+}

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "protocol/parse.h"
+#include "tools/aerostatctl/text.h"
 
 uint64_t field_count(const json_t *object, const char *key);           /* also bytes */
 uint64_t field_usec(const json_t *object, const char *key);            /* of *_seconds */
@@ -24,3 +25,7 @@ char *field_size(const json_t *object, const char *key, char buf[static FORMAT_S
 char *field_duration(const json_t *object, const char *key, char buf[static FORMAT_DURATION_MAX]);
 #define FIELD_PERCENT_MAX 16
 char *field_percent(const json_t *object, const char *key, char buf[static FIELD_PERCENT_MAX]);
+
+/* How swap in use looks against its ceiling, of the host's swap: STYLE_BAD from the ceiling on, STYLE_WARN from [swap] warn on (80 % of the ceiling
+ * where the daemon does not say), else, also where something is not known, STYLE_PLAIN. */
+enum style field_swap_style(const json_t *swap);

@@ -147,7 +147,7 @@ static void print_swap(const json_t *s) {
 
                 snprintf(text, sizeof(text), "%.0f%%", (double) used * 100 / (double) ceiling);
                 printf("; ");
-                print_styled(text, used >= ceiling ? STYLE_BAD : used >= ceiling - ceiling / 5 ? STYLE_WARN : STYLE_PLAIN);
+                print_styled(text, field_swap_style(swap));
                 printf(" of the ceiling (%s = %s)", field_percent(swap, "ceiling_ratio", percent), format_size(ceiling, a));
         }
         puts("");

@@ -128,7 +128,7 @@ static void draw_swap(const struct top_view *view, struct top_pen *pen) {
         const json_t *swap = json_object_get(view->status, "swap");
         uint64_t total = field_count(swap, "total_bytes"), used = field_count(swap, "disk_used_bytes"), ceiling = field_count(swap, "ceiling_bytes");
         char a[TOP_SIZE_MAX], b[TOP_SIZE_MAX], percent[FIELD_PERCENT_MAX];
-        enum style style = STYLE_GOOD;
+        enum style style = field_swap_style(swap);
 
         label(pen, "Swap");
         if (total == AEROSTAT_UNKNOWN || total == 0) {
@@ -139,10 +139,8 @@ static void draw_swap(const struct top_view *view, struct top_pen *pen) {
                 top_putf(pen, STYLE_PLAIN, "%s of %s used", size_of(swap, "used_bytes", a), top_size(total, b));
                 return;
         }
-        if (used >= ceiling - ceiling / 5)
-                style = used >= ceiling ? STYLE_BAD : STYLE_WARN;
-        bar(pen, used, ceiling, style);
-        top_putf(pen, style == STYLE_GOOD ? STYLE_PLAIN : style, "%.0f%%", (double) used * 100 / (double) ceiling);
+        bar(pen, used, ceiling, style == STYLE_PLAIN ? STYLE_GOOD : style);
+        top_putf(pen, style, "%.0f%%", (double) used * 100 / (double) ceiling);
         top_putf(pen, STYLE_PLAIN, " of the ceiling: %s of %s (%s of swap)", top_size(used, a), top_size(ceiling, b),
                  field_percent(swap, "ceiling_ratio", percent));
 }

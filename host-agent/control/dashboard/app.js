@@ -117,7 +117,7 @@ function showFacts(s) {
         "Available memory against the reserve");
   setText(byId("memory-note"), `of ${size(s.memory_bytes)}; ${size(s.reserve_bytes)} in reserve, ${size(s.other_bytes)} other use`);
   field("swap_used_bytes", used, swap.disk_total_bytes === 0 ? "none" : size(used));
-  meter("swap-meter", used, swap.disk_total_bytes, ceiling, used > ceiling ? "bad" : used > ceiling * 0.8 ? "warn" : "",
+  meter("swap-meter", used, swap.disk_total_bytes, ceiling, used > ceiling ? "bad" : used >= ceiling * swap.warn_ratio ? "warn" : "",
         "Swap in use against its ceiling");
   setText(byId("swap-note"), swap.disk_total_bytes
           ? `of ${size(swap.disk_total_bytes)}; ceiling ${size(ceiling)} (${percent(swap.ceiling_ratio)})`

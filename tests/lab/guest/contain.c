@@ -140,9 +140,6 @@ int main(void) {
         contain_free(contain);
         printf("{\"step\": \"end\", \"high\": %" PRId64 ", \"alive\": %s, \"notes\": %s}\n", (int64_t) read_number(GROUP "memory.high"),
                waitpid(pid, NULL, WNOHANG) == 0 ? "true" : "false", access("/run/undo", F_OK) == 0 ? "true" : "false");
-        printf("{\"end\": true}\n");
-        fflush(stdout);
         (void) dead;
-        reboot(RB_POWER_OFF);
-        return 1;
+        done();
 }

@@ -7,10 +7,10 @@
  *   ksm-series CPU%                 the budget for ksmd
  *
  * Three loads, one after the other: pages that are equal in all processes; random ones; equal ones that are written all the time, in mode on, since
- * auto would soon rest. For each second a JSON line: what went into the decision (tests/unit/fixtures/ksm-series), and the phase that came of it.
+ * auto would soon rest. First a JSON line with the kernel's version, then for each second one: what went into the decision
+ * (tests/unit/fixtures/ksm-series), and the phase that came of it.
  */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/reboot.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +30,7 @@
 #include "protocol/clock.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
+#include "tests/lab/guest/pid1.h"
 
 #define VMS 3
 #define BYTES (48 * MIB)                       /* of each */
@@ -38,17 +39,6 @@
 
 enum load { EQUAL, RANDOM, WRITTEN };
 static const char *const names[] = { [EQUAL] = "equal", [RANDOM] = "random", [WRITTEN] = "written" };
-
-__attribute__((noreturn)) static void end(const char *error) {
-        if (error)
-                printf("{\"error\": \"%s: %s\"}\n", error, strerror(errno));
-        else
-                printf("{\"end\": true}\n");
-        fflush(stdout);
-        if (getpid() == 1)
-                reboot(RB_POWER_OFF);
-        exit(error ? 1 : 0);
-}
 
 static void fill(unsigned char *p, enum load load) {
         for (uint64_t at = 0; at < BYTES; at += 4096)
@@ -84,7 +74,7 @@ static void look(int root_fd, struct ksm_input *in, struct ksm_sample *sample) {
         int proc_fd = openat(root_fd, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ksmd = ksm_find_thread(proc_fd);
 
         if (ksm_sample_read(root_fd, sample) < 0 || host_sample_read(root_fd, &host) < 0)
-                end("sampling");
+                die("sampling");
         if (ksmd >= 0)
                 (void) ksm_thread_cpu_read(proc_fd, ksmd, &cpu_usec);
         close(proc_fd);
@@ -112,7 +102,7 @@ static void record(int root_fd, enum load load, const struct ksm_config *config,
                 want.pages_to_scan = plan.pages_to_scan;
                 want.sleep_msec = plan.sleep_msec;
                 if (ksm_apply(root_fd, &sample.knobs, &want, &file) < 0)
-                        end(file);
+                        die(file);
                 printf("{\"load\": \"%s\", \"now_usec\": %" PRIu64 ", \"full_scans\": %" PRIu64 ", \"saved_bytes\": %" PRIu64
                        ", \"metadata_bytes\": %" PRIu64 ", \"cow_pages\": %" PRIu64 ", \"cpu_usec\": %" PRIu64 ", \"phase\": \"%s\"}\n",
                        names[load], in->now_usec, in->full_scans, in->saved_bytes, in->metadata_bytes, in->cow_pages, in->cpu_usec,
@@ -128,9 +118,12 @@ int main(int argc, char **argv) {
         struct ksm_config config = { .mode = KSM_MODE_AUTO, .cpu_normal_ppm = argc > 1 ? strtoul(argv[1], NULL, 10) * 10000 : 50000 };
         struct ksm_input in = { .memory_bytes = GIB, .short_of_memory = true, .n_mergeable = VMS };
         struct ksm_state state = { 0 };
+        struct utsname kernel;
 
-        if (root_fd < 0)
-                end("/");
+        if (root_fd < 0 || uname(&kernel) < 0)
+                die("/");
+        printf("{\"kernel\": \"%s\"}\n", kernel.release);
+        fflush(stdout);
         config.cpu_critical_ppm = config.cpu_normal_ppm;
         for (enum load load = EQUAL; load <= WRITTEN; load++) {
                 pid_t pids[VMS];
@@ -138,7 +131,7 @@ int main(int argc, char **argv) {
                 for (unsigned i = 0; i < VMS; i++) {
                         pids[i] = start_vm(load);
                         if (pids[i] < 0)
-                                end("fork");
+                                die("fork");
                 }
                 in.n_starts += VMS;
                 if (load == WRITTEN) {
@@ -152,5 +145,5 @@ int main(int argc, char **argv) {
                         (void) waitpid(pids[i], NULL, 0);
                 }
         }
-        end(NULL);
+        done();
 }

@@ -7,14 +7,12 @@
  *   node-sample MIB
  */
 
-#include <errno.h>
 #include <inttypes.h>
 #include <linux/mempolicy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,14 +20,7 @@
 #include "host-agent/system/nodes.h"
 #include "protocol/procfs.h"
 #include "protocol/units.h"
-
-static void end(const char *error) {
-        if (error)
-                printf("{\"error\": \"%s: %s\"}\n", error, strerror(errno));
-        fflush(stdout);
-        reboot(RB_POWER_OFF);
-        _exit(1);
-}
+#include "tests/lab/guest/pid1.h"
 
 static void sample(int root_fd, const char *when) {
         struct host_config_sample config;
@@ -38,7 +29,7 @@ static void sample(int root_fd, const char *when) {
 
         if (host_config_read(root_fd, &config) < 0 || host_sample_read(root_fd, &host) < 0 ||
             nodes_sample_read(root_fd, config.node_mask, host.meminfo.available_bytes, &nodes) < 0)
-                end("sampling");
+                die("sampling");
         printf("{\"when\": \"%s\", \"total\": %" PRIu64 ", \"available\": %" PRIu64 ", \"nodes\": [", when, host.meminfo.total_bytes,
                host.meminfo.available_bytes);
         for (size_t i = 0; i < nodes.n; i++)
@@ -56,13 +47,13 @@ int main(int argc, char **argv) {
         char *held;
 
         if (root_fd < 0 || host_config_read(root_fd, &config) < 0 || config.node_mask == 0)
-                end("nodes");
+                die("nodes");
         sample(root_fd, "idle");
         mask = 1ul << (63 - __builtin_clzll(config.node_mask));
         held = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (held == MAP_FAILED || syscall(SYS_mbind, held, size, MPOL_BIND, &mask, 64ul, 0ul) < 0)
-                end("mbind");
+                die("mbind");
         memset(held, 1, size);
         sample(root_fd, "held");
-        end(NULL);
+        done();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What programs need that are the only process of a guest: the first one, which must not end. */
+/* What programs need that are the only process of a guest (aerolab/alone.py): the first one, which must not end. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +10,25 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
-/* Says what failed, as a line of JSON like all the others, and switches the guest off. */
+/* Switches the guest off; outside of one (ksm-series), it just ends. */
+__attribute__((noreturn)) static inline void leave(int status) {
+        fflush(stdout);
+        sync();
+        if (getpid() == 1)
+                reboot(RB_POWER_OFF);
+        _exit(status);
+}
+
+/* Says what failed, as a line of JSON like all the others. */
 __attribute__((noreturn)) static inline void die(const char *what) {
         printf("{\"error\": \"%s: %s\"}\n", what, strerror(errno));
-        fflush(stdout);
-        reboot(RB_POWER_OFF);
-        _exit(1);
+        leave(1);
+}
+
+/* Says that all of it was done. */
+__attribute__((noreturn)) static inline void done(void) {
+        printf("{\"end\": true}\n");
+        leave(0);
 }
 
 static inline void put(const char *path, const char *text) {

@@ -300,9 +300,5 @@ int main(int argc, char **argv) {
                         die(argv[i]);
                 run_phase(event, root_fd, &phase, seen);
         }
-        printf("{\"end\": true}\n");
-        fflush(stdout);
-        sync();
-        reboot(RB_POWER_OFF);
-        return 1;
+        done();
 }
