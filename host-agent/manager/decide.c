@@ -16,7 +16,8 @@
 #define PROCESS_AGE_USEC USEC_PER_SEC                  /* QEMUs whose balloon is still are read this often at most */
 #define PROCESS_AGE_MOVING_USEC (50 * USEC_PER_MSEC)
 #define STATS_GAP_USEC (150 * USEC_PER_MSEC)           /* the balloon event comes at most once a second: ask */
-#define STATS_AGENT_USEC (10 * USEC_PER_SEC)           /* where an agent reports, only to check the balloon's size */
+#define STATS_AGENT_USEC (10 * USEC_PER_SEC)           /* where an agent reports, only to check the balloon's size; and to hear of a QEMU that hung */
+#define REFUSED_USEC USEC_PER_SEC
 #define HOST_CONFIG_USEC USEC_PER_MINUTE
 #define PAGESETS_BUDGET 300                            /* times what reading took, until it is read again */
 #define READY_USEC (3 * USEC_PER_SEC)                  /* how long agents that are there may take to speak after we connect */
@@ -131,6 +132,11 @@ static void note_move(struct vm *vm, const struct policy_vm_plan *plan, uint64_t
         decisions_add(&vm->decisions, &vm->move);
 }
 
+/* What libvirt has just refused is not asked for again at once. */
+static bool ask_target(struct manager *m, const struct vm *vm, uint64_t bytes, uint64_t now_usec) {
+        return (vm->refused_usec == 0 || now_usec - vm->refused_usec >= REFUSED_USEC) && virt_request_target(m->virt, vm->uuid, bytes) >= 0;
+}
+
 static void apply(struct manager *m, uint64_t now_usec) {
         bool asked = false, dry_run = m->settings.dry_run || m->options.dry_run;
 
@@ -145,8 +151,9 @@ static void apply(struct manager *m, uint64_t now_usec) {
                 /* Its pressure report asked for nothing, or nobody was to answer. */
                 if ((!plan->set && plan->reason != POLICY_REASON_WAITS) || m->paused || dry_run)
                         vm->pressure_usec = 0;
-                /* What an operator sets by hand is not automation. */
-                if (!plan->set || (m->paused && plan->class != POLICY_PINNED)) {
+                /* What an operator sets by hand is not automation. What libvirt is not there to be asked for is no move. */
+                if (!plan->set || (m->paused && plan->class != POLICY_PINNED) ||
+                    (!dry_run && !ask_target(m, vm, plan->target_bytes, now_usec))) {
                         tell_moves(m, vm, dry_run);
                         continue;
                 }
@@ -156,7 +163,7 @@ static void apply(struct manager *m, uint64_t now_usec) {
                         .type = MANAGER_EVENT_MOVE, .vm = vm->name, .before_bytes = before, .after_bytes = plan->target_bytes,
                         .reason = plan->reason, .would = dry_run,
                 });
-                if (dry_run || virt_request_target(m->virt, vm->uuid, plan->target_bytes) < 0)
+                if (dry_run)
                         continue;
                 m->report_moves.done++;
                 m->report_moves.done_bytes = u64_add(m->report_moves.done_bytes,
@@ -175,9 +182,11 @@ static void ask_stats(struct manager *m, uint64_t now_usec) {
                 struct vm *vm = m->vms[i];
                 uint64_t age, due;
 
-                if (vm->unresponsive || !vm->info.has_balloon)
+                if (!vm->info.has_balloon)
                         continue;
-                if (m->policy_vms[i].plan.gap || !vm->balloon_confirmed)
+                if (vm->unresponsive) /* a call that timed out was no sign of life, and nothing else is asked of it until there is one */
+                        due = STATS_AGENT_USEC;
+                else if (m->policy_vms[i].plan.gap || !vm->balloon_confirmed)
                         due = STATS_GAP_USEC;
                 else if (vm_source(vm, &m->settings, now_usec, &age) == SOURCE_AGENT)
                         due = STATS_AGENT_USEC;

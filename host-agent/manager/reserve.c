@@ -56,7 +56,7 @@ static void drop(struct manager *m, struct reservation *one, int result, const c
 
 /* Whether it could be met at all: everybody at the least that they can have. counted: it is among our reservations already. */
 static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error[static VIEW_ERROR_MAX]) {
-        uint64_t all = manager_least_bytes(m, SIZE_MAX, 0), least = counted ? u64_sub(all, bytes) : all, needed = u64_add(least, bytes);
+        uint64_t ours = counted ? bytes : 0, least = u64_sub(manager_least_bytes(m, SIZE_MAX, 0), ours), needed = u64_add(least, bytes);
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
 
         if (needed > m->plan.rule_bytes) {
@@ -67,7 +67,7 @@ static int check_fit(struct manager *m, uint64_t bytes, bool counted, char error
                 return -ENOSPC;
         }
         /* The second bound: what is reserved has to be memory, whatever swap backs. */
-        least = u64_add(m->plan.resident_least_bytes, reservations_total(&m->reservations));
+        least = u64_add(m->plan.resident_least_bytes, u64_sub(reservations_total(&m->reservations), ours));
         needed = u64_add(least, bytes);
         if (needed > m->plan.resident_rule_bytes) {
                 snprintf(error, VIEW_ERROR_MAX, "%s cannot be reserved: %s of memory is missing, which swap cannot stand in for. The host has %s for "

@@ -71,6 +71,7 @@ struct vm {
         uint64_t actual_bytes, actual_usec;    /* unknown, 0: not read yet */
         uint64_t target_bytes;                 /* last asked for in this boot; unknown: nothing */
         uint64_t set_usec;                     /* when last asked; 0: never */
+        uint64_t refused_usec;                 /* when libvirt last refused; 0: it took the last one */
         uint64_t stats_asked_usec, stats_read_usec; /* 0: never */
         struct virt_stats stats;
 
@@ -110,7 +111,7 @@ struct vm {
         uint64_t contained_bytes;              /* held to so much by memory.high; unknown: not */
         const char *why_not_contained;         /* static; NULL */
         char note[160];                        /* a sentence about what is wrong; "" nothing */
-        struct log_limit move_log, error_log;
+        struct log_limit move_log, error_log, boot_log;
 };
 
 /* manager: the VM's owner, for callbacks only. -ENOMEM. */

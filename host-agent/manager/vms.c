@@ -67,21 +67,28 @@ static void take_out(struct manager *m, size_t at) {
         m->n_vms--;
 }
 
+/* A guest says when it boots, as often as it likes: neither the log nor the state file follow each time. */
+static void tell_boot(struct vm *vm, const char *what) {
+        if (log_limit_pass(&vm->boot_log, clock_monotonic_usec(), 10 * USEC_PER_SEC))
+                manager_tell(vm->manager, LOG_INFO, vm, "%s; its maximum counts until its balloon is heard of", what);
+}
+
 static void on_channel_state(void *userdata, enum channel_state state, const struct channel_agent *agent) {
         struct vm *vm = userdata;
+        bool spoke = vm->agent_spoke;
         static const uint8_t nothing[16];
 
         if (state != CHANNEL_READY)
                 return;
         if (memcmp(vm->boot_id, agent->boot_id, 16) != 0 && memcmp(vm->boot_id, nothing, 16) != 0) {
-                manager_tell(vm->manager, LOG_INFO, vm, "the guest has booted anew; its maximum counts until its balloon is heard of");
+                tell_boot(vm, "the guest has booted anew");
                 vm_boot(vm, clock_monotonic_usec());
         }
         memcpy(vm->boot_id, agent->boot_id, 16);
         snprintf(vm->agent_version, sizeof(vm->agent_version), "%s", agent->ack.agent_version);
-        if (!vm->agent_spoke)
-                manager_keep_changed(vm->manager);
         vm->agent_spoke = true;
+        if (!spoke)
+                manager_keep_changed(vm->manager);
 }
 
 static void on_channel_report(void *userdata, const struct message_report *report, uint64_t received_usec) {
@@ -197,13 +204,15 @@ static void on_gone(struct manager *m, size_t at) {
 
 static void on_target(struct manager *m, struct vm *vm, const struct virt_event *e) {
         if (e->result < 0) {
-                /* Ask again at the next decision. */
+                /* Ask again soon. */
                 if (vm->target_bytes == e->target_bytes)
                         vm->target_bytes = AEROSTAT_UNKNOWN;
+                vm->refused_usec = clock_monotonic_usec();
                 if (log_limit_pass(&vm->error_log, clock_monotonic_usec(), USEC_PER_MINUTE))
                         log_vm(LOG_WARNING, vm->name, "libvirt did not set its balloon: %s", e->text);
                 return;
         }
+        vm->refused_usec = 0;
         if (vm->pressure_usec != 0 && e->issued_usec >= vm->pressure_usec) {
                 vm->reaction_usec = e->issued_usec - vm->pressure_usec;
                 vm->pressure_usec = 0;
@@ -260,7 +269,7 @@ static void on_state(struct manager *m, struct vm *vm, enum virt_state state) {
 }
 
 static void on_reboot(struct manager *m, struct vm *vm, uint64_t now_usec) {
-        manager_tell(m, LOG_INFO, vm, "reset; its maximum counts until its balloon is heard of");
+        tell_boot(vm, "reset");
         m->changed |= vm->agent_spoke; /* what comes up now may have none */
         vm_boot(vm, now_usec);
         manager_decide_soon(m);

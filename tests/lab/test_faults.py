@@ -49,10 +49,15 @@ class Faults(LabCase):
         wait_until(lambda: daemon.vm("b")["source"] == "agent", 20, "the agent is heard again")
 
     def test_libvirtd_restarted(self) -> None:
-        daemon = self.start_settled()
+        daemon, guest = self.start_settled(), self.guest("a")
         self.lab.libvirtd.stop()
-        time.sleep(2)
+        wait_until(lambda: not daemon.status()["connected"], 10, "it is noticed")
+        told = len(daemon.log())
+        guest.load.hold("meanwhile", guest.load.guest()["available_bytes"] - 16 * MIB, ramp=150 * MIB)
+        time.sleep(4)
+        guest.load.free("meanwhile")
         self.assertEqual(daemon.ctl("status").returncode, 0)
+        self.assertNotIn(" -> ", daemon.log()[told:], "moves are told that nobody could be asked for")
         self.lab.libvirtd.start()
         took = wait_until(lambda: len(daemon.vms()) == 3 and all(vm["state"] == "managed" for vm in daemon.vms().values()), 30,
                           "all guests are managed again")
@@ -107,6 +112,19 @@ class Faults(LabCase):
         self.assertLess(slowest, 0.5)
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: daemon.vm("c")["state"] == "managed", 60, "it is managed again once it answers")
+
+    def test_qemu_that_hung_in_another_clients_call(self) -> None:
+        """Our call waits behind that one for 30 s, and times out: no sign of life, and no end of it."""
+        daemon, hung = self.start_settled(), self.guest("c")
+        pid = hung.pid
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        with subprocess.Popen(["virsh", "dommemstat", "c"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as other:
+            log(f"unresponsive after {wait_until(lambda: daemon.vm('c')['state'] == 'unknown', 30, 'it is found out'):.1f} s")
+            time.sleep(32)
+            os.kill(pid, signal.SIGCONT)
+            self.assertEqual(other.wait(30), 0)
+        log(f"managed again after {wait_until(lambda: daemon.vm('c')['state'] == 'managed', 30, 'it is managed again'):.1f} s")
 
     def test_second_daemon_refuses(self) -> None:
         daemon = self.start_settled()

@@ -120,7 +120,7 @@ class Reserve(LabCase):
         for attempt in range(3):
             daemon = self.start_daemon(CONFIG)
             write_hook(daemon)
-            self.define(f"f{attempt}", GIB // 8)
+            self.define(f"f{attempt}", GIB)  # more than half of what the floors of the others leave
             start, refusal = time.monotonic(), ""
             try:
                 virsh("start", f"f{attempt}")
