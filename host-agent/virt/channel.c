@@ -325,8 +325,8 @@ int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64
         int r;
 
         r = channel_session_set_interval(&channel->session, &interval);
-        if (r < 0 || channel->fd < 0)
-                return r;
+        if (r <= 0 || channel->fd < 0)
+                return MIN(r, 0);
         /* Said from the timer: a write that fails would tell the state from inside this request. */
         (void) sd_event_source_set_time(channel->timer, 0);
         (void) sd_event_source_set_enabled(channel->timer, SD_EVENT_ONESHOT);

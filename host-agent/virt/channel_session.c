@@ -149,9 +149,10 @@ int channel_session_set_interval(struct channel_session *session, const struct m
                 return 0;
         session->has_interval = true;
         session->interval = *interval;
-        if (session->ready)
-                session->wanted |= WANT_INTERVAL;
-        return 0;
+        if (!session->ready)
+                return 0;
+        session->wanted |= WANT_INTERVAL;
+        return 1;
 }
 
 static uint64_t silent_since(const struct channel_session *session) {

@@ -62,7 +62,7 @@ void channel_session_begin(struct channel_session *session, uint64_t id, uint64_
 enum channel_session_event channel_session_receive(struct channel_session *session, const struct frame *frame, uint64_t now_usec,
                                                    struct message *ret_message);
 
-/* 0, or -EINVAL when out of range. Nothing is said when nothing has changed. */
+/* 1: it is to be said to the agent; 0: nothing has changed, or nobody is there yet; -EINVAL: out of range. */
 int channel_session_set_interval(struct channel_session *session, const struct message_set_interval *interval);
 
 /* When channel_session_tick() has something to do. */
