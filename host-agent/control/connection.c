@@ -26,6 +26,15 @@ static void set_output(struct connection *c, char *out, size_t fill) {
         c->out_pos = 0;
 }
 
+/* Ends a connection, but leaves it to its own event, or else the next tick, to free it: who is up the stack may be about to use it, or be called back
+ * by it. */
+static void give_up(struct connection *c) {
+        c->broken = true;
+        c->deadline_usec = 0;
+        set_output(c, NULL, 0);
+        (void) shutdown(c->fd, SHUT_RDWR); /* which is an event, for the client too */
+}
+
 static void drop_input(struct connection *c, size_t size) {
         c->in_fill -= size;
         if (c->in_fill == 0) {
@@ -79,12 +88,12 @@ static void fill(struct connection *c) {
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         struct connection *c = userdata;
 
-        if (events & EPOLLOUT)
-                flush(c);
-        else if (events & EPOLLIN)
-                fill(c);
-        else
+        if (c->broken || !(events & (EPOLLOUT | EPOLLIN)))
                 c->broken = true; /* EPOLLHUP or EPOLLERR, and we wait for nothing that it may have said before */
+        else if (events & EPOLLOUT)
+                flush(c);
+        else
+                fill(c);
         connection_update(c);
         return 0;
 }
@@ -153,7 +162,7 @@ void connection_update(struct connection *c) {
         if (r >= 0)
                 r = sd_event_source_set_io_events(c->io, events);
         if (r < 0)
-                connection_free(c);
+                give_up(c);
 }
 
 int connection_new(struct varlink_server *server, int fd, uid_t uid) {
@@ -208,13 +217,11 @@ int connection_take_message(struct connection *c, struct varlink_message *ret, c
 /* Makes room under the limit for all by dropping those that have kept a reply unread for longest. */
 static void make_room(struct connection *c, size_t size) {
         struct varlink_server *server = c->server;
-        struct connection *i = TAILQ_FIRST(&server->connections), *next;
+        struct connection *i = TAILQ_FIRST(&server->connections);
 
-        for (; i && server->out_total_bytes + size > server->service.limits.output_total_bytes; i = next) {
-                next = TAILQ_NEXT(i, all);
+        for (; i && server->out_total_bytes + size > server->service.limits.output_total_bytes; i = TAILQ_NEXT(i, all))
                 if (i != c && unread(i) > 0)
-                        connection_free(i);
-        }
+                        give_up(i);
 }
 
 int connection_send(struct connection *c, char *bytes, size_t size) {

@@ -70,12 +70,12 @@ void connection_free(struct connection *connection);
 int connection_take_message(struct connection *connection, struct varlink_message *ret, const char **ret_error);
 
 /* Queues a reply and starts to send it; takes `bytes`. 0; -ENOBUFS: over the connection's limit, -ENOMEM, -EPIPE: it was not
- * queued. */
+ * queued. It frees no connection: others that are given up to make room for this reply are freed by the event loop. */
 int connection_send(struct connection *connection, char *bytes, size_t size);
 
 /* Answers that the client broke the protocol; nothing more is read from it. */
 void connection_fail(struct connection *connection, const char *sentence);
 
 /* To be called after anything has changed: settles the phase and what to wait for; frees the connection when there is nothing left
- * to do. */
+ * to do, which is never so while a call is held and the connection is not broken. */
 void connection_update(struct connection *connection);

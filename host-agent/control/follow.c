@@ -43,13 +43,11 @@ void follow_answer(struct follower_list *followers, struct varlink_call *call, j
 
 void follow_publish(struct follower_list *followers, const struct manager_event *event) {
         json_t *object = TAILQ_FIRST(followers) ? json_event(event) : NULL;
-        struct follower *f, *next;
+        struct follower *f;
 
-        for (f = TAILQ_FIRST(followers); f; f = next) {
+        TAILQ_FOREACH(f, followers, followers) {
                 json_t *mine;
-                uint64_t missed;
 
-                next = TAILQ_NEXT(f, followers);
                 if (f->alerts_only && event->type != MANAGER_EVENT_ALERT)
                         continue;
                 mine = object ? json_copy(object) : NULL;
@@ -57,10 +55,7 @@ void follow_publish(struct follower_list *followers, const struct manager_event 
                         json_decref(mine);
                         mine = NULL;
                 }
-                missed = f->missed;
-                f->missed = 0;
-                if (varlink_continue(f->call, mine) < 0) /* where it succeeds, f may be gone */
-                        f->missed = missed + 1;
+                f->missed = varlink_continue(f->call, mine) < 0 ? f->missed + 1 : 0;
         }
         json_decref(object);
 }

@@ -83,7 +83,8 @@ void varlink_error_message(struct varlink_call *call, const char *name, const ch
                 __attribute__((format(printf, 3, 4)));
 
 /* One of several answers to a call with "more"; the last is given with varlink_reply(). Takes the reference. 0; -EINVAL: the caller
- * did not ask for more; -EAGAIN: the client reads too slowly, this answer is dropped; -ENOMEM. */
+ * did not ask for more; -EAGAIN: the client reads too slowly, this answer is dropped; -ENOMEM. No call is freed
+ * meanwhile, this one or another: a client that is gone, or has to go, is noticed later. */
 int varlink_continue(struct varlink_call *call, json_t *parameters);
 bool varlink_wants_more(const struct varlink_call *call);
 

@@ -19,14 +19,15 @@ control_test_ldadd = libaerostat-control.a libaerostat-settings.a libaerostat-st
 %C%_test_control_SOURCES = %D%/test-control.c %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_control_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
+varlink_server_sources = %D%/varlink-server.c %D%/varlink-server.h %D%/stub-manager.c %D%/stub-manager.h %D%/unit.h
 %C%_test_listen_CPPFLAGS = $(control_test_cppflags)
-%C%_test_listen_SOURCES = %D%/test-listen.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
+%C%_test_listen_SOURCES = %D%/test-listen.c $(varlink_server_sources)
 %C%_test_listen_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 %C%_test_varlink_CPPFLAGS = $(control_test_cppflags)
-%C%_test_varlink_SOURCES = %D%/test-varlink.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
+%C%_test_varlink_SOURCES = %D%/test-varlink.c $(varlink_server_sources)
 %C%_test_varlink_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 %C%_test_varlink_load_CPPFLAGS = $(control_test_cppflags)
-%C%_test_varlink_load_SOURCES = %D%/test-varlink-load.c %D%/varlink-server.c %D%/varlink-server.h %D%/unit.h
+%C%_test_varlink_load_SOURCES = %D%/test-varlink-load.c $(varlink_server_sources)
 %C%_test_varlink_load_LDADD = $(control_test_ldadd) $(CMOCKA_LIBS)
 
 # What outlives the daemon.

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "host-agent/control/connection.h"
 #include "protocol/base.h"
 #include "protocol/units.h"
 
@@ -236,9 +237,74 @@ static void test_connection_limit(void **state) {
         settle(f);
 }
 
+static unsigned count_connections(const struct fixture *f) {
+        const struct connection *c;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(c, &f->server->connections, all)
+                n++;
+        return n;
+}
+
+/* Of about `size` bytes. */
+static void publish(struct fixture *f, size_t size) {
+        _cleanup_free_ char *text = calloc(1, size + 1);
+
+        memset(text, 'x', size);
+        follow_publish(&f->followers, &(const struct manager_event) { .type = MANAGER_EVENT_HOST, .text = text });
+}
+
+static const struct varlink_limits little_output = {
+        .message_bytes = 64 * KIB,
+        .output_bytes = 256 * KIB,
+        .output_total_bytes = 33 * 16 * KIB, /* 8 events of 16 KiB for each of 4: the 9th of the first makes room at the cost of the second */
+        .connections = 8,
+        .connections_per_user = 8,
+        .message_usec = USEC_PER_MINUTE,
+        .reply_usec = USEC_PER_MINUTE,
+        .idle_usec = USEC_PER_MINUTE,
+};
+
+static int setup_little_output(void **state) {
+        static struct fixture f;
+
+        setup_with(&f, &little_output);
+        *state = &f;
+        return 0;
+}
+
+/* Watchers that read nothing, beyond what all together may have unread. Those that make room for others are ended, but not while the others are being
+ * told: whoever tells them goes from one to the next. */
+static void test_watchers_make_room(void **state) {
+        struct fixture *f = *state;
+        unsigned closed = 0;
+        int fds[4];
+
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+                fds[i] = client(f);
+                put_call(f, fds[i], "{\"method\":\"org.test.Fake.Watch\",\"more\":true}");
+        }
+        settle(f);
+        for (int i = 0; i < 100; i++) {
+                publish(f, 16 * KIB);
+                assert_int_equal(count_connections(f), ARRAY_SIZE(fds));
+                assert_true(f->server->out_total_bytes <= f->server->service.limits.output_total_bytes);
+        }
+        settle(f);
+        for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+                closed += is_closed(fds[i]);
+                close(fds[i]);
+        }
+        assert_in_range(closed, 1, ARRAY_SIZE(fds) - 1);
+        settle(f);
+        assert_int_equal(count_connections(f), 0);
+        publish(f, 1);
+}
+
 int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define WITH_HASTY_SERVER(test) cmocka_unit_test_setup_teardown(test, setup_hasty, teardown)
+#define WITH_LITTLE_OUTPUT(test) cmocka_unit_test_setup_teardown(test, setup_little_output, teardown)
         const struct CMUnitTest tests[] = {
                 WITH_SERVER(test_slow_reader),
                 WITH_SERVER(test_total_output),
@@ -247,6 +313,7 @@ int main(void) {
                 WITH_SERVER(test_many_floods),
                 WITH_HASTY_SERVER(test_deadlines),
                 WITH_HASTY_SERVER(test_connection_limit),
+                WITH_LITTLE_OUTPUT(test_watchers_make_room),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

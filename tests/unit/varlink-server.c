@@ -62,6 +62,10 @@ static void answer_count(struct varlink_call *call, json_t *parameters, void *us
         varlink_reply(call, json_pack("{s:i}", "n", 4));
 }
 
+static void answer_watch(struct varlink_call *call, json_t *parameters, void *userdata) {
+        follow_answer(&((struct fixture *) userdata)->followers, call, parameters);
+}
+
 static void answer_nothing(struct varlink_call *call, json_t *parameters, void *userdata) {
         varlink_reply(call, NULL); /* as when there was no memory to build it */
 }
@@ -79,7 +83,7 @@ static void on_write(const struct varlink_call *call, const char *method, const 
 static const struct varlink_method methods[] = {
         { "Echo", false, answer_echo }, { "Large", false, answer_large }, { "Hold", false, answer_hold },
         { "Count", false, answer_count }, { "Nothing", false, answer_nothing }, { "Change", true, answer_echo },
-        { "Look", true, answer_echo, only_looks },
+        { "Look", true, answer_echo, only_looks }, { "Watch", false, answer_watch },
 };
 
 static enum varlink_access access_of(int fd, uid_t uid, void *userdata) {
@@ -104,6 +108,7 @@ void setup_with(struct fixture *f, const struct varlink_limits *limits) {
         char error[LISTENER_ERROR_MAX];
 
         *f = (struct fixture) { .folder = "/tmp/aerostat-test-XXXXXX", .access = VARLINK_WRITE };
+        TAILQ_INIT(&f->followers);
         assert_non_null(mkdtemp(f->folder));
         snprintf(f->path, sizeof(f->path), "%s/socket", f->folder);
         assert_int_equal(listener_open(f->path, 0600, (gid_t) -1, &f->listener, error), 0);

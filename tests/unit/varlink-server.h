@@ -6,6 +6,7 @@
 
 #include "tests/unit/unit.h"
 
+#include "host-agent/control/follow.h"
 #include "host-agent/control/listen.h"
 #include "host-agent/control/varlink.h"
 
@@ -16,6 +17,7 @@ struct fixture {
         struct varlink_server *server;
         enum varlink_access access;
         struct varlink_call *held;
+        struct follower_list followers; /* calls of Watch */
         unsigned closed;               /* how often a held call was closed by its client */
         unsigned served;               /* calls of Echo, Change and Look */
         unsigned turns;                /* of the loop that did something while get_reply() waited */
