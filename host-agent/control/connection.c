@@ -9,7 +9,7 @@
 #define INPUT_MIN 1024u
 #define SEND_MAX (256u * 1024u) /* at one wake-up */
 
-static size_t unread(const struct connection *c) {
+size_t connection_unread(const struct connection *c) {
         return c->out_fill - c->out_pos;
 }
 
@@ -17,11 +17,11 @@ static const char *message_end(const struct connection *c) {
         return c->in_fill > 0 ? memchr(c->in, 0, c->in_fill) : NULL;
 }
 
-static void set_output(struct connection *c, char *out, size_t fill) {
-        c->server->out_total_bytes += fill - c->out_fill;
-        if (out != c->out)
-                free(c->out);
+static void set_output(struct connection *c, char *out, size_t size, size_t fill) {
+        c->server->out_total_bytes += size - c->out_size;
+        free(c->out);
         c->out = out;
+        c->out_size = size;
         c->out_fill = fill;
         c->out_pos = 0;
 }
@@ -31,7 +31,7 @@ static void set_output(struct connection *c, char *out, size_t fill) {
 static void give_up(struct connection *c) {
         c->broken = true;
         c->deadline_usec = 0;
-        set_output(c, NULL, 0);
+        set_output(c, NULL, 0, 0);
         (void) shutdown(c->fd, SHUT_RDWR); /* which is an event, for the client too */
 }
 
@@ -48,14 +48,14 @@ static void drop_input(struct connection *c, size_t size) {
 static void flush(struct connection *c) {
         ssize_t n;
 
-        n = send(c->fd, c->out + c->out_pos, MIN(unread(c), SEND_MAX), MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = send(c->fd, c->out + c->out_pos, MIN(connection_unread(c), SEND_MAX), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0) {
                 c->broken = errno != EAGAIN && errno != EINTR;
                 return;
         }
         c->out_pos += (size_t) n;
-        if (unread(c) == 0)
-                set_output(c, NULL, 0);
+        if (connection_unread(c) == 0)
+                set_output(c, NULL, 0, 0);
 }
 
 /* Reads once, into a buffer that doubles up to the size of the longest call. */
@@ -132,7 +132,7 @@ static void enter(struct connection *c, enum connection_phase phase) {
 }
 
 static enum connection_phase next_phase(const struct connection *c) {
-        if (unread(c) > 0)
+        if (connection_unread(c) > 0)
                 return CONNECTION_UNREAD;
         if (c->call)
                 return CONNECTION_HELD;
@@ -197,7 +197,7 @@ void connection_free(struct connection *c) {
         if (c->phase == CONNECTION_QUEUED)
                 TAILQ_REMOVE(&c->server->ready, c, ready);
         TAILQ_REMOVE(&c->server->connections, c, all);
-        set_output(c, NULL, 0);
+        set_output(c, NULL, 0, 0);
         sd_event_source_disable_unref(c->io);
         close(c->fd);
         free(c->in);
@@ -220,33 +220,45 @@ static void make_room(struct connection *c, size_t size) {
         struct connection *i = TAILQ_FIRST(&server->connections);
 
         for (; i && server->out_total_bytes + size > server->service.limits.output_total_bytes; i = TAILQ_NEXT(i, all))
-                if (i != c && unread(i) > 0)
+                if (i != c && connection_unread(i) > 0)
                         give_up(i);
 }
 
+/* Into a buffer that doubles: to copy all that a client has not read with each event would cost the most when there is most to do. */
+static int append(struct connection *c, const char *bytes, size_t size) {
+        if (c->out_size - c->out_fill < size) {
+                size_t old = connection_unread(c), bigger_size = 2 * old + size;
+                char *bigger;
+
+                make_room(c, bigger_size);
+                bigger = malloc(bigger_size);
+                if (!bigger)
+                        return -ENOMEM;
+                memcpy(bigger, c->out + c->out_pos, old);
+                set_output(c, bigger, bigger_size, old);
+        }
+        memcpy(c->out + c->out_fill, bytes, size);
+        c->out_fill += size;
+        return 0;
+}
+
 int connection_send(struct connection *c, char *bytes, size_t size) {
-        if (c->broken || unread(c) + size > c->server->service.limits.output_bytes) {
+        int r = 0;
+
+        if (c->broken || connection_unread(c) + size > c->server->service.limits.output_bytes) {
                 free(bytes);
                 return c->broken ? -EPIPE : -ENOBUFS;
         }
-        make_room(c, size);
-        if (unread(c) == 0)
-                set_output(c, bytes, size);
-        else {
-                size_t old = unread(c);
-                char *both = malloc(old + size);
-
-                if (both) {
-                        memcpy(both, c->out + c->out_pos, old);
-                        memcpy(both + old, bytes, size);
-                        set_output(c, both, old + size);
-                }
+        if (connection_unread(c) == 0) {
+                make_room(c, size);
+                set_output(c, bytes, size, size);
+        } else {
+                r = append(c, bytes, size);
                 free(bytes);
-                if (!both)
-                        return -ENOMEM;
         }
-        flush(c);
-        return 0;
+        if (r >= 0)
+                flush(c);
+        return r;
 }
 
 void connection_fail(struct connection *c, const char *sentence) {

@@ -43,7 +43,7 @@ struct connection {
         bool failed;                           /* it broke the protocol: closed once it has read why */
         bool broken;                           /* nothing can be sent any more: closed at the next update */
         char *out;                             /* out[out_pos .. out_fill): replies not sent yet; NULL while empty */
-        size_t out_pos, out_fill;
+        size_t out_size, out_pos, out_fill;
         struct varlink_call *call;             /* being answered or held; NULL: none */
 };
 TAILQ_HEAD(connection_list, connection);
@@ -56,7 +56,7 @@ struct varlink_server {
         sd_event_source *work;                 /* serves the head of the ready list */
         sd_event_source *tick;                 /* deadlines; runs only while there are connections */
         struct connection_list connections, ready;
-        size_t out_total_bytes;
+        size_t out_total_bytes;                /* out_size of all connections */
 };
 
 /* Below every source of the daemon's own, which has SD_EVENT_PRIORITY_NORMAL or better. */
@@ -68,6 +68,9 @@ void connection_free(struct connection *connection);
 
 /* Takes the first whole call out of the input: 0 and *ret, or as varlink_message_parse(). Only in phase QUEUED. */
 int connection_take_message(struct connection *connection, struct varlink_message *ret, const char **ret_error);
+
+/* Bytes of replies that the client's socket has not taken yet. */
+size_t connection_unread(const struct connection *connection);
 
 /* Queues a reply and starts to send it; takes `bytes`. 0; -ENOBUFS: over the connection's limit, -ENOMEM, -EPIPE: it was not
  * queued. It frees no connection: others that are given up to make room for this reply are freed by the event loop. */

@@ -18,6 +18,7 @@
 const struct varlink_limits varlink_limits_default = {
         .message_bytes = 64 * KIB,
         .output_bytes = 16 * MIB,              /* `List` of 1,000 VMs takes about 1 MiB */
+        .backlog_bytes = 512 * KIB,            /* one decision may move 1,000 VMs; an event takes about 400 bytes */
         .output_total_bytes = 64 * MIB,
         .connections = 192,
         .connections_per_user = 64,
@@ -124,6 +125,10 @@ int varlink_continue(struct varlink_call *call, json_t *parameters) {
         if (!call->message.more) {
                 json_decref(parameters);
                 return -EINVAL;
+        }
+        if (connection_unread(call->connection) > service_of(call)->limits.backlog_bytes) {
+                json_decref(parameters);
+                return -EAGAIN;
         }
         r = send_reply(call, NULL, parameters, true);
         if (r == -ENOMEM || r == -ENOBUFS)

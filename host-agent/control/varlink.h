@@ -42,7 +42,8 @@ struct varlink_method {
 struct varlink_limits {
         size_t message_bytes;          /* of one call, with its NUL */
         size_t output_bytes;           /* unread replies of one connection */
-        size_t output_total_bytes;     /* of all: who is slowest to read is dropped first */
+        size_t backlog_bytes;          /* the same, when varlink_continue() refuses more */
+        size_t output_total_bytes;     /* buffers of all: who is slowest to read is dropped first */
         unsigned connections;          /* of all users but root, which has its own share on top */
         unsigned connections_per_user;
         uint64_t message_usec;         /* from the first byte of a call to its last */

@@ -246,18 +246,20 @@ static unsigned count_connections(const struct fixture *f) {
         return n;
 }
 
-/* Of about `size` bytes. */
-static void publish(struct fixture *f, size_t size) {
-        _cleanup_free_ char *text = calloc(1, size + 1);
+/* Of about `size` bytes, with a number. */
+static void publish(struct fixture *f, unsigned number, size_t size) {
+        _cleanup_free_ char *text = calloc(1, size + 16);
 
         memset(text, 'x', size);
+        sprintf(text + size, " %u", number);
         follow_publish(&f->followers, &(const struct manager_event) { .type = MANAGER_EVENT_HOST, .text = text });
 }
 
 static const struct varlink_limits little_output = {
         .message_bytes = 64 * KIB,
         .output_bytes = 256 * KIB,
-        .output_total_bytes = 33 * 16 * KIB, /* 8 events of 16 KiB for each of 4: the 9th of the first makes room at the cost of the second */
+        .backlog_bytes = 256 * KIB,
+        .output_total_bytes = 528 * KIB,
         .connections = 8,
         .connections_per_user = 8,
         .message_usec = USEC_PER_MINUTE,
@@ -286,7 +288,7 @@ static void test_watchers_make_room(void **state) {
         }
         settle(f);
         for (int i = 0; i < 100; i++) {
-                publish(f, 16 * KIB);
+                publish(f, 0, 16 * KIB);
                 assert_int_equal(count_connections(f), ARRAY_SIZE(fds));
                 assert_true(f->server->out_total_bytes <= f->server->service.limits.output_total_bytes);
         }
@@ -298,7 +300,59 @@ static void test_watchers_make_room(void **state) {
         assert_in_range(closed, 1, ARRAY_SIZE(fds) - 1);
         settle(f);
         assert_int_equal(count_connections(f), 0);
-        publish(f, 1);
+        publish(f, 0, 1);
+}
+
+/* The next event says how many before it were missed; returns its number. */
+static unsigned take_event(struct fixture *f, int fd, unsigned expected, unsigned *missed) {
+        json_t *reply = get_reply(f, fd), *event = json_object_get(reply, "parameters");
+        unsigned number, skipped;
+
+        assert_non_null(event);
+        assert_int_equal(sscanf(json_string_value(json_object_get(event, "text")), "%*s %u", &number), 1);
+        skipped = (unsigned) json_integer_value(json_object_get(event, "missed"));
+        assert_int_equal(number, expected + skipped);
+        *missed += skipped;
+        json_decref(reply);
+        return number;
+}
+
+/* One that reads nothing for a while: its events are appended, not all copied with every new one; they are not kept without limit; and when it reads,
+ * it gets them whole and in order, and is told how many are not there. */
+static void test_watcher_that_falls_behind(void **state) {
+        struct fixture *f = *state;
+        unsigned published = 0, expected = 0, moved = 0, missed = 0;
+        struct connection *c;
+        int fd = client(f);
+        char byte;
+
+        put_call(f, fd, "{\"method\":\"org.test.Fake.Watch\",\"more\":true}");
+        settle(f);
+        c = TAILQ_FIRST(&f->server->connections);
+        while (published < 1000) {
+                const char *before = c->out;
+
+                publish(f, published++, 2000);
+                moved += c->out != before;
+        }
+        print_message("the buffer of a watcher moved %u times, and has %zu bytes\n", moved, f->server->out_total_bytes);
+        assert_true(moved < 20);
+        assert_true(f->server->out_total_bytes < 2 * MIB);
+
+        /* It reads as fast as more comes, and then faster. */
+        for (int i = 0; i < 400; i++) {
+                expected = take_event(f, fd, expected, &missed) + 1;
+                publish(f, published++, 2000);
+        }
+        while (c->out || recv(fd, &byte, 1, MSG_PEEK) == 1)
+                expected = take_event(f, fd, expected, &missed) + 1;
+        assert_int_equal(f->server->out_total_bytes, 0);
+        publish(f, published, 2000);
+        assert_int_equal(take_event(f, fd, expected, &missed), published);
+        print_message("%u events, %u missed\n", published + 1, missed);
+        assert_in_range(missed, 1, published / 2 + published / 4);
+        close(fd);
+        settle(f);
 }
 
 int main(void) {
@@ -314,6 +368,7 @@ int main(void) {
                 WITH_HASTY_SERVER(test_deadlines),
                 WITH_HASTY_SERVER(test_connection_limit),
                 WITH_LITTLE_OUTPUT(test_watchers_make_room),
+                WITH_SERVER(test_watcher_that_falls_behind),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
