@@ -272,6 +272,8 @@ static void on_reboot(struct manager *m, struct vm *vm, uint64_t now_usec) {
         tell_boot(vm, "reset");
         m->changed |= vm->agent_spoke; /* what comes up now may have none */
         vm_boot(vm, now_usec);
+        if (vm->channel) /* a report of before that is still to be read would confirm the balloon that QEMU has from before */
+                channel_restart(vm->channel);
         manager_decide_soon(m);
 }
 

@@ -333,6 +333,16 @@ int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64
         return 0;
 }
 
+void channel_restart(struct channel *channel) {
+        uint64_t now = now_usec();
+
+        if (channel->fd < 0) /* a new session is due anyway */
+                return;
+        if (end_session(channel, now) < 0)
+                disconnect(channel, now);
+        schedule(channel);
+}
+
 void channel_get_counters(const struct channel *channel, struct channel_counters *ret) {
         *ret = (struct channel_counters) {
                 .reports = channel->reports,

@@ -29,7 +29,7 @@ struct channel_agent {                 /* from the agent's hello-ack */
         struct message_hello_ack ack;
 };
 
-/* Called from the event loop, never from inside a request. They may make requests, but not free the channel. */
+/* Called from the event loop, and by channel_restart(); never from inside another request. They may make requests, but not free the channel. */
 struct channel_ops {
         /* The state changed. In READY `agent` is set, else NULL. A new boot id in READY means that the guest rebooted. */
         void (*state)(void *userdata, enum channel_state state, const struct channel_agent *agent);
@@ -53,5 +53,9 @@ DEFINE_CLEANUP(struct channel *, channel_free)
 /* How the agent shall report from now on; kept, and repeated after each handshake and reconnect. Sent only when it changes. See
  * struct message_set_interval. 0, or -EINVAL (interval_msec: 100 .. 3600000; bytes up to INT64_MAX, or unknown). */
 int channel_set_interval(struct channel *channel, uint32_t interval_msec, uint64_t pressure_available_bytes);
+
+/* The guest was reset: begins a new session, so that what the boot before has said and nobody has read yet (it waits in the socket) does not
+ * count any more. Until the agent of the new boot answers the state is HELLO. */
+void channel_restart(struct channel *channel);
 
 void channel_get_counters(const struct channel *channel, struct channel_counters *ret);

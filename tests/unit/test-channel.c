@@ -390,6 +390,32 @@ static void test_reboot(void **state) {
         assert_int_equal(t.n_reports, 0);
 }
 
+/* libvirt tells of a reset while the last report of the boot before still waits in the socket. */
+static void test_restart(void **state) {
+        struct message r = report(1);
+        uint64_t first = t.session_id;
+
+        say(&r);
+        channel_restart(t.channel);
+        assert_int_equal(t.state, CHANNEL_HELLO);
+        say(&r);
+        await(counters().stale_frames == 2);
+        assert_int_equal(t.n_reports, 0);
+        t.boot_id[0] = 2;
+        shake_hands();
+        assert_true(t.session_id != first);
+        say(&r);
+        await(t.n_reports == 1);
+        assert_int_equal(counters().reconnects, 0);
+        /* Nobody there: nothing to restart. */
+        closep(&t.fd);
+        await(t.state == CHANNEL_DISCONNECTED);
+        channel_restart(t.channel);
+        assert_int_equal(t.state, CHANNEL_DISCONNECTED);
+        await(try_accept());
+        shake_hands();
+}
+
 static void test_bad_paths(void **state) {
         struct channel *channel = NULL;
         char path[200];
@@ -407,7 +433,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_handshake_and_interval, setup, teardown), test(test_reconnects), test(test_half_close),
                 test(test_garbage), test(test_old_sessions_and_replay), test(test_frame_quota), test(test_byte_flood),
-                test(test_peer_does_not_read), test(test_reboot), test(test_bad_paths),
+                test(test_peer_does_not_read), test(test_reboot), test(test_restart), test(test_bad_paths),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
