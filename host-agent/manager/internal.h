@@ -111,7 +111,7 @@ struct manager {
         /* what outlives us */
         uint8_t boot_id[16];           /* of the host; zero: not known */
         struct state kept;             /* vms: of the last run, those not found yet */
-        struct history_kept kept_history; /* of the last run, until the first listing is there */
+        struct history_kept kept_history; /* of the last run, until a listing has found all */
         struct state_writer *writer;   /* NULL: nothing is kept */
         bool changed;                  /* to be written after the next decision */
         struct reservations reservations;

@@ -120,7 +120,7 @@ void manager_keep_write(struct manager *m) {
                 };
                 memcpy(state.vms[state.n_vms++].uuid, vm->uuid, sizeof(vm->uuid));
         }
-        for (size_t i = 0; i < m->kept.n_vms; i++) /* not found yet: the first listing is still to come */
+        for (size_t i = 0; i < m->kept.n_vms; i++) /* not found yet */
                 state.vms[state.n_vms++] = m->kept.vms[i];
         if (state_format(&state, &text) >= 0) {
                 state_writer_put(m->writer, text);

@@ -250,11 +250,13 @@ static void on_connection(struct manager *m, const struct virt_event *e, uint64_
         m->connected = e->type == VIRT_EVENT_CONNECTED;
 }
 
-static void on_synced(struct manager *m, uint64_t now_usec) {
+static void on_synced(struct manager *m, bool complete, uint64_t now_usec) {
         if (m->synced_usec == 0)
                 m->synced_usec = now_usec;
-        manager_keep_forget(m);
-        manager_last_resort_synced(m);
+        if (complete) { /* otherwise a VM that is still to come may need what is remembered of it */
+                manager_keep_forget(m);
+                manager_last_resort_synced(m);
+        }
         manager_decide_soon(m);
 }
 
@@ -347,7 +349,7 @@ void manager_on_virt(const struct virt_event *e, void *userdata) {
                 on_connection(m, e, now_usec);
                 return;
         case VIRT_EVENT_SYNCED:
-                on_synced(m, now_usec);
+                on_synced(m, e->complete, now_usec);
                 return;
         case VIRT_EVENT_DOMAIN:
                 on_domain(m, e, now_usec);

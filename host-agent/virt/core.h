@@ -37,6 +37,7 @@ struct virt {
         bool listing, want_list;
         unsigned held;
         uint64_t round;                /* counts listings */
+        bool listed;                   /* the last one has succeeded; what it named is being described */
         bool synced;                   /* SYNCED has been delivered for this round */
         bool ask_jobs;                 /* the first listing of a connection asks for jobs, too: their events may have been missed */
 };
@@ -53,6 +54,7 @@ void discovery_on_connect(struct virt *virt, struct call *call);    /* the answe
 void discovery_on_closed(struct virt *virt, int reason);            /* virConnectCloseReason */
 void discovery_say_disconnected(struct virt *virt, const char *text);
 void discovery_list(struct virt *virt);                             /* now, or as soon as it may be */
+void discovery_list_again(struct virt *virt);                       /* in a second: something was not to be had */
 void discovery_on_list(struct virt *virt, struct call *call);
 void discovery_check_synced(struct virt *virt);                     /* when a VM is described, stuck or gone */
 int discovery_on_connect_timer(sd_event_source *source, uint64_t usec, void *virt);

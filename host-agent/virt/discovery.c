@@ -8,12 +8,22 @@
 #define LIST_USEC (60 * USEC_PER_SEC)          /* heals what events should ever miss; about 1 ms of work per VM */
 #define LIST_AGAIN_USEC (1 * USEC_PER_SEC)     /* after one that failed */
 
+static bool all_are_known(const struct virt *virt) {
+        for (const struct machine *machine = machines_first(&virt->machines); machine; machine = machines_next(&virt->machines, machine))
+                if (!machine->known && !machine->ended)
+                        return false;
+        return true;
+}
+
 /* SYNCED: when no machine of the listing waits for its description any more. */
 void discovery_check_synced(struct virt *virt) {
-        if (virt->synced || virt->listing || virt->machines.n_unsynced > 0)
+        struct virt_event event = { .type = VIRT_EVENT_SYNCED, .id = -1 };
+
+        if (virt->synced || !virt->listed || virt->machines.n_unsynced > 0)
                 return;
         virt->synced = true;
-        virt_emit_simple(virt, VIRT_EVENT_SYNCED, NULL);
+        event.complete = all_are_known(virt);
+        virt_emit(virt, &event);
 }
 
 /* Listing */
@@ -24,27 +34,32 @@ void discovery_list(struct virt *virt) {
                 return;
         virt->want_list = false;
         virt->listing = true;
-        virt->synced = false;
+        virt->listed = virt->synced = false;
         virt->list->kind = CALL_LIST;
         virt->list->serial = virt->machines.serial;
         virt_submit(virt, virt->list, false);
         virt_arm(virt->list_timer, LIST_USEC);
 }
 
+void discovery_list_again(struct virt *virt) {
+        virt->want_list = true;
+        virt_arm(virt->list_timer, LIST_AGAIN_USEC);
+}
+
 void discovery_on_list(struct virt *virt, struct call *call) {
         struct machine *machine, *next;
+        bool all = true;
 
+        virt->listing = false;
         if (!virt->connected || call->event.result < 0) {
-                virt->listing = false;
-                virt->want_list = true;
-                virt_arm(virt->list_timer, LIST_AGAIN_USEC);
+                discovery_list_again(virt);
                 return;
         }
         virt->round++;
         for (size_t i = 0; i < call->n_uuids; i++) {
                 machine = machines_add(&virt->machines, call->uuids[i]);
                 if (!machine) { /* no memory: the next listing may do better */
-                        virt->want_list = true;
+                        all = false;
                         continue;
                 }
                 machine->round = virt->round;
@@ -60,10 +75,10 @@ void discovery_on_list(struct virt *virt, struct call *call) {
                 if (machine->round != virt->round && !machine->ended && machine->serial <= call->serial)
                         following_end(virt, machine);
         }
-        virt->listing = false;
+        virt->listed = all;
         discovery_check_synced(virt);
-        if (virt->want_list)
-                virt_arm(virt->list_timer, LIST_AGAIN_USEC);
+        if (virt->want_list || !all)
+                discovery_list_again(virt);
 }
 
 int discovery_on_list_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -92,7 +107,7 @@ void discovery_say_disconnected(struct virt *virt, const char *text) {
 }
 
 static void connect_later(struct virt *virt, const char *text) {
-        virt->connected = false;
+        virt->connected = virt->listed = false;
         virt_arm(virt->connect_timer, virt->backoff_usec);
         virt->backoff_usec = MIN(2 * virt->backoff_usec, BACKOFF_MAX_USEC);
         discovery_say_disconnected(virt, text);

@@ -108,6 +108,11 @@ void following_on_note(struct virt *virt, const struct note *note) {
         }
 }
 
+/* Timed out, or libvirtd was lost: nothing is known of the VM that was not known before. */
+static bool is_no_answer(int result) {
+        return result == -ETIMEDOUT || result == -ENOTCONN;
+}
+
 static void on_described(struct virt *virt, struct machine *machine, struct virt_event *event, uint64_t serial) {
         if (event->result == -ENOENT) {
                 following_end(virt, machine);
@@ -130,12 +135,17 @@ static void on_described(struct virt *virt, struct machine *machine, struct virt
                 machine->state = event->state = machine_state(machine);
                 virt_emit(virt, event);
         }
+        if (is_no_answer(event->result)) {
+                if (machine->unsynced) /* SYNCED goes on waiting; not for a QEMU that hangs: the watchdog sees to that */
+                        discovery_list_again(virt);
+                return;
+        }
         machine_synced(&virt->machines, machine);
         discovery_check_synced(virt);
 }
 
 static void on_job(struct virt *virt, struct machine *machine, bool moving, int result, uint64_t serial) {
-        if (result == -ETIMEDOUT || result == -ENOTCONN)
+        if (is_no_answer(result))
                 return; /* the next description asks again */
         if (serial != machine->serial) {
                 following_want(virt, machine, CALL_JOB);
@@ -148,8 +158,7 @@ static void on_job(struct virt *virt, struct machine *machine, bool moving, int 
 /* A call that timed out or that libvirtd never answered is no sign of life; nor are a description and a job, which libvirtd knows without
  * asking QEMU. */
 static bool is_sign_of_life(const struct machine *machine, enum call_kind kind, int result) {
-        return machine->slow && result != -ETIMEDOUT && result != -ENOTCONN &&
-               ((kind != CALL_DESCRIBE && kind != CALL_JOB) || kind == machine->slow_kind);
+        return machine->slow && !is_no_answer(result) && ((kind != CALL_DESCRIBE && kind != CALL_JOB) || kind == machine->slow_kind);
 }
 
 void following_on_answer(struct virt *virt, struct call *call) {

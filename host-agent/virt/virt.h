@@ -85,7 +85,7 @@ enum virt_event_type {
         VIRT_EVENT_SAVE,               /* virt_request_save failed: result, text. Where it succeeds the VM is GONE */
         VIRT_EVENT_SLOW,               /* a call on this VM has been under way for longer than the watchdog's 3 s: it does not answer */
         VIRT_EVENT_ANSWERS,            /* ... and has now come back */
-        VIRT_EVENT_SYNCED,             /* a full listing has been delivered (after CONNECTED and after each slow resync) */
+        VIRT_EVENT_SYNCED,             /* a full listing has been delivered (after CONNECTED and after each slow resync): complete */
 };
 
 struct virt_event {
@@ -100,6 +100,7 @@ struct virt_event {
         uint64_t target_bytes;         /* TARGET: what was asked */
         uint64_t duration_usec;        /* TARGET, STATS: how long the call took */
         uint64_t issued_usec;          /* TARGET: CLOCK_MONOTONIC when libvirt was called */
+        bool complete;                 /* SYNCED: all VMs that run were announced; false: some are still to come (their QEMU hangs, or an error) */
         struct virt_stats stats;       /* STATS */
         struct virt_domain_info info;  /* DOMAIN */
         char text[160];                /* DISCONNECTED, failed answers: why, without a full stop */

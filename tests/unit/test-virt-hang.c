@@ -149,6 +149,29 @@ static void test_stops_while_it_hangs(void **state) {
         await(VIRT_EVENT_GONE, uuid, &from);
 }
 
+/* A QEMU that hangs as we start: the others are served, but nobody may take it for gone. */
+static void test_hangs_from_the_start(void **state) {
+        uint8_t stuck[16], other[16];
+        virDomainPtr domain = start_domain("stuck", stuck);
+        size_t from = 0, before;
+
+        test_uuid(other);
+        await(VIRT_EVENT_DOMAIN, stuck, &from);
+        t.virt = virt_free(t.virt);
+        from = before = now();
+        hang(stuck);
+        assert_int_equal(virt_new_with_runner(&t.virt, t.loop, "test:///default", on_event, NULL, run_hooked), 0);
+        assert_false(await(VIRT_EVENT_SYNCED, NULL, &from)->complete);
+        assert_true(came(VIRT_EVENT_DOMAIN, other, before));
+        assert_false(came(VIRT_EVENT_DOMAIN, stuck, before));
+        from = now();
+        release_all();
+        await(VIRT_EVENT_DOMAIN, stuck, &from);
+        discovery_list(t.virt);
+        assert_true(await(VIRT_EVENT_SYNCED, NULL, &from)->complete);
+        stop_domain(domain);
+}
+
 static void test_hold(void **state) {
         unsigned before = n_calls(CALL_LIST);
         size_t from = now();
@@ -182,8 +205,8 @@ static void test_free_while_it_hangs(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                test(test_one_hangs), test(test_timeout_is_no_answer), test(test_many_hang), test(test_stops_while_it_hangs), test(test_hold),
-                test(test_free_while_it_hangs),
+                test(test_one_hangs), test(test_timeout_is_no_answer), test(test_many_hang), test(test_stops_while_it_hangs),
+                test(test_hangs_from_the_start), test(test_hold), test(test_free_while_it_hangs),
         };
 
         return cmocka_run_group_tests(tests, open_driver, close_driver);

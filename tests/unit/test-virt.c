@@ -205,6 +205,51 @@ static void test_listing_finds_what_was_missed(void **state) {
         assert_true(await(VIRT_EVENT_DOMAIN, uuid, &from)->id > 1000);
 }
 
+static void test_no_sync_without_a_list(void **state) {
+        static const uint8_t nobody[16];
+        size_t from = now(), order;
+
+        fail_calls(CALL_LIST, -EIO);
+        discovery_list(t.virt);
+        run_for(500 * USEC_PER_MSEC);
+        assert_int_equal(n_calls(CALL_LIST), 2); /* and the one at the start */
+        assert_false(came(VIRT_EVENT_SYNCED, NULL, from));
+        fail_calls(CALL_LIST, 0);
+        await(VIRT_EVENT_SYNCED, NULL, &from);
+        /* The connection breaks while the list is under way. */
+        run_for(50 * USEC_PER_MSEC);
+        from = now();
+        hang(nobody);
+        discovery_list(t.virt);
+        run_for(20 * USEC_PER_MSEC);
+        hub_push_note(virt_get_hub(t.virt), &(struct note) { .kind = NOTE_CLOSED, .reason = VIR_CONNECT_CLOSE_REASON_EOF });
+        await(VIRT_EVENT_DISCONNECTED, NULL, &from);
+        release_all(); /* the list comes before the next attempt to connect */
+        order = from;
+        await(VIRT_EVENT_SYNCED, NULL, &from);
+        await(VIRT_EVENT_CONNECTED, NULL, &order);
+        assert_true(order < from);
+}
+
+/* libvirtd is lost between the list and what it lists. */
+static void test_no_sync_without_descriptions(void **state) {
+        size_t from = now();
+        uint8_t uuid[16];
+
+        test_uuid(uuid);
+        fail_calls(CALL_DESCRIBE, -ENOTCONN);
+        discovery_list(t.virt);
+        run_for(500 * USEC_PER_MSEC);
+        assert_false(came(VIRT_EVENT_SYNCED, NULL, from));
+        fail_calls(CALL_DESCRIBE, 0);
+        await(VIRT_EVENT_SYNCED, NULL, &from); /* soon: it does not wait for the next listing of all that are well */
+        assert_true(came(VIRT_EVENT_DOMAIN, uuid, 0));
+        /* One that cannot be described has been answered for. */
+        fail_calls(CALL_DESCRIBE, -EIO);
+        discovery_list(t.virt);
+        await(VIRT_EVENT_SYNCED, NULL, &from);
+}
+
 static void test_connects_when_it_can(void **state) {
         char path[] = "/tmp/aerostat-test-virt-XXXXXX", uri[64];
         static const char xml[] = "<node><domain type='test'><name>later</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>"
@@ -279,7 +324,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_states), test(test_discovers), test(test_follows_lifecycle), test(test_target_and_stats),
                 test(test_metadata), test(test_pause_and_save), test(test_notes), test(test_lost_notes_cause_a_listing),
-                test(test_listing_finds_what_was_missed), test(test_connects_when_it_can),
+                test(test_listing_finds_what_was_missed), test(test_no_sync_without_a_list), test(test_no_sync_without_descriptions),
+                test(test_connects_when_it_can),
         };
 
         return cmocka_run_group_tests(tests, open_driver, close_driver);

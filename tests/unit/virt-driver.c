@@ -37,6 +37,8 @@ void run_hooked(struct call *call, struct worker_link *link) {
         pthread_mutex_lock(&runner.lock);
         if (late)
                 call->event.result = -ETIMEDOUT;
+        if (runner.fail[call->kind] < 0)
+                call->event.result = runner.fail[call->kind];
         call->event.id += call->kind == CALL_DESCRIBE ? runner.add_id : 0;
         for (size_t i = 0; runner.forget && call->kind == CALL_LIST && i < call->n_uuids; i++)
                 if (memcmp(call->uuids[i], runner.forgotten, 16) == 0)
@@ -54,6 +56,12 @@ void release_all(void) {
         pthread_mutex_lock(&runner.lock);
         runner.n_hung = 0;
         pthread_cond_broadcast(&runner.released);
+        pthread_mutex_unlock(&runner.lock);
+}
+
+void fail_calls(enum call_kind kind, int result) {
+        pthread_mutex_lock(&runner.lock);
+        runner.fail[kind] = result;
         pthread_mutex_unlock(&runner.lock);
 }
 
@@ -167,6 +175,7 @@ int teardown(void **state) {
         pthread_mutex_lock(&runner.lock);
         runner.hang_answers_late = runner.forget = false;
         runner.add_id = 0;
+        memset(runner.fail, 0, sizeof(runner.fail));
         memset(runner.n_calls, 0, sizeof(runner.n_calls));
         pthread_mutex_unlock(&runner.lock);
         t.virt = virt_free(t.virt);

@@ -31,15 +31,17 @@ struct runner {
         bool forget;                   /* listings leave out: */
         uint8_t forgotten[16];
         int add_id;                    /* added to ids in descriptions */
+        int fail[CALL_LIST + 1];       /* negative: all calls of a kind answer this, whatever libvirt says */
         unsigned n_calls[CALL_LIST + 1];
         unsigned n_waiting;
 };
 extern struct runner runner;
 
-/* The runner; calls on a VM hang until all are released; how many calls of a kind there were. */
+/* The runner; calls on a VM (zero: those on none) hang until all are released; calls of a kind fail; how many calls of a kind there were. */
 void run_hooked(struct call *call, struct worker_link *link);
 void hang(const uint8_t uuid[static 16]);
 void release_all(void);
+void fail_calls(enum call_kind kind, int result); /* 0: no longer */
 unsigned n_calls(enum call_kind kind);
 
 void on_event(const struct virt_event *event, void *userdata);

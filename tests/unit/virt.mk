@@ -23,11 +23,16 @@ virt_unit_libs = libaerostat-virt.a libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMO
 %C%_test_virt_hang_SOURCES = %D%/test-virt-hang.c %D%/virt-driver.c %D%/virt-driver.h %D%/unit.h
 %C%_test_virt_hang_LDADD = $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
 
-# The last resort's notes, resumed in libvirt's test driver.
+# The manager, and the last resort's notes, resumed in libvirt's test driver.
 if HAVE_CMOCKA
-check_PROGRAMS += %D%/test-paused
-TESTS += %D%/test-paused
+check_PROGRAMS += %D%/test-manager %D%/test-paused
+TESTS += %D%/test-manager %D%/test-paused
 endif
+%C%_test_manager_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
+%C%_test_manager_SOURCES = %D%/test-manager.c %D%/tree.h %D%/unit.h
+%C%_test_manager_LDADD = libaerostat-manager.a libaerostat-memory.a libaerostat-virt.a libaerostat-system.a libaerostat-settings.a \
+	libaerostat-host.a libaerostat-state.a libaerostat-policy.a libaerostat-protocol.a \
+	$(LIBVIRT_LIBS) $(XML_LIBS) $(INIH_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 %C%_test_paused_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
 %C%_test_paused_SOURCES = %D%/test-paused.c %D%/tree.h %D%/unit.h
 %C%_test_paused_LDADD = libaerostat-manager.a libaerostat-system.a $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The manager with a host of its own (a fixture tree) and libvirt's test driver, or no libvirt at all and invented news of it. */
+
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "host-agent/manager/internal.h"
+#include "host-agent/manager/paused.h"
+#include "protocol/units.h"
+#include "tests/unit/tree.h"
+
+#define BOOT "11111111-2222-3333-4444-555555555555"
+#define SLOW "aaaaaaaa-0000-0000-0000-000000000001"    /* runs, and is described late */
+#define GONE "aaaaaaaa-0000-0000-0000-000000000002"    /* has ended while nobody looked */
+
+static const struct tree_file files[] = {
+        { "proc/meminfo", "MemTotal:       16316412 kB\nMemFree:          812345 kB\nMemAvailable:    4123456 kB\n"
+                          "SwapTotal:             0 kB\nSwapFree:              0 kB\n" },
+        { "proc/vmstat", "pswpin 12\npswpout 34\n" },
+        { "proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" },
+        { "proc/sys/kernel/random/boot_id", BOOT "\n" },
+        { "state", "aerostat-state 1\nboot " BOOT "\npin " SLOW " 7 536870912 -\npin " GONE " 8 536870912 -\n" },
+        { NULL, NULL },
+};
+static const uint8_t slow_uuid[16] = { 0xaa, 0xaa, 0xaa, 0xaa, [15] = 1 }, gone_uuid[16] = { 0xaa, 0xaa, 0xaa, 0xaa, [15] = 2 };
+
+static struct tree tree;
+static sd_event *loop;
+static struct manager *m;
+
+static void start(const char *uri) {
+        struct manager_options options = { .root = tree.path, .state_dir = tree.path };
+        struct settings settings;
+
+        settings_init(&settings);
+        snprintf(settings.uri, sizeof(settings.uri), "%s", uri);
+        assert_int_equal(manager_new(&m, loop, &settings, &options), 0);
+}
+
+static int setup(void **state) {
+        tree = tree_make(files);
+        assert_true(sd_event_new(&loop) >= 0);
+        return 0;
+}
+
+static int teardown(void **state) {
+        m = manager_free(m);
+        loop = sd_event_unref(loop);
+        tree_remove(&tree);
+        return 0;
+}
+
+static void tell(struct virt_event event, const uint8_t *uuid) {
+        if (uuid)
+                memcpy(event.uuid, uuid, 16);
+        manager_on_virt(&event, m);
+}
+
+/* What the last run kept of a VM is not forgotten before that VM could be looked at. */
+static void test_forgets_late(void **state) {
+        start("test:///nowhere");
+        assert_int_equal(paused_note(m->undo, slow_uuid, 7, "test:///default"), 0);
+        assert_int_equal(paused_note(m->undo, gone_uuid, 8, "test:///default"), 0);
+        tell((struct virt_event) { .type = VIRT_EVENT_CONNECTED }, NULL);
+        tell((struct virt_event) { .type = VIRT_EVENT_SYNCED, .complete = false }, NULL);
+        assert_int_equal(m->kept.n_vms, 2);
+        assert_true(paused_is_noted(m->undo, slow_uuid, 7));
+        tell((struct virt_event) { .type = VIRT_EVENT_DOMAIN, .name = "slow", .id = 7, .state = VIRT_PAUSED, .info.max_bytes = GIB }, slow_uuid);
+        assert_int_equal(m->vms[0]->pin_bytes, 512 * MIB);
+        assert_int_equal(m->vms[0]->resort.step, RESORT_PAUSED);
+        tell((struct virt_event) { .type = VIRT_EVENT_SYNCED, .complete = true }, NULL);
+        assert_int_equal(m->kept.n_vms, 0);
+        assert_true(paused_is_noted(m->undo, slow_uuid, 7));
+        assert_false(paused_is_noted(m->undo, gone_uuid, 8));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_forgets_late, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
