@@ -68,13 +68,12 @@ static void on_closed(struct varlink_call *call, void *userdata) {
 void method_reserve(struct varlink_call *call, json_t *parameters, void *userdata) {
         struct manager *manager = control_manager(userdata);
         struct reserve_request request = { .ttl_usec = TTL_DEFAULT_USEC, .done = on_done };
-        bool hook = false;
         const struct varlink_parameter list[] = {
                 { "size_bytes", VARLINK_BYTES, true, &request.bytes },
                 { "ttl_seconds", VARLINK_SECONDS, false, &request.ttl_usec },
                 { "for_vm", VARLINK_STRING, false, &request.for_vm },
                 { "wait_seconds", VARLINK_SECONDS, false, &request.wait_usec },
-                { "hook", VARLINK_BOOL, false, &hook },
+                { "hook", VARLINK_BOOL, false, &request.hook },
                 {},
         };
         struct reservation_view made;
@@ -93,7 +92,7 @@ void method_reserve(struct varlink_call *call, json_t *parameters, void *userdat
                 varlink_reply(call, NULL);
                 return;
         }
-        *waiting = (struct waiting) { .call = call, .manager = manager, .hook = hook };
+        *waiting = (struct waiting) { .call = call, .manager = manager, .hook = request.hook };
         request.userdata = waiting;
         r = manager_reserve(manager, &request, &made, error);
         if (r > 0) {
@@ -102,7 +101,7 @@ void method_reserve(struct varlink_call *call, json_t *parameters, void *userdat
         }
         free(waiting);
         if (r < 0)
-                refuse(call, manager, hook, r, error);
+                refuse(call, manager, request.hook, r, error);
         else
                 varlink_reply(call, reply(&made, NULL));
 }

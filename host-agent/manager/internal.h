@@ -36,6 +36,7 @@ struct swap_rates {
 /* A call that waits until a reservation is met. */
 struct reserve_waiter {
         uint64_t id, deadline_usec, wait_usec;
+        bool hook;                     /* libvirt's: nothing is listed while it waits */
         bool unchecked;                /* made in our first seconds: whether it fits at all is still to be found out */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata);
         void *userdata;

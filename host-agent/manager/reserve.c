@@ -28,6 +28,12 @@ size_t manager_view_reservations(struct manager *m, struct reservation_view ret[
         return m->reservations.n;
 }
 
+static void remove_waiter(struct manager *m, size_t index) {
+        if (m->waiters[index].hook)
+                virt_hold_enumeration(m->virt, false);
+        m->waiters[index] = m->waiters[--m->n_waiters];
+}
+
 /* Ends the wait for a reservation, if anybody waits for it. one: NULL with a negative result. */
 static void answer_waiter(struct manager *m, uint64_t id, int result, const struct reservation *one, const char *error) {
         struct reservation_view v;
@@ -37,8 +43,7 @@ static void answer_waiter(struct manager *m, uint64_t id, int result, const stru
 
                 if (waiter.id != id)
                         continue;
-                m->waiters[i] = m->waiters[--m->n_waiters];
-                virt_hold_enumeration(m->virt, false);
+                remove_waiter(m, i);
                 if (one)
                         view(one, &v);
                 waiter.done(result, one ? &v : NULL, error, waiter.userdata);
@@ -134,10 +139,12 @@ int manager_reserve(struct manager *m, const struct reserve_request *request, st
                 return 0;
         m->waiters[m->n_waiters++] = (struct reserve_waiter) {
                 .id = one->id, .deadline_usec = u64_add(now_usec, request->wait_usec), .wait_usec = request->wait_usec,
-                .unchecked = unchecked, .done = request->done, .userdata = request->userdata,
+                .unchecked = unchecked, .hook = request->hook, .done = request->done, .userdata = request->userdata,
         };
-        /* A hook that waits has its domain's lock, and a listing would wait for it. */
-        virt_hold_enumeration(m->virt, true);
+        /* A hook that waits has its domain's lock, and a listing would wait for it. Nobody else has: they may wait for hours, and VMs that come and
+         * go meanwhile are to be found. */
+        if (request->hook)
+                virt_hold_enumeration(m->virt, true);
         return 1;
 }
 
@@ -147,8 +154,7 @@ void manager_reserve_abandon(struct manager *m, void *userdata) {
                         struct reservation *one = reservations_find(&m->reservations, m->waiters[i].id);
 
                         /* Nobody knows its id. */
-                        m->waiters[i] = m->waiters[--m->n_waiters];
-                        virt_hold_enumeration(m->virt, false);
+                        remove_waiter(m, i);
                         if (one)
                                 drop(m, one, -ECANCELED, "nobody waits any more");
                         return;

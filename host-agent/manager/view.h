@@ -197,6 +197,7 @@ struct reserve_request {
         uint64_t ttl_usec;             /* given up after this */
         const char *for_vm;            /* taken over when a VM of this name appears; NULL: nobody's */
         uint64_t wait_usec;            /* 0: do not wait until it is met */
+        bool hook;                     /* libvirt's hook waits, with its domain's lock: nothing enumerates domains until it has its answer */
         void (*done)(int result, const struct reservation_view *reservation, const char *error, void *userdata); /* the end of the wait */
         void *userdata;
 };

@@ -4,14 +4,18 @@
 
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "host-agent/manager/internal.h"
 #include "host-agent/manager/paused.h"
+#include "host-agent/virt/core.h"
+#include "protocol/clock.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 
+#define PATIENCE_USEC (10 * USEC_PER_SEC)
 #define BOOT "11111111-2222-3333-4444-555555555555"
 #define SLOW "aaaaaaaa-0000-0000-0000-000000000001"    /* runs, and is described late */
 #define GONE "aaaaaaaa-0000-0000-0000-000000000002"    /* has ended while nobody looked */
@@ -53,6 +57,16 @@ static int teardown(void **state) {
         return 0;
 }
 
+#define await(condition)                                                                   \
+        do {                                                                               \
+                uint64_t _until = clock_monotonic_usec() + PATIENCE_USEC;                  \
+                while (!(condition)) {                                                     \
+                        if (clock_monotonic_usec() > _until)                               \
+                                fail_msg("did not happen: %s", #condition);                \
+                        assert_true(sd_event_run(loop, 5 * USEC_PER_MSEC) >= 0);           \
+                }                                                                          \
+        } while (0)
+
 static void tell(struct virt_event event, const uint8_t *uuid) {
         if (uuid)
                 memcpy(event.uuid, uuid, 16);
@@ -77,9 +91,38 @@ static void test_forgets_late(void **state) {
         assert_false(paused_is_noted(m->undo, gone_uuid, 8));
 }
 
+static void on_done(int result, const struct reservation_view *reservation, const char *error, void *userdata) {
+        *(int *) userdata = result;
+}
+
+/* A hook has its domain's lock, which a listing would wait for; an operator who waits for hours has none. What a hold does: test-virt-hang. */
+static void test_only_hooks_hold_listings(void **state) {
+        struct reserve_request request = { .bytes = 64 * GIB, .ttl_usec = USEC_PER_HOUR, .wait_usec = USEC_PER_HOUR, .done = on_done };
+        struct reservation_view made;
+        char error[VIEW_ERROR_MAX] = "";
+        int patient = 1, hook = 1;
+
+        start("test:///default");
+        await(m->synced_usec != 0);
+        request.userdata = &patient;
+        assert_int_equal(manager_reserve(m, &request, &made, error), 1);
+        assert_int_equal(m->virt->held, 0);
+        request.userdata = &hook;
+        request.hook = true;
+        assert_int_equal(manager_reserve(m, &request, &made, error), 1);
+        assert_int_equal(m->virt->held, 1);
+        manager_reserve_abandon(m, &patient);
+        assert_int_equal(m->virt->held, 1);
+        assert_int_equal(manager_unreserve(m, made.id, NULL, error), 0);
+        assert_int_equal(hook, -ECANCELED);
+        assert_int_equal(m->virt->held, 0);
+        assert_int_equal(patient, 1); /* nobody was there to be told */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_forgets_late, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_only_hooks_hold_listings, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
