@@ -46,7 +46,7 @@ int manager_keep_start(struct manager *m) {
         history_kept_find(&m->kept_history, host_uuid, &m->history);
         if (m->paused)
                 log_message(LOG_NOTICE, "automation is paused, as it was before the restart");
-        return state_writer_new(&m->writer, folder, "state");
+        return state_writer_new(&m->writer, folder, "state", STATE_WRITER_RETRY_USEC);
 }
 
 void manager_keep_restore(struct manager *m, struct vm *vm) {

@@ -29,7 +29,7 @@ int manager_report_start(struct manager *m) {
         else if (r < 0 && r != -ENOENT)
                 log_warning("cannot read %s/report: %s; the report begins anew", m->options.state_dir, strerror(-r));
         m->report_written_usec = clock_monotonic_usec();
-        return state_writer_new(&m->report_writer, m->options.state_dir, "report");
+        return state_writer_new(&m->report_writer, m->options.state_dir, "report", STATE_WRITER_RETRY_USEC);
 }
 
 static void write_report(struct manager *m) {

@@ -24,6 +24,7 @@
 #include "host-agent/state/limits.h"
 #include "host-agent/state/reservations.h"
 #include "protocol/base.h"
+#include "protocol/units.h"
 
 #define STATE_FILE_SIZE_MAX (4u * 1024u * 1024u)
 
@@ -62,8 +63,10 @@ int state_read(const char *folder, const char *name, char **ret);
 /* Replaces FOLDER/NAME. Blocks until the disk has it. 0 or -errno. */
 int state_save(const char *folder, const char *name, const char *text);
 
-/* Saves in a thread of its own: a disk that is busy swapping may take seconds, and decisions do not wait for it. */
+/* Saves in a thread of its own: a disk that is busy swapping may take seconds, and decisions do not wait for it. What cannot be written (a full disk)
+ * is tried again after retry_usec, or as soon as there is something newer, and once more at the end; the log tells of the first failure of a row. */
 struct state_writer;
-int state_writer_new(struct state_writer **ret, const char *folder, const char *name); /* name: borrowed */
+#define STATE_WRITER_RETRY_USEC (10 * USEC_PER_SEC)
+int state_writer_new(struct state_writer **ret, const char *folder, const char *name, uint64_t retry_usec); /* name: borrowed */
 void state_writer_put(struct state_writer *writer, char *text); /* takes the text; one that still waits is replaced */
-struct state_writer *state_writer_free(struct state_writer *writer); /* waits until all is written */
+struct state_writer *state_writer_free(struct state_writer *writer); /* waits until all is written, or could not be */

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "host-agent/log.h"
 #include "host-agent/state/state_file.h"
 #include "protocol/units.h"
 
@@ -126,6 +128,65 @@ static void test_file(void **state) {
         assert_int_equal(state_save(folder, "state", GOOD), -ENOENT);
 }
 
+static _Atomic unsigned warnings, notices;
+
+/* In place of the daemon's log. */
+void log_message(int level, const char *format, ...) {
+        if (level == LOG_WARNING)
+                warnings++;
+        else
+                notices++;
+}
+
+static bool becomes(const _Atomic unsigned *count, unsigned value) {
+        for (unsigned i = 0; i < 500 && *count < value; i++)
+                usleep(10 * USEC_PER_MSEC);
+        return *count == value;
+}
+
+static void assert_written(const char *folder, const char *expected) {
+        _cleanup_free_ char *text = NULL;
+
+        assert_int_equal(state_read(folder, "state", &text), 0);
+        assert_string_equal(text, expected);
+}
+
+/* A folder that is not there, as a disk that is full: what could not be written is once it can be, though nobody comes with it again. */
+static void test_writer_retries(void **state) {
+        char folder[] = "/tmp/aerostat-state-XXXXXX", path[64];
+        struct state_writer *w;
+
+        assert_non_null(mkdtemp(folder));
+        snprintf(path, sizeof(path), "%s/state", folder);
+        rmdir(folder);
+        assert_int_equal(state_writer_new(&w, folder, "state", 20 * USEC_PER_MSEC), 0);
+        state_writer_put(w, strdup("old"));
+        assert_true(becomes(&warnings, 1));
+        state_writer_put(w, strdup("new"));
+        usleep(100 * USEC_PER_MSEC); /* some tries, of which nothing is said */
+        assert_int_equal(warnings, 1);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        assert_true(becomes(&notices, 1));
+        assert_written(folder, "new");
+        assert_null(state_writer_free(w));
+        unlink(path);
+        rmdir(folder);
+
+        /* The end does not wait: one more try, and one alone. */
+        for (unsigned good = 0; good < 2; good++) {
+                warnings = 0;
+                assert_int_equal(state_writer_new(&w, folder, "state", 60 * USEC_PER_SEC), 0);
+                state_writer_put(w, strdup("last"));
+                assert_true(becomes(&warnings, 1));
+                if (good)
+                        assert_int_equal(mkdir(folder, 0700), 0);
+                assert_null(state_writer_free(w));
+        }
+        assert_written(folder, "last");
+        unlink(path);
+        rmdir(folder);
+}
+
 static void test_reservations(void **state) {
         struct reservations r = { 0 };
         struct reservation *one, gone;
@@ -165,6 +226,7 @@ int main(void) {
                 cmocka_unit_test(test_reads_what_it_writes),
                 cmocka_unit_test(test_refuses_junk),
                 cmocka_unit_test(test_file),
+                cmocka_unit_test(test_writer_retries),
                 cmocka_unit_test(test_reservations),
         };
 
