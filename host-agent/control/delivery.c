@@ -29,6 +29,8 @@ static const char *const message_ids[] = {
 struct delivery {
         struct manager *manager;
         struct runner *alerts, *last_resort; /* apart: what is to save the host does not wait behind mails that cannot be delivered */
+        uint64_t retry_usec;           /* until what could not be saved is tried again */
+        bool failing;                  /* the last save did; that was told */
         sd_event_source *save;         /* a timer: once for all alerts of a round, and for all that is delivered in a second */
         char path[PATH_SIZE];
         char hostname[256];
@@ -141,8 +143,14 @@ static void save(struct delivery *d) {
         runner_undelivered(d->alerts, add_untold, untold);
         r = alert_store_save(d->path, host.alerts, host.now_usec, untold);
         json_decref(untold);
+        if (r < 0 && !d->failing)
+                log_warning("cannot save the alerts to %s: %s; it is tried again, and until it succeeds a restart has them fire again", d->path,
+                            strerror(-r));
+        else if (r >= 0 && d->failing)
+                log_message(LOG_NOTICE, "the alerts are saved to %s again", d->path);
+        d->failing = r < 0;
         if (r < 0)
-                log_warning("cannot save the alerts to %s: %s; after a restart they fire again", d->path, strerror(-r));
+                save_in(d, d->retry_usec);
 }
 
 static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -178,6 +186,7 @@ int delivery_new(struct delivery **ret, sd_event *event, struct manager *manager
                 return -ENOMEM;
         if (snprintf(d->path, sizeof(d->path), "%s/" STATE_FILE, state_dir) >= (int) sizeof(d->path))
                 return -ENAMETOOLONG;
+        d->retry_usec = (limits ?: &runner_limits_default)->retry_usec;
         (void) gethostname(d->hostname, sizeof(d->hostname) - 1);
         r = runner_new(&d->alerts, event, ALERT_COMMAND, limits ?: &runner_limits_default, on_done, d);
         if (r >= 0)

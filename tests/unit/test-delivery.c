@@ -336,6 +336,34 @@ static void test_delivery(void **state) {
         stub_manager_free(m);
 }
 
+/* What could not be saved is, once it can be, though nothing happens any more. */
+static void test_saves_once_it_can(void **state) {
+        const struct runner_limits limits = FAST;
+        struct manager *m = stub_manager_new(0);
+        struct alert_event e = { .type = ALERT_FIRED };
+        const struct manager_event event = { .type = MANAGER_EVENT_ALERT, .alert = &e };
+        char away[256], file[300];
+        struct delivery *d;
+
+        (void) !snprintf(away, sizeof(away), "%s/not-there-yet", folder);
+        (void) !snprintf(file, sizeof(file), "%s/alerts.json", away);
+        e.alert = add_alert(m, ALERT_HOST_HARD, "host", 0);
+        assert_int_equal(delivery_new(&d, loop, m, away, &limits), 0);
+        manager_watch(m, on_event, d);
+        stub_manager_emit(m, &event);
+        for (int i = 0; i < 3; i++)
+                assert_true(sd_event_run(loop, 10 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(mkdir(away, 0700), 0);
+        for (int i = 0; i < 200 && access(file, F_OK) < 0; i++)
+                assert_true(sd_event_run(loop, 10 * USEC_PER_MSEC) >= 0);
+        assert_int_equal(access(file, F_OK), 0);
+        manager_watch(m, NULL, NULL);
+        delivery_free(d);
+        unlink(file);
+        rmdir(away);
+        stub_manager_free(m);
+}
+
 /* What could not be delivered before the daemon ended is delivered by the next one, and only once. */
 static void test_undelivered_outlives_a_restart(void **state) {
         struct runner_limits limits = FAST;
@@ -488,7 +516,8 @@ int main(void) {
                 cmocka_unit_test(test_a_hanging_command_is_killed_with_its_children),
                 cmocka_unit_test(test_many_at_once_are_limited_and_all_delivered),
                 cmocka_unit_test(test_one_key_keeps_its_order), cmocka_unit_test(test_a_failed_text_does_not_follow_a_newer_one),
-                cmocka_unit_test(test_store), cmocka_unit_test(test_delivery), cmocka_unit_test(test_undelivered_outlives_a_restart),
+                cmocka_unit_test(test_store), cmocka_unit_test(test_delivery), cmocka_unit_test(test_saves_once_it_can),
+                cmocka_unit_test(test_undelivered_outlives_a_restart),
                 cmocka_unit_test(test_last_resort_has_a_queue_of_its_own), cmocka_unit_test(test_last_resort_command), cmocka_unit_test(test_json_order),
         };
 
