@@ -54,10 +54,12 @@ static struct report_day *day_at(struct report_vm *vm, uint64_t now_sec) {
 }
 
 static bool is_over(const struct report_vm *vm, uint64_t now_sec) {
-        if (vm->runs)
+        uint64_t today = now_sec / DAY_SEC;
+
+        if (vm->runs || now_sec == AEROSTAT_UNKNOWN)
                 return false;
-        for (size_t i = 0; i < REPORT_DAYS; i++)
-                if (vm->days[i].day + REPORT_DAYS > now_sec / DAY_SEC)
+        for (size_t i = 0; i < REPORT_DAYS; i++) /* a day to come is of a clock that was wrong */
+                if (vm->days[i].day <= today && vm->days[i].day + REPORT_DAYS > today)
                         return false;
         return true;
 }

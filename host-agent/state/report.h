@@ -58,7 +58,7 @@ struct report {
 
 void report_done(struct report *report);
 
-/* The VM's record, made where there is none; where there are too many, the place of one of which nothing is left to tell. NULL: no memory, or no
+/* The VM's record, made where there is none; in the place of one of which nothing is left to tell, unless now_sec is unknown. NULL: no memory, or no
  * place. */
 struct report_vm *report_vm_of(struct report *report, const uint8_t uuid[static 16], const char *name, uint64_t now_sec);
 

@@ -25,23 +25,40 @@ static void format_row(FILE *f, const char *word, const void *row, size_t n) {
         fputc('\n', f);
 }
 
-/* From the oldest on: they lie in a ring, by their number. */
+/*
+ * All that are there, rising. Whether a row is too old, or of a future that a wrong clock made up (an RTC years ahead, or behind, until NTP has
+ * corrected it), is for those to judge who sum up: here one wrong row would cost all that are right.
+ */
+static void format_hours(FILE *f, const struct report *report) {
+        const struct report_hour *next = NULL;
+
+        for (uint32_t last = 0;; last = next->hour) {
+                next = NULL;
+                for (const struct report_hour *h = report->hours; h < report->hours + REPORT_HOURS; h++)
+                        if (h->hour > last && (!next || h->hour < next->hour))
+                                next = h;
+                if (!next)
+                        return;
+                format_row(f, "hour", next, REPORT_HOUR_FIELDS);
+        }
+}
+
 static void format_days(FILE *f, const struct report_vm *vm) {
-        uint32_t last = 0;
+        const struct report_day *next = NULL;
 
-        for (size_t i = 0; i < REPORT_DAYS; i++)
-                last = MAX(last, vm->days[i].day);
-        for (uint32_t back = REPORT_DAYS; back-- > 0;) {
-                const struct report_day *d = &vm->days[(last - back) % REPORT_DAYS];
-
-                if (d->day != 0 && d->day + back == last)
-                        format_row(f, "day", d, REPORT_DAY_FIELDS);
+        for (uint32_t last = 0;; last = next->day) {
+                next = NULL;
+                for (const struct report_day *d = vm->days; d < vm->days + REPORT_DAYS; d++)
+                        if (d->day > last && (!next || d->day < next->day))
+                                next = d;
+                if (!next)
+                        return;
+                format_row(f, "day", next, REPORT_DAY_FIELDS);
         }
 }
 
 int report_format(const struct report *report, char **ret) {
         char uuid[UUID_STRING_SIZE], *text = NULL;
-        uint32_t last = 0;
         bool failed;
         size_t size;
         FILE *f = open_memstream(&text, &size);
@@ -49,14 +66,7 @@ int report_format(const struct report *report, char **ret) {
         if (!f)
                 return -ENOMEM;
         fputs(HEADER "\n", f);
-        for (size_t i = 0; i < REPORT_HOURS; i++)
-                last = MAX(last, report->hours[i].hour);
-        for (uint32_t back = REPORT_HOURS; back-- > 0;) {
-                const struct report_hour *h = &report->hours[(last - back) % REPORT_HOURS];
-
-                if (h->hour != 0 && h->hour + back == last)
-                        format_row(f, "hour", h, REPORT_HOUR_FIELDS);
-        }
+        format_hours(f, report);
         for (size_t i = 0; i < report->n_vms; i++) {
                 fprintf(f, "vm %s %s\n", format_uuid(report->vms[i]->uuid, uuid), report->vms[i]->name);
                 format_days(f, report->vms[i]);
@@ -120,7 +130,7 @@ static int parse_vm(struct report *r, char *line) {
         for (size_t i = 0; i < r->n_vms; i++)
                 if (memcmp(r->vms[i]->uuid, uuid, sizeof(uuid)) == 0)
                         return -EBADMSG;
-        vm = report_vm_of(r, uuid, line, 0); /* at no time is anything over, so that it is a new one */
+        vm = report_vm_of(r, uuid, line, AEROSTAT_UNKNOWN); /* a new one */
         return vm ? 0 : -ENOMEM;
 }
 

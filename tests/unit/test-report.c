@@ -205,6 +205,36 @@ static void test_survives_a_restart(void **state) {
         assert_int_equal(rmdir(folder), 0);
 }
 
+/* A machine whose RTC was years ahead, or behind, until NTP corrected it: its row costs nothing that is true, at no restart. */
+static void test_wrong_clock(void **state) {
+        const uint64_t ahead_sec = NOW_SEC + UINT64_C(75) * 365 * 86400 + 100 * 3600, behind_sec = 200 * 86400;
+        struct report r = { 0 }, back = { 0 };
+        struct report_vm *a = report_vm_of(&r, uuid_a, "a", NOW_SEC);
+        _cleanup_free_ char *text = NULL;
+        struct report_vm_sum vm;
+        struct report_sum host;
+        unsigned line;
+
+        for (unsigned i = 0; i < 3; i++) {
+                const uint64_t clock[] = { behind_sec, ahead_sec, NOW_SEC };
+
+                add_host(&r, clock[i], false, false);
+                add_vm(a, clock[i], GIB, 2 * GIB, 1);
+        }
+        add_host(&r, NOW_SEC + 3600, false, false);
+        assert_int_equal(report_format(&r, &text), 0);
+        assert_int_equal(report_parse(text, &back, &line), 0);
+        report_sum_host(&back, NOW_SEC + 3600, UINT64_MAX, &host);
+        assert_int_equal(host.watched_msec, 2000);
+        report_sum_vm(back.vms[0], NOW_SEC, UINT64_MAX, &vm);
+        assert_int_equal(vm.watched_msec, 3600000);
+        /* Nor does its day keep the place of a VM that is gone. */
+        assert_ptr_equal(report_vm_of(&back, uuid_b, "b", NOW_SEC + 20 * 86400), back.vms[0]);
+        assert_int_equal(back.n_vms, 1);
+        report_done(&back);
+        report_done(&r);
+}
+
 static void refused(const char *text, unsigned expected_line) {
         struct report r;
         unsigned line = 0;
@@ -331,6 +361,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_host_by_the_hour), cmocka_unit_test(test_sizes_of_vms),      cmocka_unit_test(test_places),
                 cmocka_unit_test(test_bursts),           cmocka_unit_test(test_how_many),          cmocka_unit_test(test_survives_a_restart),
+                cmocka_unit_test(test_wrong_clock),
                 cmocka_unit_test(test_what_is_no_report), cmocka_unit_test(test_shadow), cmocka_unit_test(test_shadow_on_nodes),
         };
 
