@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host-agent/control/put.h"
 #include "protocol/parse.h"
 #include "protocol/units.h"
 
@@ -30,22 +31,10 @@ static void gauge(FILE *f, const char *name, const char *help, uint64_t value, e
         number(f, value, scale);
 }
 
-/* Bytes of one UTF-8 character, or 0 where it is none. */
-static size_t utf8_length(const unsigned char *s) {
-        size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-        for (size_t i = 1; i < n; i++)
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-        return n;
-}
-
 /* Names are chosen by others. */
 static void label(FILE *f, const char *text) {
-        const unsigned char *s = (const unsigned char *) text;
-
-        while (*s) {
-                size_t n = utf8_length(s);
+        for (const char *s = text; *s;) {
+                size_t n = put_utf8_length(s);
 
                 if (*s == '\n')
                         fputs("\\n", f);

@@ -27,20 +27,42 @@ void put_value(struct put *put, const char *key, json_t *value) {
                 put->failed = true;
 }
 
-/* Texts come from libvirt and from guests. One that is not UTF-8 must not cost the operator the whole reply. */
+size_t put_utf8_length(const char *text) {
+        const unsigned char *s = (const unsigned char *) text;
+        size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+        /* longer than needed; a half of UTF-16; beyond the last character */
+        unsigned char least = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80, most = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+
+        if (n > 1 && (s[1] < least || s[1] > most))
+                return 0;
+        for (size_t i = 2; i < n; i++)
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+        return n;
+}
+
+/* Texts come from libvirt and from guests, or were cut within a character. One that is not UTF-8 must not cost the operator the whole reply. */
 static json_t *repaired(const char *text) {
         _cleanup_free_ char *copy = strdup(text);
 
         if (!copy)
                 return NULL;
-        for (char *c = copy; *c; c++)
-                if (*c & 0x80)
+        for (char *c = copy; *c;) {
+                size_t n = put_utf8_length(c);
+
+                if (n == 0)
                         *c = '?';
+                c += MAX(n, (size_t) 1);
+        }
         return json_string(copy);
 }
 
+static json_t *json_text(const char *text) {
+        return json_string(text) ?: repaired(text);
+}
+
 void put_text(struct put *put, const char *key, const char *text) {
-        put_value(put, key, !text ? json_null() : json_string(text) ?: repaired(text));
+        put_value(put, key, text ? json_text(text) : json_null());
 }
 
 void put_bool(struct put *put, const char *key, bool value) {
@@ -89,5 +111,5 @@ void put_sentence(struct put_list *list, const char *format, ...) {
         va_start(ap, format);
         (void) vsnprintf(sentence, sizeof(sentence), format, ap);
         va_end(ap);
-        list->failed |= json_array_append_new(list->list, json_string(sentence)) < 0;
+        list->failed |= json_array_append_new(list->list, json_text(sentence)) < 0;
 }

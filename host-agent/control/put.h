@@ -37,5 +37,9 @@ struct put_list {
 struct put_list put_list_new(void);
 json_t *put_list_end(struct put_list *list); /* the array, now the caller's; NULL when anything failed */
 
-void put_sentence(struct put_list *list, const char *format, ...) __attribute__((format(printf, 2, 3))); /* cut at PUT_SENTENCE_MAX */
+void put_sentence(struct put_list *list, const char *format, ...) __attribute__((format(printf, 2, 3))); /* cut at PUT_SENTENCE_MAX;
+        bytes that are not UTF-8 become '?' */
 #define PUT_SENTENCE_MAX 640
+
+/* Bytes of the UTF-8 character that the text begins with, or 0 where it is none. */
+size_t put_utf8_length(const char *text);

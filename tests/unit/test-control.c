@@ -368,6 +368,50 @@ static void test_put(void **state) {
         assert_null(put_end(&put));
 }
 
+/* What is cut within a character, or no UTF-8 at all, costs its own bytes, not what is around them, nor the reply. */
+static void test_texts_that_are_no_utf8(void **state) {
+        static const char *const texts[][2] = {
+                { "\xe8\x99\x9b\xe6\x93", "\xe8\x99\x9b??" }, { "\xc3\xbc\xc0\x80", "\xc3\xbc??" }, { "\xe0\x80\x80", "???" },
+                { "\xed\xa0\x80\xed\x9f\xbf", "???\xed\x9f\xbf" }, { "\xf4\x8f\xbf\xbf\xf4\x90\x80\x80", "\xf4\x8f\xbf\xbf????" },
+                { "\xf0\x8f\x80\x80", "????" },
+        };
+        struct put_list list = put_list_new();
+        json_t *sentences;
+
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                put_sentence(&list, "%s", texts[i][0]);
+        sentences = put_list_end(&list);
+        assert_int_equal(json_array_size(sentences), ARRAY_SIZE(texts));
+        for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+                assert_string_equal(json_string_value(json_array_get(sentences, i)), texts[i][1]);
+        json_decref(sentences);
+}
+
+/* A sentence has 128 bytes of a name; of 50 characters with 3 bytes each, the 43rd is cut. */
+static void test_whatif_of_a_long_name(void **state) {
+        struct manager *manager = stub_manager_new(0);
+        const size_t web = STUB_WEB;
+        struct whatif_question request = { .swap_total_bytes = AEROSTAT_UNKNOWN, .bursts = &web, .n_bursts = 1 };
+        _cleanup_(whatif_answer_done) struct whatif_answer what;
+        char name[151], error[VIEW_ERROR_MAX], wanted[160];
+        json_t *reply, *sentence;
+        bool found = false;
+        size_t i;
+
+        for (i = 0; i < 50; i++)
+                memcpy(name + 3 * i, "\xe8\x99\x9b", 4);
+        stub_manager_rename(manager, STUB_WEB, name);
+        snprintf(wanted, sizeof(wanted), "\"%.126s??\"", name);
+        assert_int_equal(manager_whatif(manager, &request, &what, error), 0);
+        reply = json_whatif(manager, &request, &what);
+        assert_non_null(reply);
+        json_array_foreach(json_object_get(reply, "sentences"), i, sentence)
+                found |= strstr(json_string_value(sentence), wanted) != NULL;
+        assert_true(found);
+        json_decref(reply);
+        stub_manager_free(manager);
+}
+
 /* The description says what is there: every method and every member. */
 static void test_description(void **state) {
         struct manager *manager = stub_manager_new(0);
@@ -471,6 +515,7 @@ int main(void) {
                 cmocka_unit_test(test_list_and_show), cmocka_unit_test(test_explanations),
                 cmocka_unit_test(test_nodes),
                 cmocka_unit_test(test_put),           cmocka_unit_test(test_description),
+                cmocka_unit_test(test_texts_that_are_no_utf8), cmocka_unit_test(test_whatif_of_a_long_name),
                 cmocka_unit_test(test_socket),        cmocka_unit_test(test_thousand),
         };
 
