@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "protocol/clock.h"
 #include "protocol/units.h"
@@ -15,13 +14,7 @@
 #define OVERHEAD_LATEST_USEC (5 * USEC_PER_MINUTE)
 #define OVERHEAD_GROWTH 16                             /* counted on top: one part in so many */
 #define PID_RETRY_USEC (5 * USEC_PER_SEC)
-
-static uint64_t realtime_sec(void) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        return (uint64_t) now.tv_sec;
-}
+#define STATS_SETTLE_USEC USEC_PER_SEC                 /* after a boot is seen, a reading of before it may still be on its way to us */
 
 int vm_new(struct vm **ret, struct manager *manager, const uint8_t uuid[static 16]) {
         struct vm *vm = calloc(1, sizeof(*vm));
@@ -50,7 +43,6 @@ struct vm *vm_free(struct vm *vm) {
 
 void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->started_usec = now_usec;
-        vm->started_realtime_sec = realtime_sec();
         vm->balloon_confirmed = false;
         vm->agent_version[0] = 0;
         vm->agent_spoke = false;
@@ -59,7 +51,7 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->report_usec = 0;
         vm->refault_bytes_per_sec = AEROSTAT_UNKNOWN;
         vm->pressure_usec = 0;
-        vm->stats_read_usec = 0;
+        vm->stats_read_usec = vm->stats_usec = 0;
 }
 
 void vm_clear_by_hand(struct vm *vm) {
@@ -90,7 +82,7 @@ void vm_apply_settings(struct vm *vm, const struct settings *settings) {
 
 /*
  * Whether `actual` can be believed in this boot: QEMU leaves it stale over a reset, and counts nothing before the guest's driver is up. The
- * driver has been heard of when its own count agrees, or when QEMU's statistics are of this boot.
+ * driver has been heard of when its own count agrees, or when QEMU's statistics were updated in this boot.
  */
 static void confirm_balloon(struct vm *vm) {
         uint64_t tolerance = MAX(64 * MIB, vm->info.max_bytes / 32);
@@ -99,8 +91,8 @@ static void confirm_balloon(struct vm *vm) {
                 return;
         if (vm->report_usec != 0 && vm->report.balloon_bytes != AEROSTAT_UNKNOWN)
                 vm->balloon_confirmed = u64_distance(u64_sub(vm->info.max_bytes, vm->report.balloon_bytes), vm->actual_bytes) <= tolerance;
-        else if (vm->stats_read_usec != 0)
-                vm->balloon_confirmed = vm->stats.updated_sec > vm->started_realtime_sec;
+        else
+                vm->balloon_confirmed = vm->stats_usec != 0;
 }
 
 void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
@@ -111,9 +103,25 @@ void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
         confirm_balloon(vm);
 }
 
+/*
+ * That the guest has updated its statistics shows in their time having changed, not in what it is: it is of a wall clock, and those are stepped (an
+ * RTC in local time, until NTP has corrected it). What was there before this boot, or before this daemon, counts for nothing until then. A change
+ * is no older than the reading before it; where in between it was the wall clock may say.
+ */
+static void date_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec) {
+        uint64_t age_sec = u64_sub(clock_realtime_usec() / USEC_PER_SEC, stats->updated_sec);
+
+        if (vm->stats_read_usec == 0 || stats->updated_sec == vm->stats.updated_sec || now_usec < vm->started_usec + STATS_SETTLE_USEC)
+                return;
+        vm->stats_usec = now_usec - MIN(u64_mul(age_sec, USEC_PER_SEC), now_usec - vm->stats_read_usec);
+}
+
 void vm_take_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec) {
-        vm->stats = *stats;
-        vm->stats_read_usec = now_usec;
+        if (stats->updated_sec != AEROSTAT_UNKNOWN) {
+                date_stats(vm, stats, now_usec);
+                vm->stats = *stats;
+                vm->stats_read_usec = now_usec;
+        }
         vm_take_actual(vm, stats->actual_bytes, now_usec);
 }
 
@@ -178,12 +186,7 @@ void vm_sample(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now
 }
 
 static uint64_t stats_age_usec(const struct vm *vm, uint64_t now_usec) {
-        uint64_t now_sec = realtime_sec();
-
-        if (vm->stats_read_usec == 0 || vm->stats.updated_sec == 0 || vm->stats.updated_sec < vm->started_realtime_sec ||
-            vm->stats.available_bytes == AEROSTAT_UNKNOWN)
-                return AEROSTAT_UNKNOWN;
-        return u64_mul(u64_sub(now_sec, vm->stats.updated_sec), USEC_PER_SEC);
+        return vm->stats_usec == 0 || vm->stats.available_bytes == AEROSTAT_UNKNOWN ? AEROSTAT_UNKNOWN : u64_sub(now_usec, vm->stats_usec);
 }
 
 enum report_source vm_source(const struct vm *vm, const struct settings *settings, uint64_t now_usec, uint64_t *ret_age_usec) {

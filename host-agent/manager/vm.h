@@ -63,7 +63,6 @@ struct vm {
 
         /* this boot */
         uint64_t started_usec;
-        uint64_t started_realtime_sec;
         bool balloon_confirmed;
         uint8_t boot_id[16];                   /* zero: not known */
 
@@ -73,6 +72,7 @@ struct vm {
         uint64_t set_usec;                     /* when last asked; 0: never */
         uint64_t refused_usec;                 /* when libvirt last refused; 0: it took the last one */
         uint64_t stats_asked_usec, stats_read_usec; /* 0: never */
+        uint64_t stats_usec;                   /* when the guest last updated them; 0: not seen to in this boot */
         struct virt_stats stats;
 
         /* agent */
@@ -130,7 +130,7 @@ void vm_apply_settings(struct vm *vm, const struct settings *settings);
 /* Takes a reading of the balloon's size. */
 void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec);
 
-/* Takes the balloon's statistics, or a report of its agent. */
+/* Takes the balloon's statistics (those without a time say how large it is, no more), or a report of its agent. */
 void vm_take_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec);
 void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t now_usec);
 

@@ -66,7 +66,7 @@ struct virt_stats {
         uint64_t cache_bytes;          /* "disk_caches" */
         uint64_t swap_in_bytes, swap_out_bytes; /* counters */
         uint64_t major_faults;         /* counter */
-        /* wall clock of the guest's last update of its statistics; 0: never. Without a period they are stale for ever */
+        /* the host's wall clock at the guest's last update of its statistics; 0: never. Without a period they are stale for ever */
         uint64_t updated_sec;
 };
 

@@ -36,3 +36,12 @@ endif
 %C%_test_paused_CPPFLAGS = $(virt_unit_cppflags) $(LIBVIRT_CFLAGS)
 %C%_test_paused_SOURCES = %D%/test-paused.c %D%/tree.h %D%/unit.h
 %C%_test_paused_LDADD = libaerostat-manager.a libaerostat-system.a $(virt_unit_libs) $(LIBVIRT_LIBS) $(XML_LIBS)
+
+# What the manager knows of one VM.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-vm
+TESTS += %D%/test-vm
+endif
+%C%_test_vm_CPPFLAGS = $(virt_unit_cppflags)
+%C%_test_vm_SOURCES = %D%/test-vm.c %D%/unit.h
+%C%_test_vm_LDADD = libaerostat-manager.a libaerostat-settings.a libaerostat-policy.a libaerostat-system.a $(virt_unit_libs) $(INIH_LIBS)
