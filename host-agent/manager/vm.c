@@ -111,7 +111,8 @@ void vm_take_actual(struct vm *vm, uint64_t actual_bytes, uint64_t now_usec) {
 static void date_stats(struct vm *vm, const struct virt_stats *stats, uint64_t now_usec) {
         uint64_t age_sec = u64_sub(clock_realtime_usec() / USEC_PER_SEC, stats->updated_sec);
 
-        if (vm->stats_read_usec == 0 || stats->updated_sec == vm->stats.updated_sec || now_usec < vm->started_usec + STATS_SETTLE_USEC)
+        if (stats->updated_sec == 0 || vm->stats_read_usec == 0 || stats->updated_sec == vm->stats.updated_sec ||
+            now_usec < vm->started_usec + STATS_SETTLE_USEC)
                 return;
         vm->stats_usec = now_usec - MIN(u64_mul(age_sec, USEC_PER_SEC), now_usec - vm->stats_read_usec);
 }

@@ -251,6 +251,7 @@ static void test_explanations(void **state) {
                 }
                 /* And once more with nothing known. */
                 memset(&policy->input, 0xff, sizeof(policy->input));
+                policy->input.hugepages = true;
                 memset(&policy->plan, 0xff, sizeof(policy->plan));
                 vm.report_age_usec = AEROSTAT_UNKNOWN;
         }
