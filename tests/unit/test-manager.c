@@ -7,11 +7,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "host-agent/manager/internal.h"
 #include "host-agent/manager/paused.h"
 #include "host-agent/virt/core.h"
 #include "protocol/clock.h"
+#include "protocol/frame.h"
+#include "protocol/message.h"
 #include "protocol/units.h"
 #include "tests/unit/tree.h"
 
@@ -91,6 +95,66 @@ static void test_forgets_late(void **state) {
         assert_false(paused_is_noted(m->undo, gone_uuid, 8));
 }
 
+static void say(int fd, const struct message *message, uint64_t session_id, uint64_t sequence) {
+        struct frame frame = { .version = FRAME_VERSION, .session_id = session_id, .sequence = sequence, .boot_id = { 1 } };
+        uint8_t buf[FRAME_SIZE_MAX];
+        size_t size;
+
+        assert_int_equal(message_encode(&frame, message, buf, sizeof(buf), &size), 0);
+        assert_int_equal(send(fd, buf, size, MSG_NOSIGNAL), size);
+}
+
+/* As the agent: answers the hello of a session. */
+static uint64_t shake_hands(int fd) {
+        const struct message ack = { .type = MESSAGE_HELLO_ACK, .hello_ack = { .version = FRAME_VERSION, .page_size_bytes = 4096,
+                                                                               .memory_total_bytes = GIB } };
+        struct frame_decoder decoder = { 0 };
+        struct frame frame;
+        uint8_t *buf;
+        size_t space = frame_decoder_space(&decoder, &buf);
+        ssize_t n;
+
+        await((n = recv(fd, buf, space, MSG_DONTWAIT)) > 0);
+        frame_decoder_fill(&decoder, (size_t) n);
+        assert_int_equal(frame_decoder_next(&decoder, &frame), 1);
+        assert_int_equal(frame.type, MESSAGE_HELLO);
+        say(fd, &ack, frame.session_id, 1);
+        await(m->vms[0]->agent_spoke);
+        return frame.session_id;
+}
+
+/* The last report before a reset is read after libvirt has told of the reset: it says nothing of the balloon of the new boot. */
+static void test_reset_overtakes_a_report(void **state) {
+        struct virt_event domain = { .type = VIRT_EVENT_DOMAIN, .name = "vm", .id = 7, .info = { .max_bytes = GIB, .has_balloon = true } };
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), fd = -1;
+        struct message report = { .type = MESSAGE_REPORT };
+        uint64_t session;
+
+        start("test:///nowhere");
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/channel", tree.path);
+        assert_int_equal(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(listen(listener, 1), 0);
+        snprintf(domain.info.channel_path, sizeof(domain.info.channel_path), "%s", address.sun_path);
+        tell(domain, slow_uuid);
+        await((fd = accept(listener, NULL, NULL)) >= 0);
+        session = shake_hands(fd);
+        message_report_init(&report.report);
+        report.report.reason = REPORT_PERIODIC;
+        report.report.total_bytes = GIB / 2;
+        report.report.available_bytes = report.report.total_bytes / 2;
+        report.report.balloon_bytes = GIB / 2;
+        say(fd, &report, session, 2);
+        tell((struct virt_event) { .type = VIRT_EVENT_BALLOON, .actual_bytes = GIB / 2 }, slow_uuid);
+        await(m->vms[0]->balloon_confirmed);
+        say(fd, &report, session, 3);
+        tell((struct virt_event) { .type = VIRT_EVENT_REBOOT }, slow_uuid);
+        for (unsigned i = 0; i < 20; i++) /* it would be read in the first of these turns */
+                assert_true(sd_event_run(loop, 5 * USEC_PER_MSEC) >= 0);
+        assert_false(m->vms[0]->balloon_confirmed);
+        assert_int_equal(m->vms[0]->report_usec, 0);
+}
+
 static void on_done(int result, const struct reservation_view *reservation, const char *error, void *userdata) {
         *(int *) userdata = result;
 }
@@ -122,6 +186,7 @@ static void test_only_hooks_hold_listings(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_forgets_late, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_reset_overtakes_a_report, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_only_hooks_hold_listings, setup, teardown),
         };
 
