@@ -161,7 +161,7 @@ uint64_t manager_memory_ksm_saved(const struct manager *manager, uint64_t counte
 const char *manager_memory_why_not_merging(const struct vm *vm); /* static; NULL: it may merge */
 
 /* last_resort.c. tick: after each decision. end: lets go of all that are paused; how many were asked for, each with one VIRT_EVENT_PAUSE to come.
- * found: a run of a VM was found; synced: all were. state, answer (to a pause or a save), gone: libvirt's news. */
+ * found: a run of a VM was found; synced: all were. state (also one that is as before), answer (to a pause or a save), gone: libvirt's news. */
 void manager_last_resort_tick(struct manager *manager, uint64_t now_usec);
 size_t manager_last_resort_end(struct manager *manager);
 void manager_last_resort_found(struct manager *manager, struct vm *vm);

@@ -14,6 +14,9 @@
 #include "protocol/units.h"
 
 #define TICK_USEC (USEC_PER_SEC - 50 * USEC_PER_MSEC)
+/* For how long a VM whose pause was not answered is seen to run until it counts as not paused. A libvirtd that has just been started may say that it
+ * runs, as it had noted, until it has asked QEMU: within a second. Not much longer: an operator's pause within that time would be taken for ours. */
+#define SETTLE_USEC (10 * USEC_PER_SEC)
 #define SAVE_EXTRA (64 * MIB)                          /* beside its memory: the state of its devices, libvirt's header */
 
 _Static_assert((int) SETTINGS_LAST_RESORT_NONE == LAST_RESORT_NONE && (int) SETTINGS_LAST_RESORT_PAUSE == LAST_RESORT_PAUSE &&
@@ -53,7 +56,7 @@ static struct last_resort_vm vm_of(const struct manager *m, size_t index) {
         return (struct last_resort_vm) {
                 .priority = vm->priority,
                 .committed_bytes = m->policy_vms[index].plan.committed_bytes,
-                .can = vm->managed && vm->state == VIRT_RUNNING && !vm->unresponsive,
+                .can = vm->managed && vm->state == VIRT_RUNNING && !vm->unresponsive && vm->resort.step == RESORT_NONE,
                 .tried = vm->resort.tried,
                 .busy = vm->resort.step == RESORT_TAKING,
                 .paused = vm->resort.step == RESORT_PAUSED,
@@ -63,13 +66,17 @@ static struct last_resort_vm vm_of(const struct manager *m, size_t index) {
 
 /* ---- taking ---- */
 
-static void failed(struct manager *m, struct vm *vm, const char *what, const char *why) {
+/* The step is what is left of it: none, or that its answer was lost. */
+static void failed(struct manager *m, struct vm *vm, enum resort_step step, const char *why) {
         const struct last_resort_config config = config_of(m);
 
-        vm->resort.step = RESORT_NONE;
-        vm->last_resort_usec = 0; /* nothing was done to it that an alert could tell of */
+        vm->resort.step = step;
+        vm->resort.runs_usec = 0;
+        vm->last_resort_usec = 0; /* nothing was done to it, as far as we know, that an alert could tell of */
+        if (step == RESORT_NONE)
+                paused_forget(m->undo, vm->uuid);
         last_resort_failed(&config, &m->last_resort);
-        manager_tell(m, LOG_ERR, vm, "the last resort failed: it cannot be %s: %s", what, why);
+        manager_tell(m, LOG_ERR, vm, "the last resort failed: it cannot be %s: %s", vm->resort.action == LAST_RESORT_PAUSE ? "paused" : "saved", why);
 }
 
 /* The largest VM that would be saved has to fit, with what is kept free on the disk by then. */
@@ -97,10 +104,8 @@ static void take_pause(struct manager *m, struct vm *vm) {
 
         if (r >= 0)
                 r = virt_request_pause(m->virt, vm->uuid, true);
-        if (r < 0) {
-                paused_forget(m->undo, vm->uuid);
-                failed(m, vm, "paused", strerror(-r));
-        }
+        if (r < 0)
+                failed(m, vm, RESORT_NONE, strerror(-r));
 }
 
 static void take_save(struct manager *m, struct vm *vm, uint64_t committed_bytes) {
@@ -108,12 +113,12 @@ static void take_save(struct manager *m, struct vm *vm, uint64_t committed_bytes
         int r;
 
         if (!may_save(m, committed_bytes, why)) {
-                failed(m, vm, "saved", why);
+                failed(m, vm, RESORT_NONE, why);
                 return;
         }
         r = virt_request_save(m->virt, vm->uuid);
         if (r < 0)
-                failed(m, vm, "saved", strerror(-r));
+                failed(m, vm, RESORT_NONE, strerror(-r));
 }
 
 /* The story: log, watchers, and (action = command) the command, which is run by whoever watches. */
@@ -161,6 +166,25 @@ static void is_over(struct manager *m, struct vm *vm, const char *text) {
         manager_tell(m, LOG_NOTICE, vm, "%s", text);
 }
 
+/* Libvirt's answer, or its own news where the answer was lost, which counted as a failure. */
+static void is_paused(struct manager *m, struct vm *vm) {
+        if (vm->resort.step == RESORT_LOST) {
+                vm->last_resort_usec = m->decided_usec;
+                manager_tell(m, LOG_WARNING, vm, "the last resort has paused it after all");
+        }
+        vm->resort.step = RESORT_PAUSED;
+}
+
+/* Whoever suspends it once it is known to run is not undone. */
+static void settle(struct manager *m, struct vm *vm, uint64_t now_usec) {
+        if (!m->connected || vm->state != VIRT_RUNNING || vm->unresponsive)
+                vm->resort.runs_usec = 0;
+        else if (vm->resort.runs_usec == 0)
+                vm->resort.runs_usec = now_usec;
+        else if (now_usec - vm->resort.runs_usec >= SETTLE_USEC)
+                is_over(m, vm, "the last resort has not paused it: it runs on");
+}
+
 static bool let_go(struct manager *m, struct vm *vm) {
         if (virt_request_pause(m->virt, vm->uuid, false) < 0)
                 return false; /* at the next tick */
@@ -179,6 +203,8 @@ void manager_last_resort_tick(struct manager *m, uint64_t now_usec) {
         for (size_t i = 0; i < m->n_vms; i++) {
                 struct vm *vm = m->vms[i];
 
+                if (vm->resort.step == RESORT_LOST)
+                        settle(m, vm, now_usec);
                 m->last_resort_vms[i] = vm_of(m, i);
                 if (vm->resort.step == RESORT_PAUSED && (vm->resort.left || last_resort_lets_go(&config, &input, &m->last_resort_vms[i])))
                         (void) let_go(m, vm);
@@ -225,12 +251,17 @@ void manager_last_resort_synced(struct manager *m) {
 }
 
 void manager_last_resort_state(struct manager *m, struct vm *vm, enum virt_state before) {
-        if (vm->state != VIRT_RUNNING || before == VIRT_RUNNING || vm->resort.action != LAST_RESORT_PAUSE || vm->resort.step == RESORT_NONE)
+        if (vm->resort.action != LAST_RESORT_PAUSE || vm->resort.step == RESORT_NONE)
                 return;
-        is_over(m, vm, vm->resort.step == RESORT_RESUMING ? "it runs again" : "somebody has resumed it: it is left alone");
+        if (vm->state == VIRT_PAUSED && vm->resort.step == RESORT_LOST)
+                is_paused(m, vm);
+        else if (vm->state == VIRT_RUNNING && before != VIRT_RUNNING)
+                is_over(m, vm, vm->resort.step == RESORT_RESUMING ? "it runs again" : "somebody has resumed it: it is left alone");
 }
 
 void manager_last_resort_answer(struct manager *m, struct vm *vm, int result, const char *text) {
+        bool pause = vm->resort.action == LAST_RESORT_PAUSE, lost = pause && (result == -ENOTCONN || result == -ETIMEDOUT);
+
         if (vm->resort.step == RESORT_RESUMING) {
                 if (result >= 0)
                         is_over(m, vm, "it runs again");
@@ -239,13 +270,11 @@ void manager_last_resort_answer(struct manager *m, struct vm *vm, int result, co
                         if (log_limit_pass(&vm->error_log, m->decided_usec, USEC_PER_MINUTE))
                                 log_vm(LOG_ERR, vm->name, "cannot be resumed after the last resort: %s; trying on", text);
                 }
-        } else if (vm->resort.step == RESORT_TAKING && result >= 0) {
-                if (vm->resort.action == LAST_RESORT_PAUSE) /* a saved one is about to be gone: that may be heard before or after this */
-                        vm->resort.step = RESORT_PAUSED;
-        } else if (vm->resort.step == RESORT_TAKING) {
-                paused_forget(m->undo, vm->uuid);
-                failed(m, vm, vm->resort.action == LAST_RESORT_PAUSE ? "paused" : "saved", text);
-        }
+        } else if (vm->resort.step == RESORT_TAKING && (result >= 0 || (lost && vm->state == VIRT_PAUSED /* that news came before */))) {
+                if (pause) /* a saved one is about to be gone: that may be heard before or after this */
+                        is_paused(m, vm);
+        } else if (vm->resort.step == RESORT_TAKING)
+                failed(m, vm, lost ? RESORT_LOST : RESORT_NONE, text);
 }
 
 void manager_last_resort_gone(struct manager *m, struct vm *vm) {

@@ -72,6 +72,10 @@ static uint64_t usec_ago(uint64_t when_usec, uint64_t now_usec) {
         return when_usec == 0 ? AEROSTAT_UNKNOWN : u64_sub(now_usec, when_usec);
 }
 
+static bool is_taken(const struct vm *vm) {
+        return vm->resort.step == RESORT_TAKING || vm->resort.step >= RESORT_PAUSED;
+}
+
 void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
         const struct vm *vm = m->vms[index];
         uint64_t now_usec = clock_monotonic_usec();
@@ -99,7 +103,7 @@ void manager_view_vm(struct manager *m, size_t index, struct vm_view *ret) {
                 .decisions = &vm->decisions,
                 .oom_kill_usec_ago = usec_ago(vm->oom_kill_usec, now_usec),
                 .violation_usec_ago = usec_ago(vm->violation_usec, now_usec),
-                .last_resort_usec_ago = vm->resort.step != RESORT_NONE ? 0 : usec_ago(vm->last_resort_usec, now_usec),
+                .last_resort_usec_ago = is_taken(vm) ? 0 : usec_ago(vm->last_resort_usec, now_usec),
                 .last_resort = vm->resort.action,
                 .last_resort_paused = vm->resort.step >= RESORT_PAUSED,
                 .last_resort_left_usec = u64_sub(u64_add(vm->last_resort_usec, m->settings.last_resort_max_duration_usec), now_usec),

@@ -27,6 +27,7 @@
 enum resort_step {
         RESORT_NONE,
         RESORT_TAKING,                         /* libvirt was asked to pause or save it */
+        RESORT_LOST,                           /* the answer to a pause was lost: failed, as far as we know; still noted, for it may be paused */
         RESORT_PAUSED,
         RESORT_RESUMING,                       /* libvirt was asked to let it run again */
 };
@@ -37,6 +38,7 @@ struct resort {
         enum last_resort_action action;        /* the last one; none: it was never taken */
         bool tried;                            /* taken, or could not be, in this crisis */
         bool left;                             /* an earlier run of ours paused it: it runs again as soon as we can have it so */
+        uint64_t runs_usec;                    /* LOST: since when it runs and answers without a break; 0: it does not */
 };
 
 struct vm {

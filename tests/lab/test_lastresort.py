@@ -37,24 +37,39 @@ class LastResort(LabCase):
                 virsh("resume", guest.name)
         super().setUp()
 
-    def overrun(self, action: str, *args: str, **keys: str) -> Aerostatd:
-        """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then `low` grows into that. `mine` is
-        suspended by its operator, and goes before nobody."""
-        high, low = self.guest("high"), self.guest("low")
-        for size in (200 * MIB, low.options.memory):  # what an earlier test filled is the host's again, and growth is growth from its first page
-            low.set_memory(size)
-            wait_until(lambda size=size: abs(low.actual() - size) <= MIB, 30, "its balloon follows")
-        high.load.hold("work", 250 * MIB)
-        wait_until(lambda: high.load.work("work")["filled_usec"] > 0, 30, "high has its memory")
+    def overrun(self, action: str, *args: str, grows: str = "low", ramp: int = 15 * MIB, **keys: str) -> Aerostatd:
+        """A daemon whose guests may have all of their memory, on a host with 150 MiB more than they take; then the one that `grows` grows into that.
+        `mine` is suspended by its operator, and goes before nobody."""
+        grower, other = self.guest(grows), self.guest("high" if grows == "low" else "low")
+        for size in (200 * MIB, grower.options.memory):  # what an earlier test filled is the host's again, and growth is growth from its first page
+            grower.set_memory(size)
+            wait_until(lambda size=size: abs(grower.actual() - size) <= MIB, 30, "its balloon follows")
+        other.load.hold("work", 250 * MIB)
+        wait_until(lambda: other.load.work("work")["filled_usec"] > 0, 30, "the other has its memory")
         config = {"host": {"reserve": f"{RESERVE >> 20}M"}, "policy": {"floor": "100%"},
                   "last-resort": {"action": action, "after": f"{AFTER}s", **keys}}
         daemon = self.start_daemon(config, *args)
         self.wait_still()
         virsh("suspend", "mine")
+        self.daemon_config = config
         self.set_memory(config, sum(guest.resources().rss for guest in self.lab.guests) + 150 * MIB)
         self.began = time.monotonic()
-        low.load.hold("growth", 360 * MIB, ramp=15 * MIB)
+        grower.load.hold("growth", 360 * MIB, ramp=ramp)
         return daemon
+
+    def overrun_with_a_hung_victim(self) -> Aerostatd:
+        """As overrun(), but `high` grows, slowly; and low's QEMU hangs just before low is paused."""
+        daemon, pid = self.overrun("pause", grows="high", ramp=8 * MIB), self.guest("low").pid
+        wait_until(lambda: daemon.status()["state"] == "critical", 60, "the host is critical")
+        time.sleep(AFTER - 1)  # the watchdog finds it after more than that, and would spare it
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        wait_until(lambda: self.log_has("low: the last resort: it is paused"), 10, "low is to be paused")
+        return daemon
+
+    def give_memory(self) -> None:
+        """High is paused, so it cannot free any: the host gets more."""
+        self.set_memory(self.daemon_config, 4 * 512 * MIB)
 
     def set_memory(self, config: Config, size: int) -> None:
         config["host"]["memory"] = f"{size >> 20}M"
@@ -137,6 +152,25 @@ class LastResort(LabCase):
         daemon.ctl("resume")
         wait_until(lambda: state("low") == "paused", 60, "it is paused again")
         self.assertEqual((daemon.stop(), state("low"), state("high"), state("mine")), (0, "running", "running", "paused"))
+
+    def test_libvirtd_killed_before_it_answers(self) -> None:
+        daemon, low = self.overrun_with_a_hung_victim(), self.guest("low")
+        time.sleep(0.5)
+        libvirtd = self.lab.libvirtd
+        libvirtd.process.kill()
+        libvirtd.process.wait()
+        os.kill(low.pid, signal.SIGCONT)
+        low.qmp.execute("stop")  # as it would have done for libvirtd
+        wait_until(lambda: self.log_has("low: the last resort failed: it cannot be paused"), 10, "the answer is lost")
+        libvirtd.start()
+        self.assertEqual(state("low"), "paused")
+        wait_until(lambda: self.log_has("low: the last resort has paused it after all"), 30, "it is known to be paused")
+        self.give_memory()
+        took = wait_until(lambda: state("low") == "running", 30, "low runs again")
+        log(f"paused by a libvirtd that was killed, it ran again {took:.1f} s after the host had memory")
+        self.assertEqual(state("mine"), "paused")
+        daemon.stop()
+        self.assertEqual((state("low"), state("high"), state("mine")), ("running", "running", "paused"))
 
     def test_save(self) -> None:
         daemon = self.overrun("save")

@@ -45,3 +45,13 @@ endif
 %C%_test_vm_CPPFLAGS = $(virt_unit_cppflags)
 %C%_test_vm_SOURCES = %D%/test-vm.c %D%/unit.h
 %C%_test_vm_LDADD = libaerostat-manager.a libaerostat-settings.a libaerostat-policy.a libaerostat-system.a $(virt_unit_libs) $(INIH_LIBS)
+
+# The last resort as the manager carries it out, over an invented libvirt.
+if HAVE_CMOCKA
+check_PROGRAMS += %D%/test-last-resort
+TESTS += %D%/test-last-resort
+endif
+%C%_test_last_resort_CPPFLAGS = $(unit_cppflags) $(SYSTEMD_CFLAGS)
+%C%_test_last_resort_SOURCES = %D%/test-last-resort.c %D%/tree.h %D%/unit.h
+%C%_test_last_resort_LDADD = libaerostat-manager.a libaerostat-host.a libaerostat-system.a libaerostat-policy.a \
+	libaerostat-protocol.a $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
