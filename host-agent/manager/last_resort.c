@@ -60,23 +60,30 @@ static struct last_resort_vm vm_of(const struct manager *m, size_t index) {
                 .tried = vm->resort.tried,
                 .busy = vm->resort.step == RESORT_TAKING,
                 .paused = vm->resort.step == RESORT_PAUSED,
-                .paused_usec = vm->last_resort_usec,
+                .stopped = vm->state != VIRT_RUNNING,
+                .taken_usec = vm->last_resort_usec,
         };
 }
 
 /* ---- taking ---- */
 
-/* The step is what is left of it: none, or that its answer was lost. */
+/* The step is what is left of it: none, or that its answer is late, or lost. */
 static void failed(struct manager *m, struct vm *vm, enum resort_step step, const char *why) {
         const struct last_resort_config config = config_of(m);
 
+        if (vm->resort.step == RESORT_TAKING) /* one that was late has counted already */
+                last_resort_failed(&config, &m->last_resort);
         vm->resort.step = step;
         vm->resort.runs_usec = 0;
-        vm->last_resort_usec = 0; /* nothing was done to it, as far as we know, that an alert could tell of */
+        if (step != RESORT_LATE || vm->state == VIRT_RUNNING)
+                vm->last_resort_usec = 0; /* nothing was done to it, as far as we know, that an alert could tell of */
         if (step == RESORT_NONE)
                 paused_forget(m->undo, vm->uuid);
-        last_resort_failed(&config, &m->last_resort);
         manager_tell(m, LOG_ERR, vm, "the last resort failed: it cannot be %s: %s", vm->resort.action == LAST_RESORT_PAUSE ? "paused" : "saved", why);
+}
+
+static bool is_under_way(const struct vm *vm) {
+        return vm->resort.step == RESORT_TAKING || vm->resort.step == RESORT_LATE;
 }
 
 /* The largest VM that would be saved has to fit, with what is kept free on the disk by then. */
@@ -166,9 +173,9 @@ static void is_over(struct manager *m, struct vm *vm, const char *text) {
         manager_tell(m, LOG_NOTICE, vm, "%s", text);
 }
 
-/* Libvirt's answer, or its own news where the answer was lost, which counted as a failure. */
+/* Libvirt's answer, or its own news where the answer was lost. What was late or lost has counted as a failure. */
 static void is_paused(struct manager *m, struct vm *vm) {
-        if (vm->resort.step == RESORT_LOST) {
+        if (vm->resort.step != RESORT_TAKING) {
                 vm->last_resort_usec = m->decided_usec;
                 manager_tell(m, LOG_WARNING, vm, "the last resort has paused it after all");
         }
@@ -206,6 +213,10 @@ void manager_last_resort_tick(struct manager *m, uint64_t now_usec) {
                 if (vm->resort.step == RESORT_LOST)
                         settle(m, vm, now_usec);
                 m->last_resort_vms[i] = vm_of(m, i);
+                if (last_resort_is_late(&input, &m->last_resort_vms[i])) {
+                        failed(m, vm, RESORT_LATE, m->last_resort_vms[i].stopped ? "its disk takes too long; trying on" : "its QEMU does not answer");
+                        m->last_resort_vms[i].busy = false;
+                }
                 if (vm->resort.step == RESORT_PAUSED && (vm->resort.left || last_resort_lets_go(&config, &input, &m->last_resort_vms[i])))
                         (void) let_go(m, vm);
                 if (last_resort_crisis_is_over(&config, &input))
@@ -270,15 +281,15 @@ void manager_last_resort_answer(struct manager *m, struct vm *vm, int result, co
                         if (log_limit_pass(&vm->error_log, m->decided_usec, USEC_PER_MINUTE))
                                 log_vm(LOG_ERR, vm->name, "cannot be resumed after the last resort: %s; trying on", text);
                 }
-        } else if (vm->resort.step == RESORT_TAKING && (result >= 0 || (lost && vm->state == VIRT_PAUSED /* that news came before */))) {
+        } else if (is_under_way(vm) && (result >= 0 || (lost && vm->state == VIRT_PAUSED /* that news came before */))) {
                 if (pause) /* a saved one is about to be gone: that may be heard before or after this */
                         is_paused(m, vm);
-        } else if (vm->resort.step == RESORT_TAKING)
+        } else if (is_under_way(vm))
                 failed(m, vm, lost ? RESORT_LOST : RESORT_NONE, text);
 }
 
 void manager_last_resort_gone(struct manager *m, struct vm *vm) {
         paused_forget(m->undo, vm->uuid);
-        if (vm->resort.step == RESORT_TAKING && vm->resort.action == LAST_RESORT_SAVE)
+        if (is_under_way(vm) && vm->state != VIRT_RUNNING && vm->resort.action == LAST_RESORT_SAVE) /* one that hangs may have been destroyed */
                 manager_tell(m, LOG_NOTICE, vm, "saved to disk: `virsh start` lets it go on where it was");
 }

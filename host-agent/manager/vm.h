@@ -27,6 +27,7 @@
 enum resort_step {
         RESORT_NONE,
         RESORT_TAKING,                         /* libvirt was asked to pause or save it */
+        RESORT_LATE,                           /* it was, and is not heard of: failed, unless the answer is yes in the end; a pause is still noted */
         RESORT_LOST,                           /* the answer to a pause was lost: failed, as far as we know; still noted, for it may be paused */
         RESORT_PAUSED,
         RESORT_RESUMING,                       /* libvirt was asked to let it run again */

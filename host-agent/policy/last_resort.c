@@ -7,6 +7,13 @@
 /* Of the reserve, in a window: at this rate the third of it that is left in critical is gone in less than three minutes. */
 #define RISING_PART 256
 
+/* QEMU stops a VM in milliseconds. So long because a libvirtd that hangs as a whole must not have one VM after the other paused once it goes on:
+ * by then the watchdog of calls (3 s) has seen that no balloon answers (each is asked every 10 s, or more often), and there is no next one. */
+#define STOP_USEC (15 * USEC_PER_SEC)
+/* A slow disk that others write to, as a host that swaps does. Too short a time costs one VM more than was needed, too long a one the host. */
+#define SAVE_BYTES_PER_SEC (32 * MIB)
+#define SAVE_EXTRA_USEC USEC_PER_MINUTE
+
 static void measure(struct last_resort_state *s, const struct last_resort_input *in) {
         if (s->room_usec != 0 && in->now_usec - s->room_usec < WINDOW_USEC)
                 return;
@@ -64,11 +71,17 @@ void last_resort_failed(const struct last_resort_config *config, struct last_res
                 s->critical_usec = MAX(u64_sub(s->critical_usec, config->after_usec), 1);
 }
 
+bool last_resort_is_late(const struct last_resort_input *in, const struct last_resort_vm *vm) {
+        uint64_t may_usec = vm->stopped ? u64_add(SAVE_EXTRA_USEC, u64_mul(vm->committed_bytes / SAVE_BYTES_PER_SEC, USEC_PER_SEC)) : STOP_USEC;
+
+        return vm->busy && u64_sub(in->now_usec, vm->taken_usec) >= may_usec;
+}
+
 bool last_resort_crisis_is_over(const struct last_resort_config *config, const struct last_resort_input *in) {
         return config->action == LAST_RESORT_NONE || in->host_state == POLICY_NORMAL;
 }
 
 bool last_resort_lets_go(const struct last_resort_config *config, const struct last_resort_input *in, const struct last_resort_vm *vm) {
         return vm->paused && (config->action != LAST_RESORT_PAUSE || in->host_state == POLICY_NORMAL ||
-                              u64_sub(in->now_usec, vm->paused_usec) >= config->max_duration_usec);
+                              u64_sub(in->now_usec, vm->taken_usec) >= config->max_duration_usec);
 }

@@ -38,9 +38,10 @@ struct last_resort_vm {
         uint64_t committed_bytes;              /* as in its plan */
         bool can;                              /* managed, runs, and its QEMU answers */
         bool tried;                            /* taken, or found that it could not be, in this crisis (last_resort_crisis_is_over): once is enough */
-        bool busy;                             /* it is being taken right now: one at a time */
+        bool busy;                             /* it is being taken right now: one at a time, unless that is late */
+        bool stopped;                          /* it does not run any more, which is the first step of a pause and of a save */
         bool paused;                           /* by us */
-        uint64_t paused_usec;                  /* since when */
+        uint64_t taken_usec;                   /* busy, paused: since when */
 };
 
 /* Zero-initialised by the caller at start. */
@@ -56,6 +57,11 @@ bool last_resort_take(const struct last_resort_config *config, struct last_resor
 
 /* The VM that could not be taken does not count: the next one is due at once. */
 void last_resort_failed(const struct last_resort_config *config, struct last_resort_state *state);
+
+/* Whether a busy VM has been so for too long, and counts as failed from now on; what is under way may succeed later all the same. A QEMU that
+ * hangs does not stop its VM: one that runs after 15 s is late. A save of one that has stopped takes as long as the disk does: it is late after the
+ * time for what the VM has committed at 32 MiB/s, and a minute. */
+bool last_resort_is_late(const struct last_resort_input *input, const struct last_resort_vm *vm);
 
 /* Whether all may be taken again: the host is normal, or an operator has taken over. */
 bool last_resort_crisis_is_over(const struct last_resort_config *config, const struct last_resort_input *input);

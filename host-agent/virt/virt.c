@@ -85,7 +85,7 @@ static int on_watch(sd_event_source *source, uint64_t usec, void *userdata) {
                 n_busy++;
                 age_usec = hub_call_age(virt->hub, machine->call);
                 n_stuck += age_usec >= STUCK_USEC;
-                if (age_usec < SLOW_USEC || machine->slow || machine->call->kind == CALL_SAVE) /* that takes as long as the disk does */
+                if (age_usec < SLOW_USEC || machine->slow || machine->call->kind == CALL_SAVE) /* takes as long as the disk does: the caller judges */
                         continue;
                 machine->slow = true;
                 machine->slow_kind = machine->call->kind;

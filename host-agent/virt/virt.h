@@ -83,7 +83,7 @@ enum virt_event_type {
         VIRT_EVENT_METADATA,           /* answer to virt_request_metadata: result, text */
         VIRT_EVENT_PAUSE,              /* answer to virt_request_pause: result, text */
         VIRT_EVENT_SAVE,               /* virt_request_save failed: result, text. Where it succeeds the VM is GONE */
-        VIRT_EVENT_SLOW,               /* a call on this VM has been under way for longer than the watchdog's 3 s: it does not answer */
+        VIRT_EVENT_SLOW,               /* a call on this VM, but a save, has been under way for longer than the watchdog's 3 s: it does not answer */
         VIRT_EVENT_ANSWERS,            /* ... and has now come back */
         VIRT_EVENT_SYNCED,             /* a full listing has been delivered (after CONNECTED and after each slow resync): complete */
 };

@@ -153,6 +153,19 @@ class LastResort(LabCase):
         wait_until(lambda: state("low") == "paused", 60, "it is paused again")
         self.assertEqual((daemon.stop(), state("low"), state("high"), state("mine")), (0, "running", "running", "paused"))
 
+    def test_hung_qemu_stops_nobody_else_from_being_taken(self) -> None:
+        daemon, began = self.overrun_with_a_hung_victim(), time.monotonic()
+        wait_until(lambda: state("high") == "paused", 40, "the next one is paused")
+        log(f"the next was paused {time.monotonic() - began:.1f} s after the one that hung was to be")
+        self.assertIn("low: the last resort failed: it cannot be paused: its QEMU does not answer", daemon.log())
+        self.assertEqual(state("low"), "running")
+        os.kill(self.guest("low").pid, signal.SIGCONT)
+        wait_until(lambda: self.log_has("low: the last resort has paused it after all"), 10, "it is known to be paused")
+        self.assertEqual(state("low"), "paused")
+        self.give_memory()
+        wait_until(lambda: (state("low"), state("high")) == ("running", "running"), 30, "both run again")
+        self.assertEqual((daemon.stop(), state("mine")), (0, "paused"))
+
     def test_libvirtd_killed_before_it_answers(self) -> None:
         daemon, low = self.overrun_with_a_hung_victim(), self.guest("low")
         time.sleep(0.5)

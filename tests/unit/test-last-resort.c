@@ -124,7 +124,7 @@ static bool is_noted(const struct vm *vm) {
 }
 
 static void take_first(void) {
-        run(10);
+        run(4);
         assert_int_equal(vms[0].resort.step, RESORT_TAKING);
         assert_int_equal(vms[1].resort.step, RESORT_NONE);
         assert_true(is_noted(&vms[0]));
@@ -206,12 +206,82 @@ static void test_refused(void **state) {
         assert_int_equal(vms[1].resort.step, RESORT_TAKING);
 }
 
+/* A QEMU that hangs when it is to be paused: the next one is due, and what comes of it late is known. */
+static void test_hangs(void **state) {
+        take_first();
+        run(10);
+        assert_int_equal(vms[1].resort.step, RESORT_NONE);
+        vms[0].unresponsive = true;
+        run(6);
+        assert_int_equal(vms[1].resort.step, RESORT_TAKING);
+        assert_int_equal(asked_to_pause, 2);
+        assert_true(is_noted(&vms[0]));
+        assert_int_equal(vms[0].last_resort_usec, 0); /* nothing that an alert could tell of */
+        manager_last_resort_answer(m, &vms[1], 0, "");
+        run(60);
+        vms[0].unresponsive = false;
+        described(&vms[0], VIRT_PAUSED);
+        manager_last_resort_answer(m, &vms[0], 0, "");
+        assert_int_equal(vms[0].resort.step, RESORT_PAUSED);
+        assert_int_equal(vms[0].last_resort_usec, clock_usec);
+        m->plan.host_state = POLICY_NORMAL;
+        run(1);
+        assert_int_equal(asked_to_resume, 2);
+}
+
+/* libvirt gives up in the end: it may be paused yet. */
+static void test_hangs_and_its_answer_is_lost(void **state) {
+        uint64_t since_usec;
+
+        take_first();
+        run(20);
+        since_usec = m->last_resort.critical_usec;
+        manager_last_resort_answer(m, &vms[0], -ETIMEDOUT, "Timed out");
+        assert_int_equal(m->last_resort.critical_usec, since_usec); /* it has counted as a failure once */
+        assert_true(is_noted(&vms[0]));
+        described(&vms[0], VIRT_PAUSED);
+        assert_int_equal(vms[0].resort.step, RESORT_PAUSED);
+}
+
+static void save_first(void) {
+        m->settings.last_resort = SETTINGS_LAST_RESORT_SAVE;
+        run(4);
+        assert_int_equal(asked_to_save, 1);
+        assert_int_equal(vms[0].resort.step, RESORT_TAKING);
+}
+
+static void test_save_hangs(void **state) {
+        save_first();
+        run(16);
+        assert_int_equal(asked_to_save, 2);
+        assert_int_equal(vms[0].last_resort_usec, 0);
+        vms[0].resort.tried = false; /* it cannot be taken again for as long as it is under way */
+        m->n_vms = 1;
+        run(60);
+        assert_int_equal(asked_to_save, 2);
+        manager_last_resort_answer(m, &vms[0], -EIO, "no");
+        assert_int_equal(vms[0].resort.step, RESORT_NONE);
+}
+
+/* 4 GiB at 32 MiB/s, and a minute. */
+static void test_save_takes_its_time(void **state) {
+        save_first();
+        described(&vms[0], VIRT_PAUSED);
+        described(&vms[0], VIRT_MIGRATING);
+        run(128 + 60 - 2);
+        assert_int_equal(asked_to_save, 1);
+        run(3);
+        assert_int_equal(asked_to_save, 2);
+        assert_int_not_equal(vms[0].last_resort_usec, 0); /* it does not run: the alert tells of it */
+}
+
 #define test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 test(test_lost_answer_and_it_is_paused), test(test_lost_answer_and_it_runs), test(test_lost_answer_after_the_news),
-                test(test_timeout), test(test_refused),
+                test(test_timeout), test(test_refused), test(test_hangs), test(test_hangs_and_its_answer_is_lost), test(test_save_hangs),
+                test(test_save_takes_its_time),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

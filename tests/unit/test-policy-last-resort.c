@@ -77,6 +77,25 @@ static void test_failed(void **unused) {
         assert_int_equal(index, 1);
 }
 
+/* It hangs, or its disk does: the next one's turn. A save that goes on has the time that a slow disk needs. */
+static void test_late(void **unused) {
+        struct last_resort_vm vm = { .committed_bytes = 4 * GIB, .busy = true, .taken_usec = in.now_usec };
+
+        in.now_usec += 15 * USEC_PER_SEC - 1;
+        assert_false(last_resort_is_late(&in, &vm));
+        in.now_usec++;
+        assert_true(last_resort_is_late(&in, &vm));
+        vm.stopped = true;
+        in.now_usec = vm.taken_usec + (60 + 4096 / 32) * USEC_PER_SEC - 1;
+        assert_false(last_resort_is_late(&in, &vm));
+        in.now_usec++;
+        assert_true(last_resort_is_late(&in, &vm));
+        vm.committed_bytes = UINT64_MAX;
+        assert_false(last_resort_is_late(&in, &vm));
+        vm.busy = vm.stopped = false;
+        assert_false(last_resort_is_late(&in, &vm));
+}
+
 static void test_pause_only_while_memory_goes(void **unused) {
         size_t index;
 
@@ -91,7 +110,7 @@ static void test_pause_only_while_memory_goes(void **unused) {
 }
 
 static void test_lets_go(void **unused) {
-        struct last_resort_vm vm = { .paused = true, .paused_usec = in.now_usec };
+        struct last_resort_vm vm = { .paused = true, .taken_usec = in.now_usec };
 
         config.action = LAST_RESORT_PAUSE;
         assert_false(last_resort_lets_go(&config, &in, &vm));
@@ -104,7 +123,7 @@ static void test_lets_go(void **unused) {
         assert_false(last_resort_lets_go(&config, &in, &vm));
         in.now_usec++;
         assert_true(last_resort_lets_go(&config, &in, &vm));
-        vm.paused_usec = in.now_usec;
+        vm.taken_usec = in.now_usec;
         assert_false(last_resort_lets_go(&config, &in, &vm));
         config.action = LAST_RESORT_NONE; /* a new configuration */
         assert_true(last_resort_lets_go(&config, &in, &vm));
@@ -159,6 +178,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_lowest_priority_one_at_a_time, setup),
                 cmocka_unit_test_setup(test_only_critical_without_a_break, setup),
                 cmocka_unit_test_setup(test_failed, setup),
+                cmocka_unit_test_setup(test_late, setup),
                 cmocka_unit_test_setup(test_pause_only_while_memory_goes, setup),
                 cmocka_unit_test_setup(test_lets_go, setup),
                 cmocka_unit_test_setup(test_growth_beyond_a_budget, setup),
