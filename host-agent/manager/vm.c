@@ -11,6 +11,7 @@
 
 #define OVERHEAD_BUDGET 1000                           /* measuring takes one part in so many of the time */
 #define OVERHEAD_SOONEST_USEC (5 * USEC_PER_SEC)
+#define YOUNG_USEC USEC_PER_MINUTE
 #define OVERHEAD_LATEST_USEC (5 * USEC_PER_MINUTE)
 #define OVERHEAD_GROWTH 16                             /* counted on top: one part in so many */
 #define PID_RETRY_USEC (5 * USEC_PER_SEC)
@@ -52,6 +53,10 @@ void vm_boot(struct vm *vm, uint64_t now_usec) {
         vm->refault_bytes_per_sec = AEROSTAT_UNKNOWN;
         vm->pressure_usec = 0;
         vm->stats_read_usec = vm->stats_usec = 0;
+}
+
+void vm_is_young(struct vm *vm, uint64_t now_usec) {
+        vm->young_until_usec = now_usec + YOUNG_USEC;
 }
 
 void vm_clear_by_hand(struct vm *vm) {
@@ -144,8 +149,9 @@ void vm_take_report(struct vm *vm, const struct message_report *report, uint64_t
 
 /*
  * Walking a process's mappings holds its lock, and takes the longer the larger it is: spend a thousandth of the time on it. QEMU grows most in its
- * first minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work), so what it may grow by until the next look
- * counts, too. Its control groups are looked at in the same breath: their limits hardly change.
+ * first minutes (devices, and under TCG the translation cache: 60 -> 95 MiB seen within 20 s of work, and within the first second), so what it may
+ * grow by until the next look counts, too; while it is young, all that it is likely to. Its control groups are looked at in the same breath: their
+ * limits hardly change.
  */
 static void measure_now_and_then(struct vm *vm, int root_fd, const struct undo *undo, uint64_t now_usec) {
         uint64_t start_usec = clock_monotonic_usec(), bytes;
@@ -264,7 +270,7 @@ void vm_input(const struct vm *vm, const struct settings *settings, uint64_t now
                 .rss_bytes = vm->process_usec != 0 ? vm->process.rss_bytes : AEROSTAT_UNKNOWN,
                 .swap_bytes = vm->process_usec != 0 ? vm->process.swap_bytes : AEROSTAT_UNKNOWN,
                 .run_usec = vm->process_usec != 0 ? vm->process.run_usec : AEROSTAT_UNKNOWN,
-                .overhead_bytes = vm->overhead_bytes,
+                .overhead_bytes = now_usec < vm->young_until_usec ? MAX(vm->overhead_bytes, POLICY_OVERHEAD_DEFAULT) : vm->overhead_bytes,
                 .report_actual_bytes = AEROSTAT_UNKNOWN,
                 .guest_total_bytes = AEROSTAT_UNKNOWN, .guest_available_bytes = AEROSTAT_UNKNOWN, .guest_free_bytes = AEROSTAT_UNKNOWN,
                 .guest_cache_bytes = AEROSTAT_UNKNOWN, .guest_swap_total_bytes = AEROSTAT_UNKNOWN, .guest_swap_used_bytes = AEROSTAT_UNKNOWN,

@@ -97,6 +97,7 @@ struct vm {
         uint64_t process_usec;                 /* when sampled; 0: never */
         uint64_t overhead_bytes;               /* decaying peak, with room for growth; unknown: never measured */
         uint64_t overhead_due_usec;            /* when to measure next */
+        uint64_t young_until_usec;             /* until then its QEMU has just been started: vm_is_young(); 0: it was running when we came */
         struct ksm_process ksm;                /* what it merged, if ksm_known */
         bool ksm_known;
         uint64_t ksm_usec;                     /* when that was read; 0: never */
@@ -123,6 +124,9 @@ struct vm *vm_free(struct vm *vm);
 
 /* A boot begins: all memory is the guest's until the balloon is heard of, and nothing said or asked before counts. */
 void vm_boot(struct vm *vm, uint64_t now_usec);
+
+/* Its QEMU has just been started: for a minute it counts with no less overhead than one that was never measured. */
+void vm_is_young(struct vm *vm, uint64_t now_usec);
 
 /* Ends what an operator set for it: pin and limits. */
 void vm_clear_by_hand(struct vm *vm);

@@ -176,8 +176,10 @@ static void on_domain(struct manager *m, const struct virt_event *e, uint64_t no
                 manager_keep_restore(m, vm);
                 manager_last_resort_found(m, vm);
                 manager_reservations_hand_over(m, vm->name);
-                if (m->ready)
+                if (m->ready) {
+                        vm_is_young(vm, now_usec);
                         manager_tell(m, LOG_INFO, vm, "started, with up to %s", format_size(vm->info.max_bytes, size));
+                }
                 m->changed = true;
         } else
                 manager_last_resort_state(m, vm, before);

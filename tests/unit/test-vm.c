@@ -117,12 +117,33 @@ static void test_seldom_read(void **state) {
         vm_free(vm);
 }
 
+/* A QEMU grows most just after it was measured for the first time. */
+static void test_young_qemu(void **state) {
+        struct vm *vm = new_vm();
+        struct policy_vm_input in;
+
+        vm->overhead_bytes = 60 * MIB;
+        vm_input(vm, &settings, BOOT_USEC, &in);
+        assert_int_equal(in.overhead_bytes, 60 * MIB); /* it was running before us */
+        vm_is_young(vm, BOOT_USEC);
+        vm_input(vm, &settings, BOOT_USEC + USEC_PER_MINUTE - 1, &in);
+        assert_int_equal(in.overhead_bytes, POLICY_OVERHEAD_DEFAULT);
+        vm->overhead_bytes = 200 * MIB;
+        vm_input(vm, &settings, BOOT_USEC + USEC_PER_SEC, &in);
+        assert_int_equal(in.overhead_bytes, 200 * MIB);
+        vm->overhead_bytes = 60 * MIB;
+        vm_input(vm, &settings, BOOT_USEC + USEC_PER_MINUTE, &in);
+        assert_int_equal(in.overhead_bytes, 60 * MIB);
+        vm_free(vm);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_stats_by_any_clock),
                 cmocka_unit_test(test_a_step),
                 cmocka_unit_test(test_stats_of_before),
                 cmocka_unit_test(test_seldom_read),
+                cmocka_unit_test(test_young_qemu),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
