@@ -18,18 +18,11 @@ static const char *mode_to_string(enum policy_mode mode) {
         return names[mode];
 }
 
-static const char *automation_to_string(enum automation automation) {
+const char *json_automation(enum automation automation) {
         static const char *const names[] = {
                 [AUTOMATION_RUNNING] = "running", [AUTOMATION_PAUSED] = "paused", [AUTOMATION_DRY_RUN] = "dry_run",
         };
         return names[automation];
-}
-
-const char *json_automation(struct manager *manager) {
-        struct host_view host;
-
-        manager_view_host(manager, &host);
-        return automation_to_string(host.automation);
 }
 
 static const char *source_to_string(enum report_source source) {
@@ -170,7 +163,7 @@ json_t *json_status(struct manager *manager) {
         put_text(&put, "time", json_time(clock_realtime_usec(), now));
         put_text(&put, "version", PACKAGE_VERSION);
         put_text(&put, "mode", mode_to_string(h.settings->policy.mode));
-        put_text(&put, "automation", automation_to_string(h.automation));
+        put_text(&put, "automation", json_automation(h.automation));
         put_bool(&put, "connected", h.connected);
         put_plan(&put, &h);
         put_guarantee(&put, &h);
@@ -274,7 +267,7 @@ json_t *json_list(struct manager *manager) {
                 put.failed |= json_array_append_new(vms, put_end(&row)) < 0;
         }
         put_value(&put, "vms", vms);
-        put_text(&put, "automation", automation_to_string(h.automation));
+        put_text(&put, "automation", json_automation(h.automation));
         put_bool(&put, "connected", h.connected);
         return put_end(&put);
 }

@@ -12,7 +12,7 @@
 #include "host-agent/manager/view.h"
 
 /* "running", "paused" or "dry_run". */
-const char *json_automation(struct manager *manager);
+const char *json_automation(enum automation automation);
 
 /* The replies of Status and List. */
 json_t *json_status(struct manager *manager);

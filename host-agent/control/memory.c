@@ -54,7 +54,7 @@ static json_t *json_ksm_report(struct manager *manager) {
         put_bool(&put, "present", k->present);
         put_text(&put, "mode", ksm_mode_to_string(k->config.mode));
         put_bool(&put, "manual_mode", k->manual_mode);
-        put_text(&put, "automation", json_automation(manager));
+        put_text(&put, "automation", json_automation(host.automation));
         put_text(&put, "phase", !k->present         ? NULL
                                 : k->unmerging     ? "unmerging"
                                 : k->standing_back ? "standing_back" : ksm_phase_to_string(k->plan.phase));
@@ -157,7 +157,7 @@ static json_t *json_swap_report(struct manager *manager) {
         put_bytes(&put, "allowance_bytes", host.decisions > 0 ? host.plan->allowance_bytes : AEROSTAT_UNKNOWN);
         put_bool(&put, "above_ceiling", s->plan.above_ceiling);
         put_bool(&put, "enforce", host.settings->swap_enforce);
-        put_text(&put, "automation", json_automation(manager));
+        put_text(&put, "automation", json_automation(host.automation));
         put_bool(&put, "per_vm_limits", host.settings->swap_per_vm_limits);
         put_text(&put, "method", swap_method_to_string(s->method));
         put_text(&put, "group", s->group[0] ? s->group : NULL);

@@ -146,6 +146,7 @@ static void answer_auto(struct varlink_call *call, json_t *parameters, void *use
 
 static void set_paused(struct varlink_call *call, json_t *parameters, struct manager *manager, bool paused) {
         char error[VIEW_ERROR_MAX] = "";
+        struct host_view host;
         struct put put;
         int r;
 
@@ -158,7 +159,8 @@ static void set_paused(struct varlink_call *call, json_t *parameters, struct man
         }
         put = put_new();
         put_bool(&put, "changed", r != -EALREADY);
-        put_text(&put, "automation", json_automation(manager));
+        manager_view_host(manager, &host);
+        put_text(&put, "automation", json_automation(host.automation));
         varlink_reply(call, put_end(&put));
 }
 

@@ -175,7 +175,7 @@ json_t *json_report(struct manager *manager, uint64_t now_sec, uint64_t since_se
         report_sum_host(report, now_sec, since_sec, &sum);
         find_fit(report, &host, &sum, now_sec, since_sec, size_bytes, values, &fit);
         put_count(&put, "since_seconds", since_sec);
-        put_text(&put, "automation", json_automation(manager));
+        put_text(&put, "automation", json_automation(host.automation));
         put_value(&put, "sentences", report_text(&host, &sum, &fit, size_bytes != AEROSTAT_UNKNOWN));
         put_sum(&put, &sum, &host);
         put_value(&put, "fit", json_fit(&fit));

@@ -16,44 +16,25 @@
 _Static_assert(sizeof(struct report_hour) == REPORT_HOUR_FIELDS * sizeof(uint32_t), "a row of equal fields");
 _Static_assert(sizeof(struct report_day) == REPORT_DAY_FIELDS * sizeof(uint32_t), "a row of equal fields");
 
-static void format_row(FILE *f, const char *word, const void *row, size_t n) {
-        const uint32_t *fields = row;
-
-        fputs(word, f);
-        for (size_t i = 0; i < n; i++)
-                fprintf(f, " %" PRIu32, fields[i]);
-        fputc('\n', f);
-}
-
 /*
- * All that are there, rising. Whether a row is too old, or of a future that a wrong clock made up (an RTC years ahead, or behind, until NTP has
- * corrected it), is for those to judge who sum up: here one wrong row would cost all that are right.
+ * All rows that are there, of n_fields each, rising by their first field, a number that is 0 where there is none. Whether a row is too old, or of a
+ * future that a wrong clock made up (an RTC years ahead, or behind, until NTP has corrected it), is for those to judge who sum up: here one wrong row
+ * would cost all that are right.
  */
-static void format_hours(FILE *f, const struct report *report) {
-        const struct report_hour *next = NULL;
+static void format_rows(FILE *f, const char *word, const void *rows, size_t n_rows, size_t n_fields) {
+        const uint32_t *first = rows, *end = first + n_rows * n_fields, *next;
 
-        for (uint32_t last = 0;; last = next->hour) {
+        for (uint32_t last = 0;; last = *next) {
                 next = NULL;
-                for (const struct report_hour *h = report->hours; h < report->hours + REPORT_HOURS; h++)
-                        if (h->hour > last && (!next || h->hour < next->hour))
-                                next = h;
+                for (const uint32_t *row = first; row < end; row += n_fields)
+                        if (*row > last && (!next || *row < *next))
+                                next = row;
                 if (!next)
                         return;
-                format_row(f, "hour", next, REPORT_HOUR_FIELDS);
-        }
-}
-
-static void format_days(FILE *f, const struct report_vm *vm) {
-        const struct report_day *next = NULL;
-
-        for (uint32_t last = 0;; last = next->day) {
-                next = NULL;
-                for (const struct report_day *d = vm->days; d < vm->days + REPORT_DAYS; d++)
-                        if (d->day > last && (!next || d->day < next->day))
-                                next = d;
-                if (!next)
-                        return;
-                format_row(f, "day", next, REPORT_DAY_FIELDS);
+                fputs(word, f);
+                for (size_t i = 0; i < n_fields; i++)
+                        fprintf(f, " %" PRIu32, next[i]);
+                fputc('\n', f);
         }
 }
 
@@ -66,10 +47,10 @@ int report_format(const struct report *report, char **ret) {
         if (!f)
                 return -ENOMEM;
         fputs(HEADER "\n", f);
-        format_hours(f, report);
+        format_rows(f, "hour", report->hours, REPORT_HOURS, REPORT_HOUR_FIELDS);
         for (size_t i = 0; i < report->n_vms; i++) {
                 fprintf(f, "vm %s %s\n", format_uuid(report->vms[i]->uuid, uuid), report->vms[i]->name);
-                format_days(f, report->vms[i]);
+                format_rows(f, "day", report->vms[i]->days, REPORT_DAYS, REPORT_DAY_FIELDS);
         }
         failed = ferror(f) != 0;
         if (fclose(f) != 0 || failed) {

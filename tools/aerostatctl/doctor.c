@@ -11,9 +11,7 @@
 #include "tools/aerostatctl/field.h"
 #include "tools/aerostatctl/text.h"
 
-/* Of aerostatd.conf, where the daemon cannot be asked. */
-#define CEILING_DEFAULT_PPM 300000
-#define WARN_DEFAULT_PPM 800000
+#define CEILING_DEFAULT 0.3 /* of aerostatd.conf, where the daemon cannot be asked */
 
 static const char *const level_names[] = { [LEVEL_OK] = "ok", [LEVEL_WARN] = "warn", [LEVEL_BAD] = "bad" };
 
@@ -135,10 +133,9 @@ static int check_vms(struct findings *f, const struct context *context, const ch
         return CTL_DONE;
 }
 
-static uint64_t ppm_of(const json_t *object, const char *key, uint64_t otherwise) {
-        double ratio;
-
-        return field_ratio(object, key, &ratio) ? (uint64_t) (ratio * (double) PPM_ONE + 0.5) : otherwise;
+static uint64_t ppm_of(const json_t *object, const char *key, double ratio) {
+        (void) field_ratio(object, key, &ratio); /* or the default that was given */
+        return (uint64_t) (ratio * (double) PPM_ONE + 0.5);
 }
 
 static int examine(struct findings *f, const struct context *context, const char *name, int root_fd) {
@@ -160,7 +157,8 @@ static int examine(struct findings *f, const struct context *context, const char
         if (!name) {
                 doctor_check_cpu(f, root_fd, vms, n);
                 doctor_check_kernel(f, root_fd);
-                doctor_check_swap(f, root_fd, ppm_of(swap, "ceiling_ratio", CEILING_DEFAULT_PPM), ppm_of(swap, "warn_ratio", WARN_DEFAULT_PPM));
+                doctor_check_swap(f, root_fd, ppm_of(swap, "ceiling_ratio", CEILING_DEFAULT),
+                                  ppm_of(swap, "warn_ratio", FIELD_SWAP_WARN_DEFAULT));
                 doctor_check_ksm(f, root_fd);
                 check_daemon(f, status);
         }

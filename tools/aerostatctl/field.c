@@ -2,6 +2,7 @@
 #include "tools/aerostatctl/field.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "protocol/base.h"
 #include "protocol/units.h"
@@ -36,6 +37,10 @@ bool field_is_true(const json_t *object, const char *key) {
         return json_is_true(json_object_get(object, key));
 }
 
+bool field_automation_is(const json_t *reply, const char *what) {
+        return strcmp(field_text(reply, "automation") ?: "running", what) == 0;
+}
+
 char *field_size(const json_t *object, const char *key, char buf[static FORMAT_SIZE_MAX]) {
         return format_size(field_count(object, key), buf);
 }
@@ -54,11 +59,9 @@ char *field_percent(const json_t *object, const char *key, char buf[static FIELD
         return buf;
 }
 
-#define WARN_DEFAULT 0.8 /* of aerostatd.conf */
-
 enum style field_swap_style(const json_t *swap) {
         uint64_t used = field_count(swap, "disk_used_bytes"), ceiling = field_count(swap, "ceiling_bytes");
-        double warn = WARN_DEFAULT;
+        double warn = FIELD_SWAP_WARN_DEFAULT;
 
         if (used == AEROSTAT_UNKNOWN || ceiling == AEROSTAT_UNKNOWN || ceiling == 0)
                 return STYLE_PLAIN;

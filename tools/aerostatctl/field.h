@@ -18,6 +18,7 @@ uint64_t field_count(const json_t *object, const char *key);           /* also b
 uint64_t field_usec(const json_t *object, const char *key);            /* of *_seconds */
 const char *field_text(const json_t *object, const char *key);         /* or NULL */
 bool field_is_true(const json_t *object, const char *key);
+bool field_automation_is(const json_t *reply, const char *what);       /* running, paused, dry_run; missing: running */
 bool field_ratio(const json_t *object, const char *key, double *ret);  /* false: not known */
 
 /* As people read them; return buf. */
@@ -26,6 +27,9 @@ char *field_duration(const json_t *object, const char *key, char buf[static FORM
 #define FIELD_PERCENT_MAX 16
 char *field_percent(const json_t *object, const char *key, char buf[static FIELD_PERCENT_MAX]);
 
-/* How swap in use looks against its ceiling, of the host's swap: STYLE_BAD from the ceiling on, STYLE_WARN from [swap] warn on (80 % of the ceiling
- * where the daemon does not say), else, also where something is not known, STYLE_PLAIN. */
+/* [swap] warn, of the ceiling, where the daemon does not say. */
+#define FIELD_SWAP_WARN_DEFAULT 0.8
+
+/* How swap in use looks against its ceiling, of the host's swap: STYLE_BAD from the ceiling on, STYLE_WARN from [swap] warn on, else, also where
+ * something is not known, STYLE_PLAIN. */
 enum style field_swap_style(const json_t *swap);

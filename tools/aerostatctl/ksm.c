@@ -63,10 +63,6 @@ static void print_vms(const json_t *k) {
         table_free(table);
 }
 
-static bool automation_is(const json_t *k, const char *what) {
-        return strcmp(field_text(k, "automation") ?: "running", what) == 0;
-}
-
 static void print_ksm(const json_t *k) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX + 1], c[FORMAT_SIZE_MAX];
         char cpu[FIELD_PERCENT_MAX], budget[FIELD_PERCENT_MAX], total[FORMAT_DURATION_MAX];
@@ -82,8 +78,8 @@ static void print_ksm(const json_t *k) {
                 print_safe(note);
                 printf("%s\n", text_end(STYLE_WARN));
         }
-        if (!automation_is(k, "running"))
-                printf("          %s\n", automation_is(k, "paused") ? "automation is paused: KSM stays as it is until `aerostatctl resume`"
+        if (!field_automation_is(k, "running"))
+                printf("          %s\n", field_automation_is(k, "paused") ? "automation is paused: KSM stays as it is until `aerostatctl resume`"
                                                                     : "in dry-run: KSM is not set");
         if (!field_is_true(k, "present"))
                 return;
@@ -107,10 +103,11 @@ static void print_ksm(const json_t *k) {
 
 /* Leaving KSM alone also works while automation does not. */
 static void print_mode_set(const json_t *k, const char *mode) {
-        if (strcmp(mode, "leave") == 0 || automation_is(k, "running"))
+        if (strcmp(mode, "leave") == 0 || field_automation_is(k, "running"))
                 printf("KSM is %s until the configuration is read again; [ksm] mode in aerostatd.conf keeps it.\n", mode);
-        else if (automation_is(k, "paused"))
-                printf("KSM will be %s from `aerostatctl resume` on, until the configuration is read again: automation is paused, and KSM stays as it is.\n",
+        else if (field_automation_is(k, "paused"))
+                printf("KSM will be %s from `aerostatctl resume` on, until the configuration is read again: automation is paused, and KSM stays as "
+                       "it is.\n",
                        mode);
         else
                 printf("KSM would be %s until the configuration is read again: in dry-run it is not set.\n", mode);

@@ -22,15 +22,14 @@ static void print_safe(const char *text) {
 
 static void print_kept_by(const json_t *s) {
         const char *method = field_text(s, "method") ?: "none", *group = field_text(s, "group"), *note = field_text(s, "note");
-        const char *automation = field_text(s, "automation") ?: "running";
         char limit[FORMAT_SIZE_MAX], lifted[FORMAT_SIZE_MAX];
 
         printf("Kept by   ");
         if (strcmp(method, "none") == 0)
-                printf("nobody%s", !field_is_true(s, "enforce")            ? ": [swap] enforce = no"
-                                   : strcmp(automation, "paused") == 0     ? ": automation is paused"
-                                   : strcmp(automation, "dry_run") == 0    ? ": in dry-run"
-                                                                           : "");
+                printf("nobody%s", !field_is_true(s, "enforce")       ? ": [swap] enforce = no"
+                                   : field_automation_is(s, "paused")  ? ": automation is paused"
+                                   : field_automation_is(s, "dry_run") ? ": in dry-run"
+                                                                       : "");
         else if (strcmp(method, "cgroup_v1_swappiness") == 0)
                 printf("swappiness of the VMs (cgroup v1), now %" PRIu64, field_count(s, "swappiness"));
         else {
