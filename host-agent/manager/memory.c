@@ -129,6 +129,7 @@ static struct swap_input swap_input(struct manager *m, uint64_t now_usec) {
                 .now_usec = now_usec,
                 /* A limit of nothing where there is no swap says nothing. */
                 .enforce = m->settings.swap_enforce && !m->paused && s->swap_disk_total_bytes != AEROSTAT_UNKNOWN && s->swap_disk_total_bytes > 0,
+                .last = m->settings.policy.mode == POLICY_GUARANTEED,
                 .zswap_bytes = m->host.zswap_bytes,
                 .zram_bytes = s->swap_zram_total_bytes,
                 .zram_used_bytes = s->swap_zram_used_bytes,

@@ -247,10 +247,13 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
                 limit(c, &c->all, limit_bytes);
         for (size_t i = 0; i < n_vms; i++) {
                 struct entry *e = find_entry(c, &vms[i]);
-                uint64_t share = shares ? swap_share(limit_bytes, c->view.plan.lift_bytes, vms[i].weight, weights, n_vms) : limit_bytes;
+                uint64_t share;
 
                 if (!e || !e->found)
                         continue;
+                share = e->own.group.v2 ? limit_bytes : c->view.plan.brake_bytes;
+                if (shares)
+                        share = swap_share(share, c->view.plan.lift_bytes, vms[i].weight, weights, n_vms);
                 if (!e->own.group.v2)
                         slow_down(c, &e->own, shares ? vms[i].swap_bytes : used, share);
                 else if (shares || e->own.noted)
@@ -258,7 +261,8 @@ static void act(struct swap_control *c, bool per_vm, const struct swap_vm *vms, 
         }
         snprintf(c->view.group, sizeof(c->view.group), "%.255s", !c->has_all ? "" : c->all.group.unit[0] ? c->all.group.unit : c->all.group.path);
         if (c->view.method == SWAP_BY_SWAPPINESS)
-                note(c, "%s", "cgroup v1 cannot limit swap alone: VMs swap the less the nearer the ceiling, but no hard limit holds them");
+                note(c, "cgroup v1 cannot limit swap alone: VMs %s, but no hard limit holds them",
+                     c->view.plan.brake_bytes == 0 ? "are swapped last" : "swap the less the nearer the ceiling");
         if (c->has_all && c->all.group.v2)
                 c->view.admin_limit_bytes = c->all.before;
         if (limit_bytes == AEROSTAT_UNKNOWN)

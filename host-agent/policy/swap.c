@@ -179,6 +179,7 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
         *ret = (struct swap_plan) {
                 .allowance_bytes = allowed,
                 .limit_bytes = AEROSTAT_UNKNOWN,
+                .brake_bytes = AEROSTAT_UNKNOWN,
                 .lift_bytes = s->lift_bytes,
                 .ceiling_bytes = ceiling,
                 .above_ceiling = known(in->used_bytes) > ceiling,
@@ -186,8 +187,10 @@ void swap_decide(const struct swap_input *in, struct swap_state *s, struct swap_
                 .in_per_sec = s->in_per_sec,
                 .out_per_sec = s->out_per_sec,
         };
-        if (in->enforce)
+        if (in->enforce) {
                 ret->limit_bytes = limit_with(in, allowed, s->lift_bytes);
+                ret->brake_bytes = in->last ? 0 : ret->limit_bytes;
+        }
 }
 
 uint64_t swap_share(uint64_t limit_bytes, uint64_t lift_bytes, uint64_t weight, uint64_t sum_of_weights, uint64_t n_vms) {
@@ -201,7 +204,7 @@ uint64_t swap_share(uint64_t limit_bytes, uint64_t lift_bytes, uint64_t weight, 
 uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal) {
         uint64_t from = share(limit_bytes, SWAPPINESS_FROM_PPM);
 
-        if (limit_bytes == AEROSTAT_UNKNOWN || used_bytes == AEROSTAT_UNKNOWN)
+        if (limit_bytes == AEROSTAT_UNKNOWN || (used_bytes == AEROSTAT_UNKNOWN && limit_bytes > 0))
                 return normal;
         /* Not 0: measured, with 0 Linux 6.1 kills a VM while swap is free. With 1 it still swaps before it kills. */
         if (used_bytes >= limit_bytes)

@@ -41,6 +41,7 @@ struct swap_input {
         uint64_t now_usec;                     /* of the caller's clock; never before that of the call before */
         bool enforce;                          /* the setting is on, and automation runs; otherwise there is no limit */
         bool soft;                             /* the limit is a brake (v1): it kills nobody, and need not be lifted */
+        bool last;                             /* VMs are to be the last that the kernel swaps: guaranteed mode, in which nothing is expected to swap */
         const struct swap_vm *vms;             /* where each VM is held to a share of its own (swap_share); NULL: to the limit of all only */
         size_t n_vms;                          /* of vms */
         uint64_t vms_bytes;                    /* swap that VMs use, in zram too; what others have on disk is off their allowance */
@@ -69,6 +70,7 @@ struct swap_state {
 struct swap_plan {
         uint64_t allowance_bytes;              /* what VMs may have of the ceiling */
         uint64_t limit_bytes;                  /* for all VMs together, zram included; unknown: no limit */
+        uint64_t brake_bytes;                  /* v1: the limit that swappiness goes by: limit_bytes, or none at all for VMs that are to be last */
         uint64_t lift_bytes;                   /* by how much the limit and each share are lifted, but not beyond all of swap: survival */
         uint64_t ceiling_bytes;                /* of disk-backed swap */
         bool above_ceiling;                    /* disk-backed swap is used beyond it */
@@ -98,7 +100,8 @@ uint64_t swap_share(uint64_t limit_bytes, uint64_t lift_bytes, uint64_t weight, 
 
 /*
  * cgroup v1 cannot limit swap alone. The nearest that strangles nobody is swappiness: from 80 % of the limit on it falls from what the host
- * has to 1 at the limit. The kernel then takes file cache and other processes first, and swaps a VM only when it would else have to kill.
+ * has to 1 at the limit. The kernel then takes file cache and other processes first, and swaps a VM only when it would else have to kill. With a limit
+ * of 0 that is so from the start.
  */
 uint64_t swap_v1_swappiness(uint64_t used_bytes, uint64_t limit_bytes, uint64_t normal);
 

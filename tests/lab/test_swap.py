@@ -22,6 +22,7 @@ from aerolab.machine import meminfo, read_text
 SWAP = GIB
 LEFT = 2000 * MIB           # available to the guests and what else runs here, once the host has been made small
 HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
+HOST_CACHE = 600 * MIB      # files that the host has in its cache: the kernel has the choice between them and the guests' memory
 NAMES = ("a", "b", "c", "d")
 RAMP = 100 * MIB
 SEED = int(os.environ.get("AEROLAB_SEED", "1"))
@@ -67,6 +68,7 @@ class Watch:
 
 class Swap(LabCase):
     swap: str
+    cached: str
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -77,13 +79,17 @@ class Swap(LabCase):
         super().setUpClass()
         cls.swap = cls.machine.add_swap(SWAP)
         cls.addClassCleanup(cls.machine.remove_swap, cls.swap)
+        cls.cached = f"{cls.lab.folder}/cached"
+        subprocess.run(["dd", "if=/dev/zero", f"of={cls.cached}", "bs=1M", f"count={HOST_CACHE // MIB}", "conv=fsync", "status=none"], check=True)
 
     def setUp(self) -> None:
         taken = 0
         for _ in range(3):  # what others free meanwhile, too
             taken += self.machine.take_memory(max(0, meminfo()["MemAvailable"] - LEFT))
             time.sleep(1)
-        log(f"the host is made smaller by {mib(taken)}: {mib(meminfo()['MemAvailable'])} available")
+        for _ in range(2):  # used again: worth keeping, to the kernel
+            subprocess.run(["cat", self.cached], stdout=subprocess.DEVNULL, check=True)
+        log(f"the host is made smaller by {mib(taken)}: {mib(meminfo()['MemAvailable'])} available, {mib(meminfo()['Cached'])} cached")
         self.addCleanup(self.machine.take_memory, -taken)
         # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
         # slows the guest down.

@@ -262,6 +262,7 @@ static void test_v1_swappiness(void **state) {
         assert_int_equal(swap_v1_swappiness(0, 0, 0), 0);
         assert_int_equal(swap_v1_swappiness(UINT64_MAX - 1, AEROSTAT_UNKNOWN, 60), 60);
         assert_int_equal(swap_v1_swappiness(AEROSTAT_UNKNOWN, MIB, 60), 60);
+        assert_int_equal(swap_v1_swappiness(AEROSTAT_UNKNOWN, 0, 60), 1);
 }
 
 static void test_sizing(void **state) {

@@ -131,6 +131,18 @@ static void test_v1_files(void **state) {
         vm.swap_bytes = in.vms_bytes = in.used_bytes = 310 * MIB;
         swap_control_tick(control, &in, true, false, &vm, 1);
         assert_has(&t, file, "1");
+        vm.swap_bytes = in.vms_bytes = in.used_bytes = 0;
+        swap_control_tick(control, &in, true, false, &vm, 1);
+        assert_has(&t, file, "60");
+        in.last = true; /* guaranteed: file cache goes first, with shares, too */
+        swap_control_tick(control, &in, true, false, &vm, 1);
+        assert_has(&t, file, "1");
+        assert_int_equal(swap_control_view(control)->limit_bytes, 300 * MIB);
+        swap_control_tick(control, &in, true, true, &vm, 1);
+        assert_has(&t, file, "1");
+        in.enforce = false; /* pause */
+        swap_control_tick(control, &in, true, false, &vm, 1);
+        assert_has(&t, file, "60");
         swap_control_free(control);
         assert_has(&t, file, "60");
         undo_free(undo);
