@@ -189,7 +189,7 @@ static void settle(struct manager *m, struct vm *vm, uint64_t now_usec) {
         else if (vm->resort.runs_usec == 0)
                 vm->resort.runs_usec = now_usec;
         else if (now_usec - vm->resort.runs_usec >= SETTLE_USEC)
-                is_over(m, vm, "the last resort has not paused it: it runs on");
+                is_over(m, vm, vm->resort.left ? "it runs, after the last resort before the restart" : "the last resort has not paused it: it runs on");
 }
 
 static bool let_go(struct manager *m, struct vm *vm) {
@@ -241,11 +241,11 @@ void manager_last_resort_found(struct manager *m, struct vm *vm) {
         vm->resort = (struct resort) { .step = RESORT_NONE };
         if (!paused_is_noted(m->undo, vm->uuid, vm->id))
                 return;
-        if (vm->state == VIRT_RUNNING) {
-                is_over(m, vm, "it runs again, after the last resort before the restart");
-                return;
-        }
-        vm->resort = (struct resort) { .step = RESORT_PAUSED, .action = LAST_RESORT_PAUSE, .left = true };
+        vm->resort = (struct resort) {
+                .step = vm->state == VIRT_RUNNING ? RESORT_LOST : RESORT_PAUSED, /* its QEMU may hang, and stop when it wakes */
+                .action = LAST_RESORT_PAUSE,
+                .left = true,
+        };
 }
 
 static bool is_known(const uint8_t uuid[static 16], void *userdata) {

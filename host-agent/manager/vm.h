@@ -38,7 +38,7 @@ struct resort {
         enum resort_step step;
         enum last_resort_action action;        /* the last one; none: it was never taken */
         bool tried;                            /* taken, or could not be, in this crisis */
-        bool left;                             /* an earlier run of ours paused it: it runs again as soon as we can have it so */
+        bool left;                             /* an earlier run of ours paused it, or meant to: it runs again as soon as we can have it so */
         uint64_t runs_usec;                    /* LOST: since when it runs and answers without a break; 0: it does not */
 };
 

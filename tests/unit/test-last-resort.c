@@ -243,6 +243,46 @@ static void test_hangs_and_its_answer_is_lost(void **state) {
         assert_int_equal(vms[0].resort.step, RESORT_PAUSED);
 }
 
+/* What a run of ours that ended or was killed has noted. */
+static void found_noted(enum virt_state is) {
+        assert_int_equal(paused_note(m->undo, vms[0].uuid, vms[0].id, URI), 0);
+        m->plan.host_state = POLICY_NORMAL;
+        vms[0].state = is;
+        manager_last_resort_found(m, &vms[0]);
+}
+
+static void test_found_paused(void **state) {
+        found_noted(VIRT_PAUSED);
+        run(1);
+        assert_int_equal(asked_to_resume, 1);
+        manager_last_resort_answer(m, &vms[0], 0, "");
+        assert_false(is_noted(&vms[0]));
+}
+
+/* Its QEMU hung when it was to be paused, and hangs still: it is stopped when it wakes. */
+static void test_found_hanging(void **state) {
+        found_noted(VIRT_RUNNING);
+        vms[0].unresponsive = true;
+        run(60);
+        assert_true(is_noted(&vms[0]));
+        vms[0].unresponsive = false;
+        run(5);
+        described(&vms[0], VIRT_PAUSED);
+        run(1);
+        assert_int_equal(asked_to_resume, 1);
+        manager_last_resort_answer(m, &vms[0], 0, "");
+        assert_false(is_noted(&vms[0]));
+}
+
+static void test_found_running(void **state) {
+        found_noted(VIRT_RUNNING);
+        run(12);
+        assert_false(is_noted(&vms[0]));
+        described(&vms[0], VIRT_PAUSED); /* by its operator */
+        run(10);
+        assert_int_equal(asked_to_resume, 0);
+}
+
 static void save_first(void) {
         m->settings.last_resort = SETTINGS_LAST_RESORT_SAVE;
         run(4);
@@ -280,7 +320,8 @@ static void test_save_takes_its_time(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 test(test_lost_answer_and_it_is_paused), test(test_lost_answer_and_it_runs), test(test_lost_answer_after_the_news),
-                test(test_timeout), test(test_refused), test(test_hangs), test(test_hangs_and_its_answer_is_lost), test(test_save_hangs),
+                test(test_timeout), test(test_refused), test(test_hangs), test(test_hangs_and_its_answer_is_lost), test(test_found_paused),
+                test(test_found_hanging), test(test_found_running), test(test_save_hangs),
                 test(test_save_takes_its_time),
         };
 
