@@ -14,7 +14,7 @@ import unittest
 from random import Random
 from typing import Any, Callable, Dict, List, Tuple
 
-from aerolab import GIB, MIB, Aerostatd, LabCase, Options, log, main, mib, only_long, wait_until
+from aerolab import GIB, MIB, Aerostatd, Guest, LabCase, Options, log, main, mib, only_long, wait_until
 from aerolab.ksm import knobs
 from aerolab.load import Load, LoadError
 from aerolab.machine import meminfo, read_text
@@ -22,7 +22,6 @@ from aerolab.machine import meminfo, read_text
 SWAP = GIB
 LEFT = 2000 * MIB           # available to the guests and what else runs here, once the host has been made small
 HOT, BURST, CACHE = 60 * MIB, 450 * MIB, 100 * MIB
-HOST_CACHE = 600 * MIB      # files that the host has in its cache: the kernel has the choice between them and the guests' memory
 NAMES = ("a", "b", "c", "d")
 RAMP = 100 * MIB
 SEED = int(os.environ.get("AEROLAB_SEED", "1"))
@@ -42,10 +41,11 @@ def swap_used(path: str) -> int:
 
 
 class Watch:
-    """The peak of swap, seen ten times a second."""
+    """The peak of swap, seen ten times a second, and how much of it the guests had."""
 
-    def __init__(self, path: str) -> None:
-        self.path, self.peak, self.least_available, self.stopping = path, 0, 1 << 62, threading.Event()
+    def __init__(self, path: str, guests: List[Guest]) -> None:
+        self.path, self.guests, self.stopping = path, guests, threading.Event()
+        self.before, self.peak, self.of_guests, self.least_available = swap_used(path), 0, 0, 1 << 62
 
     def __enter__(self) -> "Watch":
         self.thread = threading.Thread(target=self.loop, daemon=True)
@@ -58,17 +58,31 @@ class Watch:
 
     def loop(self) -> None:
         while not self.stopping.wait(0.1):
-            self.peak = max(self.peak, swap_used(self.path))
+            used = swap_used(self.path)
+            if used > self.peak:
+                self.peak, self.of_guests = used, self.guests_have()
             self.least_available = min(self.least_available, meminfo()["MemAvailable"])
+
+    def guests_have(self) -> int:
+        total = 0
+        for guest in self.guests:
+            try:
+                total += guest.resources().swap
+            except OSError:
+                pass  # it is lost
+        return total
 
     @property
     def share(self) -> float:
         return self.peak / SWAP
 
+    def __str__(self) -> str:
+        return (f"swap peak {100 * self.share:.1f} % ({mib(self.peak)}, {mib(self.of_guests)} of guests; {mib(self.before)} before), "
+                f"least available {mib(self.least_available)}")
+
 
 class Swap(LabCase):
     swap: str
-    cached: str
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -79,18 +93,20 @@ class Swap(LabCase):
         super().setUpClass()
         cls.swap = cls.machine.add_swap(SWAP)
         cls.addClassCleanup(cls.machine.remove_swap, cls.swap)
-        cls.cached = f"{cls.lab.folder}/cached"
-        subprocess.run(["dd", "if=/dev/zero", f"of={cls.cached}", "bs=1M", f"count={HOST_CACHE // MIB}", "conv=fsync", "status=none"], check=True)
 
     def setUp(self) -> None:
         taken = 0
-        for _ in range(3):  # what others free meanwhile, too
+        self.addCleanup(lambda: self.machine.take_memory(-taken))
+        # Files that earlier work here has left in memory are no part of this host: they would be dropped while guests burst, or guests' memory swapped
+        # to keep them, as the kernel likes.
+        os.sync()
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+            file.write("1")
+        for _ in range(8):  # what others free meanwhile, too
             taken += self.machine.take_memory(max(0, meminfo()["MemAvailable"] - LEFT))
             time.sleep(1)
-        for _ in range(2):  # used again: worth keeping, to the kernel
-            subprocess.run(["cat", self.cached], stdout=subprocess.DEVNULL, check=True)
+        self.assertLess(meminfo()["MemAvailable"], LEFT + 100 * MIB, "the host is not as small as it has to be")
         log(f"the host is made smaller by {mib(taken)}: {mib(meminfo()['MemAvailable'])} available, {mib(meminfo()['Cached'])} cached")
-        self.addCleanup(self.machine.take_memory, -taken)
         # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
         # slows the guest down.
         options = [Options(name, reporting=False, swap=512 * MIB) for name in NAMES]
@@ -148,7 +164,7 @@ class Swap(LabCase):
         daemon = self.start_daemon(config(mode, ksm="on" if kill else "off"))
         wait_until(lambda: daemon.status()["unsafe"] is False, 90, "the rule holds after boot")
         time.sleep(3)
-        with Watch(self.swap) as watch:
+        with Watch(self.swap, self.lab.guests) as watch:
             thread = threading.Thread(target=self.burst)
             thread.start()
             if kill:
@@ -156,22 +172,23 @@ class Swap(LabCase):
             thread.join()
         report = daemon.json("swap")
         kills = sum(guest.load.guest()["oom_kills"] for guest in self.lab.guests)
-        log(f"{mode}: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; "
-            f"lost {self.lost() or 'nobody'}; {kills} kills inside guests; kept by {report['method']}, swappiness {report['swappiness']}")
+        log(f"{mode}: {watch}; lost {self.lost() or 'nobody'}; {kills} kills inside guests; "
+            f"kept by {report['method']}, swappiness {report['swappiness']}")
         self.assertEqual(self.lost(), [])
         self.daemon = daemon
         return watch
 
     @only_long
     def test_1_without_aerostatd(self) -> None:
-        with Watch(self.swap) as watch:
+        with Watch(self.swap, self.lab.guests) as watch:
             self.burst()
-        log(f"without aerostatd: swap peak {100 * watch.share:.1f} % ({mib(watch.peak)}), least available {mib(watch.least_available)}; "
-            f"lost {self.lost() or 'nobody'}")
+        log(f"without aerostatd: {watch}; lost {self.lost() or 'nobody'}")
         self.assertGreater(watch.share, 0.60)
 
     def test_2_guaranteed(self) -> None:
         self.assertLess(self.run_mode("guaranteed").share, 0.05)
+        report = self.daemon.json("swap")
+        self.assertEqual(report["swappiness"], 1 if report["method"] == "cgroup_v1_swappiness" else None)
 
     @only_long
     def test_3_swap_backed(self) -> None:
