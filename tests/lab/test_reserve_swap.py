@@ -93,7 +93,7 @@ class ReserveSwap(LabCase):
             daemon.stop()
             self.machine.remove_swap(swap)
         self.assertLessEqual(peaks[True], 8 * MIB, "the start pushed others into swap, hook and all")
-        self.assertGreater(peaks[False], 16 * MIB, "the comparison compares nothing")  # 36-163 MiB seen: as balloons are on their way
+        self.assertGreater(peaks[False], 64 * MIB, "the comparison compares nothing")
 
 
 if __name__ == "__main__":

@@ -267,7 +267,7 @@ class Soak(LabCase):
                                    if phase == "fired"))
         ratio = max(sample.committed / sample.bearable(self.record.at(sample.time).budget, RESERVE) for sample in self.record.samples)
         log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; "
-            f"daemon {before[0] // 1024} -> {after[0] // 1024} KiB of its own, {before[1]} -> {after[1]} descriptors; "
+            f"daemon {mib(before[0])} -> {mib(after[0])}, {before[1]} -> {after[1]} descriptors; "
             f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm with {moved} moves")
         complaints = judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts)
         self.record.save(f"{self.lab.folder}/samples.log")  # kept with the other logs, should the test fail
@@ -318,8 +318,8 @@ def host_kills() -> int:
 
 
 def footprint(pid: int) -> Tuple[int, int]:
-    """What it has in memory of its own, and open descriptors. Pages of programs and libraries come as code runs for the first time: no growth."""
-    return int(read_text(f"/proc/{pid}/status").split("RssAnon:")[1].split()[0]) * 1024, len(os.listdir(f"/proc/{pid}/fd"))
+    """Resident bytes and open descriptors."""
+    return int(read_text(f"/proc/{pid}/status").split("VmRSS:")[1].split()[0]) * 1024, len(os.listdir(f"/proc/{pid}/fd"))
 
 
 class Verdict(unittest.TestCase):
