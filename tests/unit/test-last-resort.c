@@ -130,6 +130,14 @@ static void take_first(void) {
         assert_true(is_noted(&vms[0]));
 }
 
+/* At the next tick it is asked to run, does, and is done with. */
+static void is_let_go(void) {
+        run(1);
+        assert_int_equal(asked_to_resume, 1);
+        manager_last_resort_answer(m, &vms[0], 0, "");
+        assert_false(is_noted(&vms[0]));
+}
+
 /* libvirtd is killed after it has stopped the VM and before it could say so. */
 static void test_lost_answer_and_it_is_paused(void **state) {
         take_first();
@@ -146,10 +154,7 @@ static void test_lost_answer_and_it_is_paused(void **state) {
         assert_int_equal(vms[0].last_resort_usec, clock_usec);
         assert_int_equal(asked_to_resume, 0);
         m->plan.host_state = POLICY_NORMAL;
-        run(1);
-        assert_int_equal(asked_to_resume, 1);
-        manager_last_resort_answer(m, &vms[0], 0, "");
-        assert_false(is_noted(&vms[0]));
+        is_let_go();
 }
 
 static void test_lost_answer_and_it_runs(void **state) {
@@ -253,10 +258,7 @@ static void found_noted(enum virt_state is) {
 
 static void test_found_paused(void **state) {
         found_noted(VIRT_PAUSED);
-        run(1);
-        assert_int_equal(asked_to_resume, 1);
-        manager_last_resort_answer(m, &vms[0], 0, "");
-        assert_false(is_noted(&vms[0]));
+        is_let_go();
 }
 
 /* Its QEMU hung when it was to be paused, and hangs still: it is stopped when it wakes. */
@@ -268,10 +270,7 @@ static void test_found_hanging(void **state) {
         vms[0].unresponsive = false;
         run(5);
         described(&vms[0], VIRT_PAUSED);
-        run(1);
-        assert_int_equal(asked_to_resume, 1);
-        manager_last_resort_answer(m, &vms[0], 0, "");
-        assert_false(is_noted(&vms[0]));
+        is_let_go();
 }
 
 static void test_found_running(void **state) {
