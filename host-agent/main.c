@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -389,11 +390,20 @@ static int undo_what_was_left(const struct options *o) {
         return 0;
 }
 
+/* libvirt's calls come from many threads, and by default each keeps a heap of its own that hardly shrinks: nine heaps of 3.8 MiB were seen for 1.4 MiB in
+ * use. One is enough for so few calls. A threshold that is set stays: by default it grows to what was ever freed, and that much is then kept. See
+ * mallopt(3). */
+static void keep_heap_small(void) {
+        mallopt(M_ARENA_MAX, 1);
+        mallopt(M_MMAP_THRESHOLD, 128 * KIB);
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_free_ struct settings *settings = calloc(1, sizeof(*settings));
         struct daemon d = { 0 };
         int r;
 
+        keep_heap_small();
         r = parse_options(argc, argv, &d.options);
         if (r != 0)
                 return r < 0 ? 2 : 0;
