@@ -44,12 +44,6 @@ class ReserveSwap(LabCase):
         for guest in self.lab.guests:
             wait_until(lambda guest=guest: guest.load.work("file")["filled_usec"] > 0, 60, "the file is read")
 
-    def shrink_host(self) -> None:
-        """So that LEFT is available, whatever else runs on this machine uses just now. Before there is swap: making huge pages would fill it."""
-        for _ in range(8):  # what others free meanwhile, too
-            self.machine.take_memory(meminfo()["MemAvailable"] - LEFT)  # or gives some back
-            time.sleep(1)
-
     def start_third(self, daemon) -> "tuple[float, int]":
         """Seconds until it ran, and the most swap in use until 10 s after, less what was before."""
         def swapped() -> int:
@@ -75,7 +69,7 @@ class ReserveSwap(LabCase):
         for hook in (True, False):
             write_hook(None)
             self.fill()
-            self.shrink_host()
+            self.machine.leave_available(LEFT)
             swap = self.machine.add_swap(SWAP)
             rss = sum(guest.resources().rss for guest in self.lab.guests)
             log(f"{mib(rss)} of two guests are resident, {mib(meminfo()['MemAvailable'])} available")

@@ -95,18 +95,9 @@ class Swap(LabCase):
         cls.addClassCleanup(cls.machine.remove_swap, cls.swap)
 
     def setUp(self) -> None:
-        taken = 0
-        self.addCleanup(lambda: self.machine.take_memory(-taken))
-        # Files that earlier work here has left in memory are no part of this host: they would be dropped while guests burst, or guests' memory swapped
-        # to keep them, as the kernel likes.
-        os.sync()
-        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-            file.write("1")
-        for _ in range(8):  # what others free meanwhile, too
-            taken += self.machine.take_memory(max(0, meminfo()["MemAvailable"] - LEFT))
-            time.sleep(1)
-        self.assertLess(meminfo()["MemAvailable"], LEFT + 100 * MIB, "the host is not as small as it has to be")
-        log(f"the host is made smaller by {mib(taken)}: {mib(meminfo()['MemAvailable'])} available, {mib(meminfo()['Cached'])} cached")
+        self.addCleanup(self.machine.give_back)
+        self.machine.leave_available(LEFT)
+        log(f"the host is made smaller: {mib(meminfo()['MemAvailable'])} available, {mib(meminfo()['Cached'])} cached")
         # Without free page reporting what was touched once stays: the worst case for a host. A swap of their own, so that a burst that has to wait
         # slows the guest down.
         options = [Options(name, reporting=False, swap=512 * MIB) for name in NAMES]

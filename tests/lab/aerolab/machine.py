@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import glob
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from . import cgroups
 
 PREFIX = "/var/tmp/aerostat-lab."
 SHARED_LOCK = "/run/lock/aerostat-lab"
+HUGE_PAGES = "/proc/sys/vm/nr_hugepages"
+MAP_LOCKED = 0x2000  # mmap(2); Python does not name it
 
 MEMORY_MARGIN = 1 << 30  # stays free for everybody else
 
@@ -84,6 +87,7 @@ class Machine:
         self.lock = self.try_lock(self.folder)
         self.state = {"boot_id": boot_id(), "files": {}, "swaps": []}
         self.controllers = cgroups.root_controllers()
+        self.locked: Optional[mmap.mmap] = None  # memory that is taken from the machine
 
     def take_shared_lock(self, kind: int) -> None:
         """In turn: whoever waits to have the machine to itself waits for those that are there, not for all that still come."""
@@ -177,12 +181,33 @@ class Machine:
         self.state["swaps"].remove(path)
         self.save()
 
-    def take_memory(self, size: int) -> int:
-        """Makes the machine smaller by `size` bytes (huge pages nobody uses) until the run ends; returns by how much it did."""
-        pages = size // meminfo()["Hugepagesize"]
-        before = int(read_text("/proc/sys/vm/nr_hugepages"))
-        self.set("/proc/sys/vm/nr_hugepages", before + pages)
-        return (int(read_text("/proc/sys/vm/nr_hugepages")) - before) * meminfo()["Hugepagesize"]
+    def take_pages(self, size: int) -> None:
+        """Makes the machine smaller by `size` bytes (huge pages nobody uses) until the run ends, or larger."""
+        pages = int(read_text(HUGE_PAGES)) + size // meminfo()["Hugepagesize"]
+        self.set(HUGE_PAGES, max(pages, 0))
+
+    def leave_available(self, size: int) -> None:
+        """Makes the machine smaller (or larger) until `size` bytes are available, whatever else runs on it uses just now.
+
+        Files that earlier work left in memory are no part of such a host: they would be dropped when guests grow, or guests' memory swapped to
+        keep them, as the kernel likes. Before there is swap with guests that could go there: making huge pages would fill it."""
+        os.sync()
+        write_text("/proc/sys/vm/drop_caches", "1")
+        self.locked = None
+        for _ in range(8):  # what others free meanwhile, too
+            self.take_pages(meminfo()["MemAvailable"] - size)
+            time.sleep(1)
+        rest = meminfo()["MemAvailable"] - size
+        if rest > 0:  # guests have left too little in one piece for huge pages: some 200 MiB of two of 1 GiB
+            self.locked = mmap.mmap(-1, rest, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE | MAP_LOCKED)
+        available = meminfo()["MemAvailable"]
+        if abs(available - size) > 50 << 20:
+            raise RuntimeError(f"the machine is not as small as it has to be: {available >> 20} MiB are available, not {size >> 20}")
+
+    def give_back(self) -> None:
+        """What leave_available() took, before the run ends."""
+        self.locked = None
+        self.set(HUGE_PAGES, self.state["files"].get(HUGE_PAGES, read_text(HUGE_PAGES)))
 
     @staticmethod
     def has_room_for(size: int) -> bool:
