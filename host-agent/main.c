@@ -390,9 +390,9 @@ static int undo_what_was_left(const struct options *o) {
         return 0;
 }
 
-/* libvirt's calls come from many threads, and by default each keeps a heap of its own that hardly shrinks: eight heaps of 4.4 MiB were seen for 1.4 MiB
- * in use. One is enough for so few calls. A threshold that is set stays: by default it grows to what was ever freed, and that much is then kept. See
- * mallopt(3). */
+/* libvirt's calls come from many threads, and by default each keeps a heap of its own that hardly shrinks: eight heaps of 4.4 MiB were seen for
+ * 1.4 MiB in use. One is enough for so few calls. A threshold that is set stays: by default it grows to what was ever freed, and that much is then
+ * kept. See mallopt(3). */
 static void keep_heap_small(void) {
         mallopt(M_ARENA_MAX, 1);
         mallopt(M_MMAP_THRESHOLD, 128 * KIB);
