@@ -34,7 +34,7 @@ BUDGET, RESERVE, FLOOR = 2600 * MIB, 150 * MIB, 0.2
 # What is not waited for at the end, since it takes minutes to be over, or stays: judged like the others, but its end may come in the calm.
 LATE = ("GuestOomKill", "ProtocolError", "GuaranteeWeakened")
 LATE_END = re.compile(rf" alert ({'|'.join(LATE)})( of \w+)? is over$")
-RSS_GROWTH_MAX = 1 * MIB # of one process
+RSS_GROWTH_MAX = 1 * MIB
 
 
 class Faults:
@@ -161,18 +161,11 @@ class Soak(LabCase):
     def restart(self) -> None:
         """Neither forgets nor repeats what fires. (What is still waiting to fire begins to wait anew: it is not done while something is
         wrong.)"""
-        self.grown()
         self.daemon.stop()
         self.record.restarts.append(time.time())
         self.daemon.start()
         self.follower.restart()
         self.wait_managed()
-        time.sleep(5)
-        self.resident = footprint(self.daemon.process.pid)[0]
-
-    def grown(self) -> None:
-        """Notes by how much the process that runs now has grown; another has other pages of programs and libraries from its start."""
-        self.growth.append(footprint(self.daemon.process.pid)[0] - self.resident)
 
     def reload_nothing(self) -> None:
         self.reload(BUDGET, FLOOR)
@@ -249,7 +242,6 @@ class Soak(LabCase):
         self.wait_managed()
         self.wait_calm()
         before = footprint(daemon.process.pid)
-        self.resident, self.growth = before[0], []
         with Record(self.lab.guests, daemon, Settings(time.time(), BUDGET, RESERVE, FLOOR)) as self.record, ThreadPoolExecutor(4) as pool:
             until = time.time() + SECONDS
             while time.time() < until:
@@ -269,15 +261,13 @@ class Soak(LabCase):
             except TimeoutError:
                 pass  # told below
             after = footprint(daemon.process.pid)
-            self.grown()
             left = sorted(os.readlink(entry.path) for entry in os.scandir(f"/proc/{daemon.process.pid}/fd"))
         log("; ".join(self.story))
         log("raised: " + "; ".join(f"{when - self.record.start:.0f} s {name} {subject}" for when, phase, name, subject in self.follower.events
                                    if phase == "fired"))
         ratio = max(sample.committed / sample.bearable(self.record.at(sample.time).budget, RESERVE) for sample in self.record.samples)
         log(f"{len(self.record.samples)} samples; committed at most {100 * ratio:.0f} % of what can be borne; "
-            f"daemon {before[0] >> 10} -> {after[0] >> 10} KiB, its processes grew by {[size >> 10 for size in self.growth]} KiB, "
-            f"{before[1]} -> {after[1]} descriptors; "
+            f"daemon {before[0] >> 10} -> {after[0] >> 10} KiB, {before[1]} -> {after[1]} descriptors; "
             f"{len(daemon.log().splitlines())} lines logged, {len(said)} in {QUIET} s of calm with {moved} moves")
         complaints = judge(self.record.called(), self.follower.events, self.record.start, self.record.end, self.record.restarts)
         self.record.save(f"{self.lab.folder}/samples.log")  # kept with the other logs, should the test fail
@@ -286,7 +276,7 @@ class Soak(LabCase):
         self.assertEqual(host_kills() - self.hog_kills, kills, "the host ran out of memory")
         self.check_floors()
         self.check_rule()
-        self.assertLess(max(self.growth), RSS_GROWTH_MAX, "the daemon grows")
+        self.assertLess(after[0] - before[0], RSS_GROWTH_MAX, "the daemon grows")
         self.assertLessEqual(after[1], before[1] + 1, f"descriptors are left: {left}")
         # What guests needed lately is forgotten slowly: some memory may still move.
         self.assertEqual([line for line in said if " -> " not in line], [], "logged while nothing happened")
