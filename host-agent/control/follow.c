@@ -13,6 +13,16 @@ struct follower {
         uint64_t missed;               /* events since the last that got through */
 };
 
+static void tell(struct follower *f, const json_t *event) {
+        json_t *mine = event ? json_copy((json_t *) event) : NULL;
+
+        if (mine && json_object_set_new(mine, "missed", json_integer((json_int_t) f->missed)) < 0) {
+                json_decref(mine);
+                mine = NULL;
+        }
+        f->missed = varlink_continue(f->call, mine) < 0 ? f->missed + 1 : 0;
+}
+
 static void on_closed(struct varlink_call *call, void *userdata) {
         struct follower *f = userdata;
 
@@ -23,6 +33,7 @@ static void on_closed(struct varlink_call *call, void *userdata) {
 void follow_answer(struct follower_list *followers, struct varlink_call *call, json_t *parameters) {
         bool alerts_only = false;
         const struct varlink_parameter list[] = { { "alerts_only", VARLINK_BOOL, false, &alerts_only }, {} };
+        json_t *beginning;
         struct follower *f;
 
         if (varlink_take_parameters(call, parameters, list) < 0)
@@ -39,23 +50,17 @@ void follow_answer(struct follower_list *followers, struct varlink_call *call, j
         *f = (struct follower) { .list = followers, .call = call, .alerts_only = alerts_only };
         TAILQ_INSERT_TAIL(followers, f, followers);
         varlink_hold(call, on_closed, f);
+        beginning = json_event(&(const struct manager_event) { .type = MANAGER_EVENT_HOST, .text = "everything from now on is told" });
+        tell(f, beginning);
+        json_decref(beginning);
 }
 
 void follow_publish(struct follower_list *followers, const struct manager_event *event) {
         json_t *object = TAILQ_FIRST(followers) ? json_event(event) : NULL;
         struct follower *f;
 
-        TAILQ_FOREACH(f, followers, followers) {
-                json_t *mine;
-
-                if (f->alerts_only && event->type != MANAGER_EVENT_ALERT)
-                        continue;
-                mine = object ? json_copy(object) : NULL;
-                if (mine && json_object_set_new(mine, "missed", json_integer((json_int_t) f->missed)) < 0) {
-                        json_decref(mine);
-                        mine = NULL;
-                }
-                f->missed = varlink_continue(f->call, mine) < 0 ? f->missed + 1 : 0;
-        }
+        TAILQ_FOREACH(f, followers, followers)
+                if (!f->alerts_only || event->type == MANAGER_EVENT_ALERT)
+                        tell(f, object);
         json_decref(object);
 }

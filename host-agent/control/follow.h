@@ -11,7 +11,7 @@
 struct follower;
 TAILQ_HEAD(follower_list, follower);
 
-/* The answer to Watch. */
+/* The answer to Watch. The client is told at once that it follows: what happens after that it gets to know. */
 void follow_answer(struct follower_list *followers, struct varlink_call *call, json_t *parameters);
 
 /* Tells all of them. */

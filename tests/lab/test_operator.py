@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What an operator does at a terminal, with real guests: each verb's word against what QEMU, libvirt and the kernel say."""
 
+import contextlib
+import fcntl
 import json
+import os
 import re
+import select
 import subprocess
-import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, Iterator, List
 
 from aerolab import MIB, LabCase, Options, log, main, mib, virsh, wait_until
 from aerolab.daemon import Aerostatd
+from aerolab.follower import Follower
 from aerolab.guest import domain_xml
 from aerolab.machine import read_text
 
@@ -31,28 +35,19 @@ def size_text(size: int) -> str:
     return f"{size} B"
 
 
-class Watcher:
-    """Every event that `aerostatctl watch` prints, as it comes."""
+class FullPipe:
+    """A pipe that takes no more until it is read."""
 
-    def __init__(self, daemon: Aerostatd) -> None:
-        self.events: List[Dict[str, Any]] = []
-        self.process = subprocess.Popen([daemon.ctl_program, "-s", daemon.socket, "watch"], stdout=subprocess.PIPE, text=True)
-        self.thread = threading.Thread(target=self.read, daemon=True)
-        self.thread.start()
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self.filled = os.write(self.write_end, b"\0" * fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096))
 
-    def read(self) -> None:
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
-
-    def wait(self, condition: Callable[[Dict[str, Any]], bool], what: str) -> Dict[str, Any]:
-        wait_until(lambda: any(condition(event) for event in list(self.events)), 20, f"an event: {what}; there were {self.events[-5:]}")
-        return next(event for event in self.events if condition(event))
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        self.thread.join()
-        self.process.stdout.close()
+    def read_lines(self, count: int) -> str:
+        """What was written: so many lines, or fewer where no more come."""
+        data = b""
+        while data.count(b"\n") < count and select.select([self.read_end], [], [], 10)[0]:
+            data += os.read(self.read_end, 4096)
+        return data[self.filled:].decode()
 
 
 class Operator(LabCase):
@@ -80,6 +75,20 @@ class Operator(LabCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write(domain_xml(Options(name, memory=64 * MIB, agent=False), self.image, self.lab.folder))
         virsh("create", path)
+
+    @contextlib.contextmanager
+    def slow_follower(self, daemon: Aerostatd) -> Iterator[FullPipe]:
+        """`alerts --follow` that cannot go on at the first it has to say, until its pipe is read."""
+        pipe = FullPipe()
+        process = subprocess.Popen([daemon.ctl_program, "-s", daemon.socket, "alerts", "--follow"], stdin=subprocess.DEVNULL, stdout=pipe.write_end)
+        os.close(pipe.write_end)
+        try:
+            wait_until(lambda: read_text(f"/proc/{process.pid}/wchan") in ("pipe_write", "anon_pipe_write"), 10, "it waits for its reader")
+            yield pipe
+        finally:
+            process.kill()
+            process.wait()
+            os.close(pipe.read_end)
 
     def refused(self, daemon: Aerostatd, *args: str) -> str:
         done = daemon.ctl(*args)
@@ -279,24 +288,32 @@ class Operator(LabCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertRegex(done.stdout, r"^AEROSTAT OK: host is \w+, 4 VMs \| committed=\d+B envelope=\d+B .*alerts=0\n$")
         self.assertEqual(daemon.ctl("alerts").stdout, "No alert fires.\n")
-        watcher = Watcher(daemon)
-        self.addCleanup(watcher.stop)
+        follower = Follower(daemon)
+        self.addCleanup(follower.stop)
+        only_alerts = subprocess.Popen([daemon.ctl_program, "-s", daemon.socket, "--json", "alerts", "--follow"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(only_alerts.kill)
         daemon.json("set", "good", "200M")
-        move = watcher.wait(lambda event: event["type"] == "move" and event["vm"] == "good", "good is moved")
+        move = follower.wait(lambda event: event["type"] == "move" and event["vm"] == "good", "good is moved")
         self.assertEqual(move["after_bytes"], 200 * MIB)
         self.start_small("late")
-        watcher.wait(lambda event: event["type"] == "vm" and event["vm"] == "late", "late has come")
-        seen = len(watcher.events)
+        follower.wait(lambda event: event["type"] == "vm" and event["vm"] == "late", "late has come")
+        seen = len(follower.told)
         virsh("destroy", "late")
-        watcher.wait(lambda event: event["type"] == "vm" and event["vm"] == "late" and watcher.events.index(event) >= seen, "late has gone")
-        self.guest("fixed").load.hold("huge", 2 * MAX)  # more than it can ever have: its kernel kills
-        alert = watcher.wait(lambda event: event["type"] == "alert" and event["alert"]["name"] == "GuestOomKill", "GuestOomKill")
-        self.assertEqual((alert["phase"], alert["alert"]["subject"], alert["alert"]["severity"]), ("fired", "fixed", "warning"))
+        follower.wait(lambda event: event["type"] == "vm" and event["vm"] == "late", "late has gone", seen)
+        with self.slow_follower(daemon) as slow:
+            self.guest("fixed").load.hold("huge", 2 * MAX)  # more than it can ever have: its kernel kills
+            alert = follower.wait(lambda event: event["type"] == "alert" and event["alert"]["name"] == "GuestOomKill", "GuestOomKill")
+            self.assertEqual((alert["phase"], alert["alert"]["subject"], alert["alert"]["severity"]), ("fired", "fixed", "warning"))
+            self.assertRegex(slow.read_lines(3), r"^No alert fires\.\n\n[-0-9]+ [0-9:]+  warning GuestOomKill fired: .*fixed.*\n$")
         done = daemon.ctl("check")
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertRegex(done.stdout, "^AEROSTAT WARNING: .*fixed")
         self.assertIn("GuestOomKill", daemon.ctl("alerts").stdout)
         daemon.stop()
+        said = only_alerts.communicate(timeout=10)[0]
+        self.assertEqual([json.loads(line) for line in said.splitlines()], [event for event in follower.told if event["type"] == "alert"])
+        self.assertEqual(only_alerts.returncode, 3)
         done = daemon.ctl("check")
         self.assertEqual((done.returncode, done.stdout), (3, "AEROSTAT UNKNOWN: aerostatd does not answer\n"))
         self.assertEqual(daemon.ctl("list").returncode, 3)

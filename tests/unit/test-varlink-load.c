@@ -303,6 +303,40 @@ static void test_watchers_make_room(void **state) {
         publish(f, 0, 1);
 }
 
+/* Begins to watch: answered at once, so that the client knows from when on it is told. */
+static void watch(struct fixture *f, int fd) {
+        json_t *reply = ask(f, fd, "{\"method\":\"org.test.Fake.Watch\",\"parameters\":{\"alerts_only\":false},\"more\":true}");
+
+        assert_true(json_is_true(json_object_get(reply, "continues")));
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "host");
+        json_decref(reply);
+}
+
+/* One that wants alerts only is told when it begins, and then of alerts. */
+static void test_watcher_knows_when_it_begins(void **state) {
+        struct fixture *f = *state;
+        struct alert alert = { .name = ALERT_HOST_TIGHT };
+        const struct alert_event fired = { .type = ALERT_FIRED, .alert = &alert };
+        int all = client(f), alerts = client(f);
+        json_t *reply;
+
+        watch(f, all);
+        reply = ask(f, alerts, "{\"method\":\"org.test.Fake.Watch\",\"parameters\":{\"alerts_only\":true},\"more\":true}");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "host");
+        json_decref(reply);
+        publish(f, 7, 1);
+        follow_publish(&f->followers, &(const struct manager_event) { .type = MANAGER_EVENT_ALERT, .alert = &fired });
+        reply = get_reply(f, alerts);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "alert");
+        json_decref(reply);
+        reply = get_reply(f, all);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "text")), "x 7");
+        json_decref(reply);
+        close(all);
+        close(alerts);
+        settle(f);
+}
+
 /* The next event says how many before it were missed; returns its number. */
 static unsigned take_event(struct fixture *f, int fd, unsigned expected, unsigned *missed) {
         json_t *reply = get_reply(f, fd), *event = json_object_get(reply, "parameters");
@@ -326,8 +360,7 @@ static void test_watcher_that_falls_behind(void **state) {
         int fd = client(f);
         char byte;
 
-        put_call(f, fd, "{\"method\":\"org.test.Fake.Watch\",\"more\":true}");
-        settle(f);
+        watch(f, fd);
         c = TAILQ_FIRST(&f->server->connections);
         while (published < 1000) {
                 const char *before = c->out;
@@ -368,6 +401,7 @@ int main(void) {
                 WITH_HASTY_SERVER(test_deadlines),
                 WITH_HASTY_SERVER(test_connection_limit),
                 WITH_LITTLE_OUTPUT(test_watchers_make_room),
+                WITH_SERVER(test_watcher_knows_when_it_begins),
                 WITH_SERVER(test_watcher_that_falls_behind),
         };
 

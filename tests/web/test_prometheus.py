@@ -57,13 +57,14 @@ class EndToEnd(unittest.TestCase):
         command = os.path.join(self.folder, "webhook")
         shutil.copy(WEBHOOK, command)
         daemon = self.daemon({"alerts": {"command": f"{command} {self.alertmanager.url}/api/v2/alerts"}})
-        with subprocess.Popen(daemon.ctl_command("--json", "alerts", "--follow"), stdout=subprocess.PIPE, text=True) as follower:
+        with subprocess.Popen(daemon.ctl_command("watch"), stdout=subprocess.PIPE, text=True) as follower:
             self.addCleanup(follower.kill)
+            follower.stdout.readline()  # now it follows
             daemon.configure(SHORT)
             alert = wait_until(lambda: self.alertmanager.alerts().get("AerostatHostCritical"), 15, "Alertmanager has the alert")
             self.assertIn("critically short", alert["annotations"]["summary"])
             self.assertIn("Act now", alert["annotations"]["description"])
-            event = json.loads(follower.stdout.readline())
+            event = next(event for event in map(json.loads, follower.stdout) if event["type"] == "alert")
             self.assertEqual((event["type"], event["phase"], event["alert"]["name"]), ("alert", "fired", "HostCritical"))
             # A restart neither forgets nor repeats.
             daemon.stop()

@@ -55,49 +55,17 @@ static void print_alert(const json_t *alert) {
 }
 
 static int print_event(const json_t *event, void *userdata) {
-        const bool *json = userdata;
-        const char *type = field_text(event, "type"), *phase = field_text(event, "phase"), *vm = field_text(event, "vm");
-        char time[32], before[FORMAT_SIZE_MAX], after[FORMAT_SIZE_MAX];
-
-        if (*json) {
-                (void) json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-                puts("");
-                return fflush(stdout) == 0 ? 0 : -1;
-        }
-        if (field_count(event, "missed") != 0 && field_count(event, "missed") != AEROSTAT_UNKNOWN)
-                printf("(%" PRIu64 " events were missed)\n", field_count(event, "missed"));
-        printf("%s  ", local_time(field_text(event, "time"), time));
-        if (type && strcmp(type, "alert") == 0) {
-                const json_t *alert = json_object_get(event, "alert");
-
-                print(field_text(alert, "severity"), style_of(field_text(alert, "severity")));
-                printf(" ");
-                print(field_text(alert, "name"), STYLE_HEADER);
-                printf(" %s: ", phase ?: "-");
-        } else if (vm) {
-                print(vm, STYLE_HEADER);
-                printf(": ");
-        }
-        if (type && strcmp(type, "move") == 0)
-                printf("%s%s -> %s, ", json_is_false(json_object_get(event, "done")) ? "would go " : "", field_size(event, "before_bytes", before),
-                       field_size(event, "after_bytes", after));
-        print(field_text(event, "text"), STYLE_PLAIN);
+        (void) json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
         puts("");
         return fflush(stdout) == 0 ? 0 : -1;
 }
 
-static int follow(const struct context *context, bool alerts_only, bool json) {
-        return client_follow(context, "Watch", json_pack("{s:b}", "alerts_only", alerts_only), print_event, &json);
-}
-
-static int run_alerts(const struct context *context, const struct args *args) {
+static int print_alerts(const struct context *context) {
         const json_t *firing, *recent, *alert;
         json_t *reply;
         size_t i;
         int r;
 
-        if (args->values[0] && context->json) /* lines only: what fires now comes first, as events do */
-                return follow(context, true, true);
         r = client_call_or_print(context, "Alerts", NULL, &reply);
         if (r != CTL_DONE || !reply)
                 return r;
@@ -112,15 +80,49 @@ static int run_alerts(const struct context *context, const struct args *args) {
         json_array_foreach(recent, i, alert)
                 print_alert(alert);
         json_decref(reply);
-        if (!args->values[0])
-                return CTL_DONE;
+        return CTL_DONE;
+}
+
+static void print_alert_event(const json_t *event) {
+        const json_t *alert = json_object_get(event, "alert");
+        const char *severity = field_text(alert, "severity");
+        uint64_t missed = field_count(event, "missed");
+        char time[32];
+
+        if (missed != 0 && missed != AEROSTAT_UNKNOWN)
+                printf("(%" PRIu64 " events were missed)\n", missed);
+        printf("%s  ", local_time(field_text(event, "time"), time));
+        print(severity, style_of(severity));
+        printf(" ");
+        print(field_text(alert, "name"), STYLE_HEADER);
+        printf(" %s: ", field_text(event, "phase") ?: "-");
+        print(field_text(event, "text"), STYLE_PLAIN);
         puts("");
-        (void) fflush(stdout);
-        return follow(context, true, false);
+}
+
+/* The first event says only that it follows. What fired before that is asked for then: asked for earlier, an alert could come between the two. */
+static int print_followed(const json_t *event, void *userdata) {
+        const struct context *context = userdata;
+        const char *type = field_text(event, "type");
+        bool is_alert = type && strcmp(type, "alert") == 0;
+
+        if (context->json)
+                return is_alert ? print_event(event, NULL) : 0;
+        if (is_alert)
+                print_alert_event(event);
+        else if (print_alerts(context) == CTL_DONE)
+                puts("");
+        return fflush(stdout) == 0 ? 0 : -1;
+}
+
+static int run_alerts(const struct context *context, const struct args *args) {
+        struct context mine = *context;
+
+        return args->values[0] ? client_follow(context, "Watch", json_pack("{s:b}", "alerts_only", true), print_followed, &mine) : print_alerts(context);
 }
 
 static int run_watch(const struct context *context, const struct args *args) {
-        return follow(context, false, true);
+        return client_follow(context, "Watch", NULL, print_event, NULL);
 }
 
 static void perfdata(const char *label, const json_t *object, const char *key) {
@@ -196,7 +198,8 @@ const struct verb verb_alerts = {
 
 const struct verb verb_watch = {
         .name = "watch", .operands = "", .summary = "Everything that happens, as it happens: one JSON object on each line",
-        .help = "Alerts, decisions about targets, VMs that come and go, states of the host. Runs until interrupted.", .run = run_watch,
+        .help = "Alerts, decisions about targets, VMs that come and go, states of the host. The first line comes at once:\n"
+                "what happens from then on is told. Runs until interrupted.", .run = run_watch,
 };
 
 const struct verb verb_check = {
