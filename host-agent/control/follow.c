@@ -13,8 +13,9 @@ struct follower {
         uint64_t missed;               /* events since the last that got through */
 };
 
-static void tell(struct follower *f, const json_t *event) {
-        json_t *mine = event ? json_copy((json_t *) event) : NULL;
+/* event: borrowed; NULL where there was no memory for it. */
+static void tell(struct follower *f, json_t *event) {
+        json_t *mine = event ? json_copy(event) : NULL;
 
         if (mine && json_object_set_new(mine, "missed", json_integer((json_int_t) f->missed)) < 0) {
                 json_decref(mine);

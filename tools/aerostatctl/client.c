@@ -74,8 +74,8 @@ static int explain_failure(const char *path, int r) {
                 return complain(CTL_UNREACHABLE,
                                 "aerostatd does not answer on %s within 10 seconds\nSee `systemctl status aerostatd`.", path);
         case ECONNRESET:
-                return complain(CTL_UNREACHABLE, "aerostatd closed the connection without an answer\n"
-                                "See `journalctl -u aerostatd`: did it restart, or does it have too many clients?");
+                return complain(CTL_UNREACHABLE, "aerostatd closed the connection\n"
+                                "See `journalctl -u aerostatd`: did it end or restart, or does it have too many clients?");
         case EBADMSG:
         case EMSGSIZE:
                 return complain(CTL_UNREACHABLE, "what answers on %s is not aerostatd", path);

@@ -43,7 +43,7 @@ class Follower:
     def wait(self, condition: Callable[[Event], bool], what: str, after: int = 0) -> Event:
         """The first event that is so, but for the `after` first of all."""
         try:
-            wait_until(lambda: any(condition(event) for event in self.told[after:]), 20, f"an event: {what}")
+            wait_until(lambda: any(condition(event) for event in self.told[after:]), 60, f"an event: {what}")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; the last were {self.told[-5:]}") from None
         return next(event for event in self.told[after:] if condition(event))
