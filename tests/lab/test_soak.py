@@ -378,6 +378,16 @@ class Verdict(unittest.TestCase):
                 patch.object(record, "disobedience", return_value=Called("GuestUncooperative", "c", 0, 60, [], [(100, 275)])):
             self.assertEqual(record.guarantee().maybe, [(100, 275)])
 
+    def test_a_kill_empties_swap_for_a_moment(self) -> None:
+        guest = Mock()
+        guest.name = "a"
+        record = Record([guest], None, Settings(0, BUDGET, RESERVE, FLOOR))
+        for kill, complaints in ((68, 0), (1000, 1)):
+            record.inside["a"].samples = [(when, {"swap_total_bytes": 100, "swap_free_bytes": 60 if 61 <= when < 121 else 90,
+                                                  "oom_kills": int(when >= kill)}) for when in range(200)]
+            events = [(99.9, "fired", "GuestSwapAtCeiling", "a"), (181.0, "resolved", "GuestSwapAtCeiling", "a")]
+            self.assertEqual(len(judge([record.full_swap(guest)], events, 0, 1000)), complaints)
+
 
 if __name__ == "__main__":
     main()

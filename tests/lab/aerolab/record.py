@@ -29,6 +29,7 @@ MOMENT = 5.0        # what happens in a moment is shown for so long
 UNSEEN = 100 * MIB  # so much a load takes between two looks, half a second from each
 LAST_WORD = 22.0    # seconds, and those in which a report comes
 AFTERMATH = 40.0    # so long after a fault a guest still settles
+FREED = 2.0         # seconds after a kill was counted until what it freed is seen
 PAGE = 4096
 
 
@@ -135,12 +136,15 @@ class Record(Sampler):
         return super().look()
 
     def save(self, path: str) -> None:
-        """One line of JSON for each sample, for those who look for the cause of a failure."""
+        """One line of JSON for each sample, and for each of what guests said, for those who look for the cause of a failure."""
         with open(path, "w", encoding="ascii") as file:
             for sample, extra in self.pairs():
                 status = {key: (sample.status or {}).get(key) for key in ("unsafe", "committed_bytes", "envelope_bytes", "rule_bytes", "host_state")}
                 file.write(json.dumps({"seconds": round(sample.time - self.start, 2), "guests": {n: asdict(g) for n, g in sample.guests.items()},
                                        "available": self.available(sample, extra), "extra": asdict(extra), "status": status}) + "\n")
+            for name, inside in self.inside.items():
+                for when, message in inside.samples:
+                    file.write(json.dumps({"seconds": round(when - self.start, 2), "inside": name, "said": message}) + "\n")
 
     def did(self, kind: str, subject: str, start: float) -> None:
         """A fault is over."""
@@ -316,20 +320,24 @@ class Record(Sampler):
                          without(surely_keeps, untold), self.believed(guest, maybe_keeps) + late)
 
     def full_swap(self, guest: Guest) -> Called:
-        """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it. What is told late surely holds only from then on."""
+        """30 % of the guest's swap, kept above 26.25 %. Band: one hundredth of it. What is told late surely holds only from then on; so does what
+        holds after a kill, which empties swap for less than the second between two looks, before what else was driven out fills it."""
         def used(share: float) -> List[Interval]:
             return self.within(guest, lambda message: message["swap_total_bytes"] > 0 and
                                message["swap_free_bytes"] <= (1 - share) * message["swap_total_bytes"])
         untold = merge(self.unheard(guest) + self.answers_late(guest))
-        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), untold), self.believed(guest, used(0.29)),
+        emptied = [(before, after + FREED) for before, after in self.killed(guest)]
+        return self.make("GuestSwapAtCeiling", guest.name, without(used(0.31), untold + emptied), self.believed(guest, used(0.29)),
                          without(used(0.2725), untold), self.believed(guest, used(0.2525)))
 
-    def kills(self, guest: Guest) -> Called:
+    def killed(self, guest: Guest) -> List[Interval]:
+        """Between which two looks it killed."""
         samples = [(when, message["oom_kills"]) for when, message in self.inside[guest.name].samples if message]
+        return [(before, after) for (before, kills_before), (after, kills_after) in zip(samples, samples[1:]) if kills_after > kills_before]
+
+    def kills(self, guest: Guest) -> Called:
         surely, maybe = [], []
-        for (before, kills_before), (after, kills_after) in zip(samples, samples[1:]):
-            if kills_after <= kills_before:
-                continue
+        for before, after in self.killed(guest):
             late = [end for start, end in self.unheard(guest) if start - 3 <= after <= end]
             if not late:
                 surely.append((after, after + MOMENT))
