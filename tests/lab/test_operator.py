@@ -13,7 +13,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from typing import Any, Dict, Iterator, List
 
-from aerolab import MIB, LabCase, Options, log, main, mib, virsh, wait_until
+from aerolab import MIB, LabCase, Options, log, main, mib, size_text, virsh, wait_until
 from aerolab.daemon import Aerostatd
 from aerolab.follower import Follower
 from aerolab.guest import domain_xml
@@ -24,15 +24,6 @@ CONFIG = {"host": {"memory": "1800M", "reserve": "150M"}}
 MAX = 512 * MIB
 FLOOR = MAX // 4  # the default, 25 %
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def size_text(size: int) -> str:
-    """As aerostatctl writes a size (protocol/parse.h)."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= factor:
-            value = size / factor
-            return f"{int(value)} {unit}" if value == int(value) or value >= 100 else f"{value:.{2 if value < 10 else 1}f} {unit}"
-    return f"{size} B"
 
 
 class FullPipe:

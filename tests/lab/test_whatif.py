@@ -103,14 +103,16 @@ class WhatIf(LabCase):
         time.sleep(2)
 
     def test_report_of_a_dry_run(self) -> None:
-        # On so small a host each would have about 700 MiB: more than the growth pool (65 MiB) is missing, and the other has to give it first.
-        daemon = self.start_daemon({**CONFIG, "host": {"memory": "1700M"}}, "--dry-run")
+        # On so small a host each would have about 700 MiB, and without a growth pool the other has to give first whatever one needs more.
+        daemon = self.start_daemon({"host": {"memory": "1700M"}, "policy": {**CONFIG["policy"], "growth-pool": "0%"}}, "--dry-run")
         wait_until(lambda: len(daemon.vms()) == 2 and daemon.json("report")["watched_seconds"] > 3, 20, "the dry run has begun")
         time.sleep(4)
         targets = [guest.balloon_targets() for guest in self.lab.guests]
-        for _ in range(2):
+        for burst in range(5):  # a guest that the machine leaves little time asks for no more than balloons bring meanwhile
             self.burst(600 * MIB)
-        said = daemon.json("report")
+            said = daemon.json("report")
+            if burst > 0 and said["bursts_late"] > 0:
+                break
         log(" ".join(said["sentences"]))
         self.assertEqual([guest.balloon_targets() for guest in self.lab.guests], targets, "a dry run moved a balloon")
         self.assertEqual(said["moves"], 0)

@@ -5,7 +5,7 @@ from .daemon import Aerostatd
 from .guest import GIB, MIB, Guest, Options
 from .lab import Lab, log, wait_until
 from .libvirtd import virsh
-from .sampler import Sampler, mib
+from .sampler import Sampler, mib, size_text
 
-__all__ = ["Aerostatd", "GIB", "Guest", "LONG", "Lab", "LabCase", "MIB", "Options", "Sampler", "log", "main", "mib", "only_long", "virsh",
-           "wait_until"]
+__all__ = ["Aerostatd", "GIB", "Guest", "LONG", "Lab", "LabCase", "MIB", "Options", "Sampler", "log", "main", "mib", "only_long", "size_text",
+           "virsh", "wait_until"]

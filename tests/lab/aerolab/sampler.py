@@ -173,3 +173,12 @@ class Sampler:
 
 def mib(size: float) -> str:
     return f"{size / (1 << 20):.0f} MiB"
+
+
+def size_text(size: int) -> str:
+    """As aerostatd and aerostatctl write a size (protocol/parse.h)."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            value = size / factor
+            return f"{int(value)} {unit}" if value == int(value) or value >= 100 else f"{value:.{2 if value < 10 else 1}f} {unit}"
+    return f"{size} B"
