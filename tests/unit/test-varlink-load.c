@@ -303,13 +303,20 @@ static void test_watchers_make_room(void **state) {
         publish(f, 0, 1);
 }
 
-/* Begins to watch: answered at once, so that the client knows from when on it is told. */
-static void watch(struct fixture *f, int fd) {
-        json_t *reply = ask(f, fd, "{\"method\":\"org.test.Fake.Watch\",\"parameters\":{\"alerts_only\":false},\"more\":true}");
-
+/* Takes the reference. */
+static void assert_event(json_t *reply, const char *member, const char *text) {
         assert_true(json_is_true(json_object_get(reply, "continues")));
-        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "host");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), member)), text);
         json_decref(reply);
+}
+
+/* Begins to watch: answered at once, so that the client knows from when on it is told. */
+static void watch(struct fixture *f, int fd, bool alerts_only) {
+        char call[128];
+
+        snprintf(call, sizeof(call), "{\"method\":\"org.test.Fake.Watch\",\"parameters\":{\"alerts_only\":%s},\"more\":true}",
+                 alerts_only ? "true" : "false");
+        assert_event(ask(f, fd, call), "type", "host");
 }
 
 /* One that wants alerts only is told when it begins, and then of alerts. */
@@ -318,20 +325,13 @@ static void test_watcher_knows_when_it_begins(void **state) {
         struct alert alert = { .name = ALERT_HOST_TIGHT };
         const struct alert_event fired = { .type = ALERT_FIRED, .alert = &alert };
         int all = client(f), alerts = client(f);
-        json_t *reply;
 
-        watch(f, all);
-        reply = ask(f, alerts, "{\"method\":\"org.test.Fake.Watch\",\"parameters\":{\"alerts_only\":true},\"more\":true}");
-        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "host");
-        json_decref(reply);
+        watch(f, all, false);
+        watch(f, alerts, true);
         publish(f, 7, 1);
         follow_publish(&f->followers, &(const struct manager_event) { .type = MANAGER_EVENT_ALERT, .alert = &fired });
-        reply = get_reply(f, alerts);
-        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "type")), "alert");
-        json_decref(reply);
-        reply = get_reply(f, all);
-        assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "parameters"), "text")), "x 7");
-        json_decref(reply);
+        assert_event(get_reply(f, alerts), "type", "alert");
+        assert_event(get_reply(f, all), "text", "x 7");
         close(all);
         close(alerts);
         settle(f);
@@ -360,7 +360,7 @@ static void test_watcher_that_falls_behind(void **state) {
         int fd = client(f);
         char byte;
 
-        watch(f, fd);
+        watch(f, fd, false);
         c = TAILQ_FIRST(&f->server->connections);
         while (published < 1000) {
                 const char *before = c->out;

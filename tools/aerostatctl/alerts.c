@@ -54,7 +54,7 @@ static void print_alert(const json_t *alert) {
         puts("");
 }
 
-static int print_event(const json_t *event, void *userdata) {
+static int print_event(const struct context *context, const json_t *event) {
         (void) json_dumpf(event, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
         puts("");
         return fflush(stdout) == 0 ? 0 : -1;
@@ -101,13 +101,12 @@ static void print_alert_event(const json_t *event) {
 }
 
 /* The first event says only that it follows. What fired before that is asked for then: asked for earlier, an alert could come between the two. */
-static int print_followed(const json_t *event, void *userdata) {
-        const struct context *context = userdata;
+static int print_followed(const struct context *context, const json_t *event) {
         const char *type = field_text(event, "type");
         bool is_alert = type && strcmp(type, "alert") == 0;
 
         if (context->json)
-                return is_alert ? print_event(event, NULL) : 0;
+                return is_alert ? print_event(context, event) : 0;
         if (is_alert)
                 print_alert_event(event);
         else if (print_alerts(context) == CTL_DONE)
@@ -116,13 +115,11 @@ static int print_followed(const json_t *event, void *userdata) {
 }
 
 static int run_alerts(const struct context *context, const struct args *args) {
-        struct context mine = *context;
-
-        return args->values[0] ? client_follow(context, "Watch", json_pack("{s:b}", "alerts_only", true), print_followed, &mine) : print_alerts(context);
+        return args->values[0] ? client_follow(context, "Watch", json_pack("{s:b}", "alerts_only", true), print_followed) : print_alerts(context);
 }
 
 static int run_watch(const struct context *context, const struct args *args) {
-        return client_follow(context, "Watch", NULL, print_event, NULL);
+        return client_follow(context, "Watch", NULL, print_event);
 }
 
 static void perfdata(const char *label, const json_t *object, const char *key) {

@@ -112,7 +112,7 @@ static int take_reply(const struct context *context, const char *method, json_t 
         return json_is_object(*ret) ? CTL_DONE : explain_failure(context->socket, -EBADMSG);
 }
 
-int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler, void *userdata) {
+int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler) {
         _cleanup_(wire_input_done) struct wire_input input = { 0 };
         _cleanup_free_ char *text = wire_format_call(method, parameters, true);
         _cleanup_close_ int fd = text ? begin(context->socket, text, clock_monotonic_usec() + PATIENCE_USEC) : -ENOMEM;
@@ -128,7 +128,7 @@ int client_follow(const struct context *context, const char *method, json_t *par
                 if (r < 0)
                         return explain_failure(context->socket, r);
                 r = take_reply(context, method, reply, &result);
-                more = r == CTL_DONE && handler(result, userdata) >= 0 && json_is_true(json_object_get(reply, "continues"));
+                more = r == CTL_DONE && handler(context, result) >= 0 && json_is_true(json_object_get(reply, "continues"));
                 json_decref(reply);
                 if (!more)
                         return r;

@@ -25,5 +25,5 @@ int client_call_vm(const struct context *context, const char *method, const char
 
 /* Calls a method that answers again and again, and hands each answer to the handler until that returns negative (CTL_DONE) or the daemon goes
  * away. */
-typedef int (*client_handler_t)(const json_t *answer, void *userdata);
-int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler, void *userdata);
+typedef int (*client_handler_t)(const struct context *context, const json_t *answer);
+int client_follow(const struct context *context, const char *method, json_t *parameters, client_handler_t handler);
